@@ -1,0 +1,3 @@
+//! The `remotelab` binary: parse, build, run.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Executors: catalogue, adapters, detached runner.

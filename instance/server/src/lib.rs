@@ -1,0 +1,1 @@
+//! The chat server of one instance.
