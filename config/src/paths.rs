@@ -1,0 +1,253 @@
+//! Every documented path as a method.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Env, InstanceName};
+
+/// The folders of one instance, owner or guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstancePaths {
+    config: PathBuf,
+    memory: PathBuf,
+}
+
+impl InstancePaths {
+    /// Applies the overrides `REMOTELAB_CONFIG_DIR`, `REMOTELAB_MEMORY_DIR` and
+    /// `REMOTELAB_INSTANCE_ROOT`; without them the owner's folders below the home folder.
+    #[must_use]
+    pub fn from_env(env: &Env, home: &Path) -> Self {
+        let given = |key| env.get(key).map(|text| expand(text, home));
+        let root = given("REMOTELAB_INSTANCE_ROOT");
+        let below_root = |name: &str| root.as_ref().map(|root| root.join(name));
+        Self {
+            config: given("REMOTELAB_CONFIG_DIR")
+                .or_else(|| below_root("config"))
+                .unwrap_or_else(|| home.join(".config/remotelab")),
+            memory: given("REMOTELAB_MEMORY_DIR")
+                .or_else(|| below_root("memory"))
+                .unwrap_or_else(|| home.join(".remotelab/memory")),
+        }
+    }
+
+    /// Returns the folders of an instance whose root is known.
+    #[must_use]
+    pub fn below(root: &Path) -> Self {
+        Self {
+            config: root.join("config"),
+            memory: root.join("memory"),
+        }
+    }
+
+    /// Takes the two folders as they are.
+    #[must_use]
+    pub fn new(config: PathBuf, memory: PathBuf) -> Self {
+        Self { config, memory }
+    }
+
+    /// The configuration and data folder.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The memory folder, written by executors.
+    #[must_use]
+    pub fn memory(&self) -> &Path {
+        &self.memory
+    }
+
+    /// Owner token, optional login.
+    #[must_use]
+    pub fn auth(&self) -> PathBuf {
+        self.config.join("auth.json")
+    }
+
+    /// Login sessions.
+    #[must_use]
+    pub fn auth_sessions(&self) -> PathBuf {
+        self.config.join("auth-sessions.json")
+    }
+
+    /// The key with which the gateway vouches for its headers towards this instance.
+    #[must_use]
+    pub fn gateway_secret(&self) -> PathBuf {
+        self.config.join("gateway-secret")
+    }
+
+    /// Held by the one server that may write here.
+    #[must_use]
+    pub fn server_lock(&self) -> PathBuf {
+        self.config.join("run/chat.lock")
+    }
+
+    /// All sessions in one file: read at start, kept as an export.
+    #[must_use]
+    pub fn chat_sessions(&self) -> PathBuf {
+        self.config.join("chat-sessions.json")
+    }
+
+    /// One folder per session.
+    #[must_use]
+    pub fn chat_history(&self) -> PathBuf {
+        self.config.join("chat-history")
+    }
+
+    /// One folder per run.
+    #[must_use]
+    pub fn chat_runs(&self) -> PathBuf {
+        self.config.join("chat-runs")
+    }
+
+    /// Uploaded media.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.config.join("images")
+    }
+
+    /// Custom tools.
+    #[must_use]
+    pub fn tools(&self) -> PathBuf {
+        self.config.join("tools.json")
+    }
+
+    /// The executor that the owner picked last.
+    #[must_use]
+    pub fn runtime_selection(&self) -> PathBuf {
+        self.config.join("ui-runtime-selection.json")
+    }
+
+    /// The Codex home that runs of this instance use.
+    #[must_use]
+    pub fn managed_codex_home(&self) -> PathBuf {
+        self.config.join("provider-runtime-homes/codex")
+    }
+
+    /// The mailbox of this instance.
+    #[must_use]
+    pub fn mailbox(&self) -> PathBuf {
+        self.config.join("agent-mailbox")
+    }
+}
+
+/// The operator's folders: the owner instance, the registry and the guests' homes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerPaths {
+    home: PathBuf,
+    instance: InstancePaths,
+}
+
+impl OwnerPaths {
+    /// Resolves the owner's folders from the environment and the home folder.
+    #[must_use]
+    pub fn from_env(env: &Env, home: &Path) -> Self {
+        Self {
+            home: home.to_owned(),
+            instance: InstancePaths::from_env(env, home),
+        }
+    }
+
+    /// The operator's home folder.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The owner instance's folders.
+    #[must_use]
+    pub fn instance(&self) -> &InstancePaths {
+        &self.instance
+    }
+
+    /// The list of guests.
+    #[must_use]
+    pub fn registry(&self) -> PathBuf {
+        self.instance.config().join("guest-instances.json")
+    }
+
+    /// Base addresses for new guests.
+    #[must_use]
+    pub fn guest_defaults(&self) -> PathBuf {
+        self.instance.config().join("guest-instance-defaults.json")
+    }
+
+    /// Settings of the front door.
+    #[must_use]
+    pub fn gateway_settings(&self) -> PathBuf {
+        self.instance.config().join("gateway.toml")
+    }
+
+    /// Sockets, locks and state of running processes.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.instance.config().join("run")
+    }
+
+    /// The supervisor's control socket.
+    #[must_use]
+    pub fn supervisor_socket(&self) -> PathBuf {
+        self.runtime().join("supervisor.sock")
+    }
+
+    /// The gateway's control socket.
+    #[must_use]
+    pub fn gateway_socket(&self) -> PathBuf {
+        self.runtime().join("gateway.sock")
+    }
+
+    /// Log files of the processes that the supervisor starts.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.instance.config().join("logs")
+    }
+
+    /// The default root of a guest: `~/.remotelab/instances/<name>`.
+    #[must_use]
+    pub fn guest_root(&self, name: &InstanceName) -> PathBuf {
+        self.home.join(".remotelab/instances").join(name.as_str())
+    }
+}
+
+/// Expands `~` and `~/…` and makes the rest absolute against the home folder.
+#[must_use]
+pub fn expand(text: &str, home: &Path) -> PathBuf {
+    match text.strip_prefix('~') {
+        Some("") => home.to_owned(),
+        Some(rest) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => std::path::absolute(text).unwrap_or_else(|_| home.join(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(pairs: &[(&str, &str)]) -> (PathBuf, PathBuf) {
+        let env = pairs.iter().copied().collect();
+        let paths = InstancePaths::from_env(&env, Path::new("/home/op"));
+        (paths.config, paths.memory)
+    }
+
+    #[test]
+    fn overrides_follow_the_documented_order() {
+        let expect = |config: &str, memory: &str| (PathBuf::from(config), PathBuf::from(memory));
+        assert_eq!(
+            paths(&[]),
+            expect("/home/op/.config/remotelab", "/home/op/.remotelab/memory")
+        );
+        assert_eq!(
+            paths(&[("REMOTELAB_INSTANCE_ROOT", "~/x")]),
+            expect("/home/op/x/config", "/home/op/x/memory")
+        );
+        assert_eq!(
+            paths(&[
+                ("REMOTELAB_INSTANCE_ROOT", "/r"),
+                ("REMOTELAB_CONFIG_DIR", "/c")
+            ]),
+            expect("/c", "/r/memory")
+        );
+        assert_eq!(
+            paths(&[("REMOTELAB_MEMORY_DIR", "~")]),
+            expect("/home/op/.config/remotelab", "/home/op")
+        );
+    }
+}
