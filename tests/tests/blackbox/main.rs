@@ -1,0 +1,3 @@
+//! The black-box tests, one binary so that they link once.
+
+mod executors;
