@@ -91,10 +91,6 @@ pub enum State {
 impl State {
     /// Tells whether the guest may be routed to and started.
     #[must_use]
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde's skip_serializing_if takes a reference"
-    )]
     pub fn is_ready(&self) -> bool {
         *self == Self::Ready
     }

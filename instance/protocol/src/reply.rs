@@ -1,0 +1,137 @@
+//! Choosing the answer among a session's events, as connectors do.
+
+use crate::{Event, Role};
+
+/// Which events an answer may come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Of<'a> {
+    /// Those of a run.
+    Run(&'a str),
+    /// Those of a request.
+    Request(&'a str),
+}
+
+/// Returns the answer's text: the last assistant message that says something, hidden parts removed; a
+/// bare to-do list only when there is nothing else.
+#[must_use]
+pub fn choose(events: &[Event], of: Of<'_>) -> Option<String> {
+    let mut checklist = None;
+    for event in events.iter().rev().filter(|event| belongs(event, of)) {
+        let Some(message) = event
+            .as_message()
+            .filter(|_| event.role == Some(Role::Assistant))
+        else {
+            continue;
+        };
+        let text = visible_text(&message.content);
+        if text.is_empty() || message.message_kind.as_deref() == Some("todo_list") {
+            continue;
+        }
+        if is_checklist(&text) {
+            checklist.get_or_insert(text);
+        } else {
+            return Some(text);
+        }
+    }
+    checklist
+}
+
+/// Removes `<private>…</private>` and `<hide>…</hide>`; an unclosed block hides the rest.
+#[must_use]
+pub fn visible_text(text: &str) -> String {
+    let mut rest = text;
+    let mut visible = String::with_capacity(text.len());
+    while let Some((start, tag)) = next_open(rest) {
+        visible.push_str(&rest[..start]);
+        let inside = &rest[start + tag.len() + 2..];
+        rest = find_ignoring_case(inside, &format!("</{tag}>"))
+            .map_or("", |end| &inside[end + tag.len() + 3..]);
+    }
+    visible.push_str(rest);
+    visible.trim().to_owned()
+}
+
+fn belongs(event: &Event, of: Of<'_>) -> bool {
+    match of {
+        Of::Run(id) => event.run_id.as_deref() == Some(id),
+        Of::Request(id) => event.request_id.as_deref() == Some(id),
+    }
+}
+
+fn is_checklist(text: &str) -> bool {
+    let mark = |line: &str| {
+        ["[x] ", "[X] ", "[ ] "]
+            .iter()
+            .any(|mark| line.starts_with(mark))
+    };
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .all(mark)
+}
+
+fn next_open(text: &str) -> Option<(usize, &'static str)> {
+    ["private", "hide"]
+        .into_iter()
+        .filter_map(|tag| Some((find_ignoring_case(text, &format!("<{tag}>"))?, tag)))
+        .min()
+}
+
+fn find_ignoring_case(text: &str, needle: &str) -> Option<usize> {
+    let (text, needle) = (text.as_bytes(), needle.as_bytes());
+    text.windows(needle.len())
+        .position(|window| window.eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Message;
+    use proptest::prelude::*;
+
+    fn said(run: &str, text: &str, kind: Option<&str>) -> Event {
+        let message = Message {
+            content: text.into(),
+            message_kind: kind.map(str::to_owned),
+            ..Message::default()
+        };
+        Event {
+            run_id: Some(run.into()),
+            ..Event::message(Role::Assistant, message, 0)
+        }
+    }
+
+    #[test]
+    fn takes_the_last_message_that_says_something() {
+        let events = [
+            said("a", "first", None),
+            said("a", "final <private>secret</private>answer", None),
+            said("a", "[x] one\n[ ] two", None),
+            said("a", "[x] one", Some("todo_list")),
+            said("a", "<hide>{}</hide>", None),
+            said("b", "another run", None),
+        ];
+        assert_eq!(
+            choose(&events, Of::Run("a")).as_deref(),
+            Some("final answer")
+        );
+        assert_eq!(
+            choose(&events[2..5], Of::Run("a")).as_deref(),
+            Some("[x] one\n[ ] two")
+        );
+        assert_eq!(choose(&events, Of::Run("c")), None);
+    }
+
+    #[test]
+    fn hidden_blocks_go_even_when_unclosed() {
+        assert_eq!(visible_text("a<HIDE>b</hide>c<private>d"), "ac");
+        assert_eq!(visible_text("a < b </private>"), "a < b </private>");
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_never_grows(text in "(<private>|</private>|<hide>|é|x|<|>){0,20}") {
+            prop_assert!(visible_text(&text).len() <= text.len());
+        }
+    }
+}
