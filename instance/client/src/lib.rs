@@ -1,1 +1,325 @@
-//! Typed HTTP client of one instance.
+//! Typed HTTP client of one instance: log in, open a session, post a message, watch its run.
+//!
+//! Every call has a time limit, every answer a size limit. The owner token is read from its file at
+//! each login, so that a rotated token needs no restart here.
+
+mod body;
+mod error;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use remotelab_config::auth::Auth;
+use remotelab_protocol::tool::Tool;
+use remotelab_protocol::wire::{
+    CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer,
+    SessionBody,
+};
+use remotelab_protocol::{Event, Run, reply};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header, multipart, redirect};
+
+pub use error::Error;
+
+/// Finding the server.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// One call, from first byte sent to last byte read.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A message with files.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// Ordinary answers (bytes).
+const ANSWER_MAX: usize = 4 * 1024 * 1024;
+
+/// The whole history of a session (bytes).
+const EVENTS_MAX: usize = 64 * 1024 * 1024;
+
+/// One instance, reached over HTTP as its owner.
+#[derive(Debug)]
+pub struct Instance {
+    base: String,
+    auth_file: PathBuf,
+    http: reqwest::Client,
+    cookie: Mutex<Option<String>>,
+}
+
+/// A file to send with a message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upload {
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub mime_type: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl Instance {
+    /// Prepares a client; nothing is sent yet. `base_url` is like `http://127.0.0.1:7690`, with or
+    /// without a path prefix; `auth_file` is the instance's `auth.json`.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when the address is no HTTP address or TLS cannot be set up.
+    pub fn new(base_url: &str, auth_file: &Path) -> Result<Self, Error> {
+        // Fails only when another part of the process installed one first, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let base = reqwest::Url::parse(base_url)
+            .ok()
+            .filter(|url| url.has_host());
+        let base =
+            base.ok_or_else(|| Error::Setup(format!("\"{base_url}\" is no HTTP address")))?;
+        let http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| Error::Setup(error.to_string()))?;
+        Ok(Self {
+            base: base.as_str().trim_end_matches('/').to_owned(),
+            auth_file: auth_file.to_owned(),
+            http,
+            cookie: Mutex::new(None),
+        })
+    }
+
+    /// Returns the address this client talks to.
+    #[must_use]
+    pub fn base_url(&self) -> &str {
+        &self.base
+    }
+
+    /// Returns the token file this client logs in with.
+    #[must_use]
+    pub fn auth_file(&self) -> &Path {
+        &self.auth_file
+    }
+
+    /// Creates a session, or returns the one with the same `externalTriggerId`.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn create_session(&self, session: &CreateSession) -> Result<SessionBody, Error> {
+        let build = || Ok(self.call(Method::POST, "/api/sessions").json(session));
+        let answer: SessionAnswer = self.answer("create the session", build, ANSWER_MAX).await?;
+        Ok(answer.session)
+    }
+
+    /// Reads a session.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn session(&self, id: &str) -> Result<SessionBody, Error> {
+        let path = format!("/api/sessions/{id}");
+        let build = || Ok(self.call(Method::GET, &path));
+        let answer: SessionAnswer = self.answer("read the session", build, ANSWER_MAX).await?;
+        Ok(answer.session)
+    }
+
+    /// Posts a message, as a form when there are files. Posting the same `requestId` again is safe.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn post_message(
+        &self,
+        session_id: &str,
+        message: &PostMessage,
+        files: &[Upload],
+    ) -> Result<MessageAccepted, Error> {
+        let path = format!("/api/sessions/{session_id}/messages");
+        let build = || {
+            let call = self.call(Method::POST, &path);
+            if files.is_empty() {
+                return Ok(call.json(message));
+            }
+            Ok(call
+                .timeout(UPLOAD_TIMEOUT)
+                .multipart(form(message, files)?))
+        };
+        self.answer("post the message", build, ANSWER_MAX).await
+    }
+
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn run(&self, id: &str) -> Result<Run, Error> {
+        let path = format!("/api/runs/{id}");
+        let build = || Ok(self.call(Method::GET, &path));
+        let answer: RunAnswer = self.answer("read the run", build, ANSWER_MAX).await?;
+        Ok(answer.run)
+    }
+
+    /// Reads all stored events of a session, long texts included.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn events(&self, session_id: &str) -> Result<Vec<Event>, Error> {
+        let path = format!("/api/sessions/{session_id}/events?filter=all");
+        let build = || Ok(self.call(Method::GET, &path));
+        let answer: EventsAnswer = self.answer("read the events", build, EVENTS_MAX).await?;
+        Ok(answer.events)
+    }
+
+    /// Reads the executors the instance knows.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn tools(&self) -> Result<Vec<Tool>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            tools: Vec<Tool>,
+        }
+        let build = || Ok(self.call(Method::GET, "/api/tools"));
+        let answer: Answer = self.answer("read the tools", build, ANSWER_MAX).await?;
+        Ok(answer.tools)
+    }
+
+    /// Reads the reply of a finished run; `None` when it said nothing to a person.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn reply(&self, run: &Run) -> Result<Option<String>, Error> {
+        let events = self.events(run.session_id.as_str()).await?;
+        Ok(reply::choose(&events, reply::Of::Run(run.id.as_str())))
+    }
+
+    async fn answer<T: serde::de::DeserializeOwned>(
+        &self,
+        step: &'static str,
+        build: impl Fn() -> Result<RequestBuilder, Error>,
+        limit: usize,
+    ) -> Result<T, Error> {
+        let response = self.send_logged_in(step, build).await?;
+        let status = response.status();
+        let bytes = body::read(step, response, limit).await?;
+        if !status.is_success() {
+            return Err(Error::Refused {
+                step,
+                status,
+                message: body::error_text(&bytes),
+            });
+        }
+        serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { step, source })
+    }
+
+    /// Sends with the login cookie; on 401 or 403 logs in anew and tries once more.
+    async fn send_logged_in(
+        &self,
+        step: &'static str,
+        build: impl Fn() -> Result<RequestBuilder, Error>,
+    ) -> Result<Response, Error> {
+        let held = self.cookie.lock().expect("no holder panics").clone();
+        if let Some(cookie) = held {
+            let response = send(step, build()?.header(header::COOKIE, cookie)).await?;
+            if !matches!(
+                response.status(),
+                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+            ) {
+                return Ok(response);
+            }
+        }
+        let cookie = self.log_in().await?;
+        send(step, build()?.header(header::COOKIE, cookie)).await
+    }
+
+    async fn log_in(&self) -> Result<String, Error> {
+        const STEP: &str = "log in";
+        let path = self.auth_file.clone();
+        let auth = tokio::task::spawn_blocking(move || Auth::load(&path))
+            .await
+            .map_err(|error| Error::Setup(error.to_string()))??;
+        let call = self
+            .http
+            .get(format!("{}/", self.base))
+            .query(&[("token", auth.token.reveal())]);
+        let response = send(STEP, call).await?;
+        let status = response.status();
+        let cookie = (status == StatusCode::FOUND)
+            .then(|| session_cookie(&response))
+            .flatten();
+        let Some(cookie) = cookie else {
+            if status == StatusCode::FOUND {
+                return Err(Error::TokenRefused);
+            }
+            let bytes = body::read(STEP, response, ANSWER_MAX).await?;
+            return Err(Error::Refused {
+                step: STEP,
+                status,
+                message: body::error_text(&bytes),
+            });
+        };
+        *self.cookie.lock().expect("no holder panics") = Some(cookie.clone());
+        Ok(cookie)
+    }
+
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+}
+
+async fn send(step: &'static str, call: RequestBuilder) -> Result<Response, Error> {
+    // The address may hold the token.
+    call.send().await.map_err(|source| Error::Unreachable {
+        step,
+        source: source.without_url(),
+    })
+}
+
+/// Returns `name=value` of the first cookie that is not being cleared.
+fn session_cookie(response: &Response) -> Option<String> {
+    response
+        .headers()
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.split(';').next())
+        .map(str::trim)
+        .find(|pair| {
+            pair.split_once('=')
+                .is_some_and(|(_, value)| !value.is_empty())
+        })
+        .map(str::to_owned)
+}
+
+fn form(message: &PostMessage, files: &[Upload]) -> Result<multipart::Form, Error> {
+    let mut form = multipart::Form::new().text("text", message.text.clone());
+    let texts = [
+        ("requestId", &message.request_id),
+        ("tool", &message.tool),
+        ("model", &message.model),
+        ("effort", &message.effort),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            form = form.text(name, value.clone());
+        }
+    }
+    if message.thinking == Some(true.into()) {
+        form = form.text("thinking", "true");
+    }
+    if let Some(context) = &message.source_context {
+        form = form.text("sourceContext", context.to_string());
+    }
+    for file in files {
+        let part = multipart::Part::bytes(file.bytes.clone()).file_name(file.name.clone());
+        let part = part
+            .mime_str(&file.mime_type)
+            .map_err(|_| Error::Setup(format!("\"{}\" is no media type", file.mime_type)))?;
+        form = form.part("attachments", part);
+    }
+    Ok(form)
+}
+
+impl std::fmt::Debug for Upload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} ({}, {} bytes)",
+            self.name,
+            self.mime_type,
+            self.bytes.len()
+        )
+    }
+}
