@@ -1,0 +1,393 @@
+//! What becomes of a request: one function, used for real requests and for explaining them.
+
+use http::header::HOST;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+
+use crate::host::Host;
+use crate::listener::{Listener, Mode};
+use crate::route::Table;
+use crate::target::Target;
+
+/// What to do with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Pass it to an instance.
+    Forward {
+        /// Index of the route in the table.
+        route: usize,
+        /// Path and query as the instance sees them.
+        target: String,
+        /// Reached by prefix, so on an origin that others share.
+        shared: bool,
+    },
+    /// Answer 308 to this path.
+    Redirect(String),
+    /// Answer with the root page.
+    Root,
+    /// Answer `OPTIONS *`.
+    Options,
+    /// Answer with an error.
+    Refuse(Refusal),
+}
+
+/// Why a request goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request is malformed or ambiguous.
+    BadRequest,
+    /// Nothing of that name is here.
+    NotFound,
+    /// `CONNECT` and `TRACE` are not for front doors.
+    MethodNotAllowed,
+    /// The path and query are too long.
+    TargetTooLong,
+    /// The host is not served here.
+    Misdirected,
+}
+
+impl Refusal {
+    /// Returns the status to answer with.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+        }
+    }
+}
+
+/// Decides about one request. Looks at nothing but its arguments; cost does not depend on the table's size.
+#[must_use]
+pub fn decide(
+    listener: &Listener,
+    table: &Table,
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> Decision {
+    try_decide(listener, table, method, uri, version, headers).unwrap_or_else(Decision::Refuse)
+}
+
+fn try_decide(
+    listener: &Listener,
+    table: &Table,
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<Decision, Refusal> {
+    let host = host(version, headers)?;
+    if uri.path() == "*" && method == Method::OPTIONS {
+        return Ok(Decision::Options);
+    }
+    let target = Target::parse(method, uri, host.as_ref())?;
+    match choose(listener, table, host.as_ref())? {
+        Chosen::Host(route) => Ok(Decision::Forward {
+            route,
+            target: target.without(0),
+            shared: false,
+        }),
+        Chosen::Prefix => by_prefix(table, method, target),
+    }
+}
+
+enum Chosen {
+    Host(usize),
+    Prefix,
+}
+
+/// Exact host names first, then labels of configured domains, then the path; never a default instance.
+fn choose(listener: &Listener, table: &Table, host: Option<&Host<'_>>) -> Result<Chosen, Refusal> {
+    let prefix_allowed = listener.mode != Mode::Host;
+    let Some(host) = host else {
+        return if prefix_allowed {
+            Ok(Chosen::Prefix)
+        } else {
+            Err(Refusal::Misdirected)
+        };
+    };
+    let name = host.name.as_ref();
+    if listener.mode != Mode::Prefix {
+        if let Some(route) = table.by_host(name) {
+            return Ok(Chosen::Host(route));
+        }
+        if let Some(label) = label_below(name, &listener.domains) {
+            let served_by_prefix = prefix_allowed && listener.hosts.iter().any(|host| host == name);
+            if !served_by_prefix {
+                return table
+                    .by_prefix(label)
+                    .map(Chosen::Host)
+                    .ok_or(Refusal::NotFound);
+            }
+        }
+    }
+    let restricted = !(listener.hosts.is_empty() && listener.domains.is_empty());
+    let served = !restricted || host.is_machine() || listener.hosts.iter().any(|host| host == name);
+    if prefix_allowed && served {
+        Ok(Chosen::Prefix)
+    } else {
+        Err(Refusal::Misdirected)
+    }
+}
+
+fn label_below<'h>(name: &'h str, domains: &[String]) -> Option<&'h str> {
+    domains.iter().find_map(|domain| {
+        let label = name.strip_suffix(domain.as_str())?.strip_suffix('.')?;
+        (!label.is_empty()).then_some(label)
+    })
+}
+
+fn by_prefix(table: &Table, method: &Method, target: Target<'_>) -> Result<Decision, Refusal> {
+    let (segment, slash) = target.first_segment();
+    let Some(route) = table.by_prefix(segment) else {
+        return match target.path() {
+            "/" | "/index.html" => Ok(Decision::Root),
+            _ => Err(Refusal::NotFound),
+        };
+    };
+    if !slash && matches!(*method, Method::GET | Method::HEAD) {
+        return Ok(Decision::Redirect(target.with_slash()));
+    }
+    Ok(Decision::Forward {
+        route,
+        target: target.without(1 + segment.len()),
+        shared: true,
+    })
+}
+
+/// Exactly one valid `Host`; only HTTP/1.0 may come without.
+fn host(version: Version, headers: &HeaderMap) -> Result<Option<Host<'_>>, Refusal> {
+    let mut values = headers.get_all(HOST).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value
+            .to_str()
+            .ok()
+            .and_then(Host::parse)
+            .map(Some)
+            .ok_or(Refusal::BadRequest),
+        (None, _) if version == Version::HTTP_10 => Ok(None),
+        _ => Err(Refusal::BadRequest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::build::{Guest, Inputs, Main, build};
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_row_of_the_prefix_table() {
+        for (target, expected) in [
+            ("/trial4?x=1", redirect("/trial4/?x=1")),
+            ("/trial4", redirect("/trial4/")),
+            ("/trial4/", forward("trial4", "/")),
+            ("/trial4/?x=1", forward("trial4", "/?x=1")),
+            (
+                "/trial4/a%20b%2Fc?q=%E4%BD%A0",
+                forward("trial4", "/a%20b%2Fc?q=%E4%BD%A0"),
+            ),
+            ("/trial40/y", forward("trial40", "/y")),
+            ("/trial4x/y", refuse(Refusal::NotFound)),
+            ("/TRIAL4/", refuse(Refusal::NotFound)),
+            ("/trial4//x", forward("trial4", "//x")),
+            ("/trial4/../owner/z", refuse(Refusal::BadRequest)),
+            ("/trial4/%2e%2e/owner/z", refuse(Refusal::BadRequest)),
+            ("/trial4\\..\\owner/z", refuse(Refusal::BadRequest)),
+            ("//evil.example/owner/z", refuse(Refusal::BadRequest)),
+            ("http://other/owner/z", refuse(Refusal::BadRequest)),
+            ("http://bridge.example/owner/z", forward("owner", "/z")),
+            ("/trial4/..%2fowner/z", forward("trial4", "/..%2fowner/z")),
+            ("//", refuse(Refusal::BadRequest)),
+            ("/", Decision::Root),
+            ("/index.html", Decision::Root),
+            ("/?token=x", Decision::Root),
+            ("/login", refuse(Refusal::NotFound)),
+            ("/%74rial4/", refuse(Refusal::NotFound)),
+        ] {
+            assert_eq!(get(target, "bridge.example"), expected, "{target}");
+        }
+        assert_eq!(
+            ask(&Method::POST, "/trial4?x=1", Some("h")),
+            forward("trial4", "/?x=1")
+        );
+        assert_eq!(
+            ask(&Method::HEAD, "/trial4", Some("h")),
+            redirect("/trial4/")
+        );
+        assert_eq!(ask(&Method::OPTIONS, "*", Some("h")), Decision::Options);
+        assert_eq!(
+            ask(&Method::TRACE, "/", Some("h")),
+            refuse(Refusal::MethodNotAllowed)
+        );
+    }
+
+    #[test]
+    fn an_unknown_host_is_never_the_owner() {
+        let host = |host| match get("/x", host) {
+            Decision::Forward {
+                route,
+                shared: false,
+                ..
+            } => table().routes()[route].name.clone(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(host("trial4.example.com"), "trial4");
+        assert_eq!(host("TRIAL4.example.com.:443"), "trial4");
+        for unknown in [
+            "trial4.attacker.tld",
+            "trial40.example.com",
+            "example.com",
+            "[::1]",
+        ] {
+            assert_eq!(host(unknown), "Refuse(NotFound)", "{unknown}");
+        }
+        assert_eq!(
+            ask(&Method::GET, "/owner/", None),
+            refuse(Refusal::BadRequest)
+        );
+        assert_eq!(get("/owner/", "a b"), refuse(Refusal::BadRequest));
+    }
+
+    #[test]
+    fn configured_domains_lead_by_label_and_close_the_rest() {
+        let both = Listener {
+            domains: vec!["example.net".into()],
+            ..listener()
+        };
+        let host_only = Listener {
+            mode: Mode::Host,
+            ..both.clone()
+        };
+        for (listener, host, expected) in [
+            (
+                &both,
+                "trial40.example.net",
+                Decision::Forward {
+                    route: 2,
+                    target: "/x".into(),
+                    shared: false,
+                },
+            ),
+            (
+                &both,
+                "owner.example.net",
+                Decision::Forward {
+                    route: 0,
+                    target: "/x".into(),
+                    shared: false,
+                },
+            ),
+            (&both, "nobody.example.net", refuse(Refusal::NotFound)),
+            (&both, "a.trial40.example.net", refuse(Refusal::NotFound)),
+            (&both, "notexample.net", refuse(Refusal::Misdirected)),
+            (&both, "127.0.0.1:7699", refuse(Refusal::NotFound)),
+            (&host_only, "127.0.0.1:7699", refuse(Refusal::Misdirected)),
+            (
+                &host_only,
+                "trial4.example.com",
+                Decision::Forward {
+                    route: 1,
+                    target: "/x".into(),
+                    shared: false,
+                },
+            ),
+        ] {
+            assert_eq!(
+                on(listener, &Method::GET, "/x", Some(host)),
+                expected,
+                "{host}"
+            );
+        }
+        let prefix = Listener {
+            hosts: vec!["cn.example.net".into()],
+            mode: Mode::Prefix,
+            ..listener()
+        };
+        assert_eq!(
+            on(&prefix, &Method::GET, "/owner/", Some("cn.example.net")),
+            forward("owner", "/")
+        );
+        assert_eq!(
+            on(&prefix, &Method::GET, "/owner/", Some("x.example")),
+            refuse(Refusal::Misdirected)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_forwarded_path_is_the_received_one(rest in "[a-z0-9/%?&=._~-]{0,30}") {
+            let target = format!("/trial4/{rest}");
+            if let Decision::Forward { target, .. } = get(&target, "h") {
+                prop_assert_eq!(target, format!("/{rest}"));
+            }
+        }
+    }
+
+    fn get(target: &str, host: &str) -> Decision {
+        ask(&Method::GET, target, Some(host))
+    }
+
+    fn ask(method: &Method, target: &str, host: Option<&str>) -> Decision {
+        on(&listener(), method, target, host)
+    }
+
+    fn on(listener: &Listener, method: &Method, target: &str, host: Option<&str>) -> Decision {
+        let mut headers = HeaderMap::new();
+        if let Some(host) = host {
+            headers.insert(HOST, host.parse().unwrap());
+        }
+        let Ok(uri) = target.parse() else {
+            return refuse(Refusal::BadRequest);
+        };
+        decide(listener, &table(), method, &uri, Version::HTTP_11, &headers)
+    }
+
+    fn listener() -> Listener {
+        Listener::plain("x", "127.0.0.1:7699".parse().unwrap())
+    }
+
+    fn table() -> Table {
+        let guest = |name: &str, port, hostname: &str| Guest {
+            id: name.into(),
+            name: name.into(),
+            hostname: hostname.into(),
+            ports: [None, None, Some(port)],
+            secret_file: "x".into(),
+        };
+        let inputs = Inputs {
+            main: Some(Main {
+                name: "owner".into(),
+                port: 7690,
+                secret_file: "x".into(),
+            }),
+            guests: vec![
+                guest("trial4", 7901, "trial4.example.com"),
+                guest("trial40", 7902, ""),
+            ],
+            ..Inputs::default()
+        };
+        build(&inputs).0
+    }
+
+    fn forward(name: &str, target: &str) -> Decision {
+        let route = table().by_prefix(name).unwrap();
+        Decision::Forward {
+            route,
+            target: target.to_owned(),
+            shared: true,
+        }
+    }
+
+    fn redirect(to: &str) -> Decision {
+        Decision::Redirect(to.to_owned())
+    }
+
+    fn refuse(refusal: Refusal) -> Decision {
+        Decision::Refuse(refusal)
+    }
+}

@@ -1,0 +1,340 @@
+//! Which headers cross the gateway, and what it says about itself in them.
+
+pub mod names;
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK,
+    LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFRESH, SERVER, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName};
+
+use crate::cookie::{self, Scope};
+use crate::listener::Listener;
+use crate::location::{self, Frame};
+
+/// Belong to one hop (RFC 9110 §7.6.1) and are made anew for the next.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    names::KEEP_ALIVE,
+    names::PROXY_CONNECTION,
+    names::PROXY_AUTHENTICATION_INFO,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    EXPECT,
+];
+
+/// Act on the whole origin, which is not one instance's to decide about when it is shared.
+const WHOLE_ORIGIN: [HeaderName; 7] = [
+    names::CLEAR_SITE_DATA,
+    names::SERVICE_WORKER_ALLOWED,
+    STRICT_TRANSPORT_SECURITY,
+    names::PUBLIC_KEY_PINS,
+    names::NEL,
+    names::REPORT_TO,
+    names::ALT_SVC,
+];
+
+/// What the gateway tells an instance about how a request came in.
+#[derive(Clone, Debug)]
+pub struct Forwarding {
+    /// The client's address.
+    pub client: HeaderValue,
+    /// The outside scheme.
+    pub proto: HeaderValue,
+    /// The outside host, as the client sent it.
+    pub host: Option<HeaderValue>,
+    /// The outside port.
+    pub port: HeaderValue,
+    /// The prefix that was taken off the path.
+    pub prefix: Option<HeaderValue>,
+    /// The request's id.
+    pub request_id: HeaderValue,
+    /// The signature that vouches for the above.
+    pub signature: Option<HeaderValue>,
+}
+
+/// Removes from a request what belongs to the client's hop and what only a gateway may say.
+pub fn clean_request(headers: &mut HeaderMap, listener: &Listener) {
+    remove_hop_by_hop(headers);
+    let spoofed: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_gateway_word(name.as_str()) && !listener.trusts(name))
+        .cloned()
+        .collect();
+    for name in spoofed {
+        headers.remove(name);
+    }
+}
+
+/// Replaces a request's cookies by those of the instance.
+pub fn map_request_cookies(headers: &mut HeaderMap, name_prefix: &str, legacy: bool) {
+    if !headers.contains_key(COOKIE) {
+        return;
+    }
+    match cookie::to_instance(headers, name_prefix, legacy) {
+        Some(own) => headers.insert(COOKIE, own),
+        None => headers.remove(COOKIE),
+    };
+}
+
+/// Says what the instance may know of the way outside.
+pub fn forward(headers: &mut HeaderMap, facts: Forwarding) {
+    headers.insert(names::X_FORWARDED_FOR, facts.client);
+    headers.insert(names::X_FORWARDED_PROTO, facts.proto);
+    headers.insert(names::X_FORWARDED_PORT, facts.port);
+    headers.insert(names::X_REQUEST_ID, facts.request_id);
+    if let Some(host) = facts.host {
+        headers.insert(names::X_FORWARDED_HOST, host);
+    }
+    if let Some(prefix) = facts.prefix {
+        headers.insert(names::X_FORWARDED_PREFIX, prefix);
+    }
+    if let Some(signature) = facts.signature {
+        headers.insert(names::X_REMOTELAB_GATEWAY, signature);
+    }
+}
+
+/// Maps an answer's headers to the outside; `scope` is given on shared origins.
+pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Scope<'_>>) {
+    remove_hop_by_hop(headers);
+    headers.remove(SERVER);
+    headers.remove(names::X_POWERED_BY);
+    let native = headers
+        .remove(names::X_REMOTELAB_BASE)
+        .is_some_and(|value| value == "native");
+    let frame = Frame { native, ..frame };
+    map_each(headers, &LOCATION, |value| {
+        location::map(value, frame).into_owned()
+    });
+    map_each(headers, &CONTENT_LOCATION, |value| {
+        location::map(value, frame).into_owned()
+    });
+    map_each(headers, &REFRESH, |value| {
+        location::map_refresh(value, frame).into_owned()
+    });
+    map_each(headers, &LINK, |value| {
+        location::map_link(value, frame).into_owned()
+    });
+    if let Some(scope) = scope {
+        for name in &WHOLE_ORIGIN {
+            headers.remove(name);
+        }
+        replace(headers, &SET_COOKIE, |value| {
+            cookie::from_instance(value, scope)
+        });
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|token| !is_usual(token))
+        .filter_map(|token| token.parse().ok())
+        // Without these two the message would be another one.
+        .filter(|name| name != HOST && name != CONTENT_LENGTH)
+        .collect();
+    headers.remove(CONNECTION);
+    for name in listed.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+fn is_usual(token: &str) -> bool {
+    ["keep-alive", "close", "upgrade"]
+        .iter()
+        .any(|usual| token.eq_ignore_ascii_case(usual))
+}
+
+/// Names by which gateways and edges speak to instances.
+fn is_gateway_word(name: &str) -> bool {
+    match name.as_bytes()[0] {
+        b'x' => {
+            name.starts_with("x-forwarded-")
+                || name.starts_with("x-remotelab-gateway")
+                || matches!(
+                    name,
+                    "x-real-ip" | "x-request-id" | "x-client-ip" | "x-cluster-client-ip"
+                )
+        }
+        b'c' => name.starts_with("cf-"),
+        b'f' => name == "forwarded",
+        b't' => name == "true-client-ip",
+        _ => false,
+    }
+}
+
+fn map_each(headers: &mut HeaderMap, name: &HeaderName, map: impl Fn(&str) -> String) {
+    replace(headers, name, |value| {
+        let text = std::str::from_utf8(value.as_bytes()).ok()?;
+        HeaderValue::try_from(map(text)).ok()
+    });
+}
+
+/// Maps each value of a header in place; values that cannot be mapped go.
+fn replace(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    map: impl Fn(&HeaderValue) -> Option<HeaderValue>,
+) {
+    if !headers.contains_key(name) {
+        return;
+    }
+    let mapped: Vec<HeaderValue> = headers.get_all(name).iter().filter_map(map).collect();
+    headers.remove(name);
+    for value in mapped {
+        headers.append(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::ClientIp;
+
+    #[test]
+    fn nothing_of_the_hop_and_nothing_forged_reaches_the_instance() {
+        let mut headers = map(&[
+            ("connection", "keep-alive, X-Secret, host, content-length"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("expect", "100-continue"),
+            ("proxy-authorization", "Basic x"),
+            ("proxy-connection", "close"),
+            ("host", "h"),
+            ("content-length", "0"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-prefix", "/\"><script>"),
+            ("x-forwarded-anything", "1"),
+            ("x-remotelab-gateway", "v1"),
+            ("x-real-ip", "1"),
+            ("true-client-ip", "1"),
+            ("forwarded", "for=1"),
+            ("cf-connecting-ip", "1"),
+            ("cf-ray", "1"),
+            ("x-request-id", "mine"),
+            ("origin", "http://h"),
+            ("accept-encoding", "gzip"),
+        ]);
+        let plain = Listener::plain("x", "127.0.0.1:0".parse().unwrap());
+        let mut behind_cloudflare = headers.clone();
+        clean_request(&mut headers, &plain);
+        assert_eq!(
+            names_of(&headers),
+            ["accept-encoding", "content-length", "host", "origin"]
+        );
+        let edge = Listener {
+            client_ip: ClientIp::CfConnectingIp,
+            ..plain
+        };
+        clean_request(&mut behind_cloudflare, &edge);
+        assert_eq!(
+            names_of(&behind_cloudflare),
+            [
+                "accept-encoding",
+                "cf-connecting-ip",
+                "cf-ray",
+                "content-length",
+                "host",
+                "origin"
+            ]
+        );
+    }
+
+    #[test]
+    fn answers_are_mapped_for_a_shared_origin() {
+        let answer = map(&[
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("server", "node"),
+            ("x-powered-by", "x"),
+            ("clear-site-data", "*"),
+            ("service-worker-allowed", "/"),
+            ("strict-transport-security", "max-age=1"),
+            ("alt-svc", "h3"),
+            ("location", "/login"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "malformed"),
+            ("set-cookie", "b=2"),
+            ("etag", "\"x\""),
+            ("content-length", "5"),
+        ]);
+        let frame = Frame {
+            prefix: "/t",
+            native: false,
+            upstream: "127.0.0.1:1",
+            outside: None,
+        };
+        let scope = Scope {
+            name_prefix: "t__",
+            path: "/t",
+            secure: false,
+        };
+        let mut shared = answer.clone();
+        map_response(&mut shared, frame, Some(scope));
+        assert_eq!(
+            names_of(&shared),
+            [
+                "content-length",
+                "etag",
+                "location",
+                "set-cookie",
+                "set-cookie"
+            ]
+        );
+        assert_eq!(shared[LOCATION], "/t/login");
+        let cookies: Vec<_> = shared.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["t__a=1; Path=/t", "t__b=2; Path=/t"]);
+
+        let mut own = answer;
+        map_response(
+            &mut own,
+            Frame {
+                prefix: "",
+                ..frame
+            },
+            None,
+        );
+        assert_eq!(own[LOCATION], "/login");
+        assert_eq!(own[SET_COOKIE], "a=1");
+        assert!(own.contains_key(STRICT_TRANSPORT_SECURITY));
+    }
+
+    #[test]
+    fn the_native_flag_is_used_and_not_shown() {
+        let mut headers = map(&[("location", "/m/install"), ("x-remotelab-base", "native")]);
+        let frame = Frame {
+            prefix: "/m",
+            native: false,
+            upstream: "127.0.0.1:1",
+            outside: None,
+        };
+        map_response(&mut headers, frame, None);
+        assert_eq!(headers[LOCATION], "/m/m/install");
+        assert_eq!(names_of(&headers), ["location"]);
+    }
+
+    fn map(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn names_of(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+}

@@ -1,0 +1,32 @@
+//! Header names that the `http` crate has no constant for.
+
+use http::HeaderName;
+
+macro_rules! names {
+    ($($name:ident = $text:literal;)*) => {
+        $(#[doc = concat!("`", $text, "`")]
+        pub const $name: HeaderName = HeaderName::from_static($text);)*
+    };
+}
+
+names! {
+    ALT_SVC = "alt-svc";
+    CF_CONNECTING_IP = "cf-connecting-ip";
+    CLEAR_SITE_DATA = "clear-site-data";
+    KEEP_ALIVE = "keep-alive";
+    NEL = "nel";
+    PROXY_AUTHENTICATION_INFO = "proxy-authentication-info";
+    PROXY_CONNECTION = "proxy-connection";
+    PUBLIC_KEY_PINS = "public-key-pins";
+    REPORT_TO = "report-to";
+    SERVICE_WORKER_ALLOWED = "service-worker-allowed";
+    X_FORWARDED_FOR = "x-forwarded-for";
+    X_FORWARDED_HOST = "x-forwarded-host";
+    X_FORWARDED_PORT = "x-forwarded-port";
+    X_FORWARDED_PREFIX = "x-forwarded-prefix";
+    X_FORWARDED_PROTO = "x-forwarded-proto";
+    X_POWERED_BY = "x-powered-by";
+    X_REMOTELAB_BASE = "x-remotelab-base";
+    X_REMOTELAB_GATEWAY = "x-remotelab-gateway";
+    X_REQUEST_ID = "x-request-id";
+}

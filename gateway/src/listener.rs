@@ -1,0 +1,147 @@
+//! What one listener serves and whom it believes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+
+use crate::headers::names;
+
+/// One ingress with its own trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its key in the settings, for logs and errors.
+    pub name: String,
+    /// The address it is bound to.
+    pub bind: SocketAddr,
+    /// Which header, if any, tells the client's address.
+    pub client_ip: ClientIp,
+    /// What the outside sees.
+    pub scheme: Scheme,
+    /// Hosts that are served by prefix; empty serves any.
+    pub hosts: Vec<String>,
+    /// Domains whose labels name instances.
+    pub domains: Vec<String>,
+    /// How an instance is chosen.
+    pub mode: Mode,
+}
+
+/// Where the client's address is taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ClientIp {
+    /// The peer of the connection.
+    #[default]
+    #[serde(rename = "none")]
+    Peer,
+    /// `CF-Connecting-IP`, set by Cloudflare's edge.
+    #[serde(rename = "cf-connecting-ip")]
+    CfConnectingIp,
+    /// The last `X-Forwarded-For` entry, added by the tunnel that connects here.
+    #[serde(rename = "x-forwarded-for:last")]
+    LastForwardedFor,
+}
+
+/// The scheme that browsers use to come here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Plain.
+    #[default]
+    Http,
+    /// TLS, ended by whatever stands before this listener.
+    Https,
+}
+
+impl Scheme {
+    /// Returns `http` or `https`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// How a listener chooses the instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A known host name first, else the first path segment.
+    #[default]
+    Both,
+    /// By the first path segment alone.
+    Prefix,
+    /// By host name alone.
+    Host,
+}
+
+impl Listener {
+    /// Returns the listener that stands where nothing is configured.
+    #[must_use]
+    pub fn plain(name: &str, bind: SocketAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            bind,
+            client_ip: ClientIp::default(),
+            scheme: Scheme::default(),
+            hosts: Vec::new(),
+            domains: Vec::new(),
+            mode: Mode::default(),
+        }
+    }
+
+    /// Returns the client's address: what the trusted header says, else the peer.
+    #[must_use]
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let told = match self.client_ip {
+            ClientIp::Peer => None,
+            ClientIp::CfConnectingIp => headers
+                .get(names::CF_CONNECTING_IP)
+                .and_then(|value| value.to_str().ok()),
+            ClientIp::LastForwardedFor => headers
+                .get_all(names::X_FORWARDED_FOR)
+                .iter()
+                .next_back()
+                .and_then(|value| value.to_str().ok()?.rsplit(',').next()),
+        };
+        told.and_then(|text| text.trim().parse().ok())
+            .unwrap_or(peer)
+    }
+
+    /// Tells whether a header of the edge before this listener may reach instances.
+    #[must_use]
+    pub fn trusts(&self, name: &HeaderName) -> bool {
+        self.client_ip == ClientIp::CfConnectingIp && name.as_str().starts_with("cf-")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_whom_the_profile_believes() {
+        let peer: IpAddr = "127.0.0.1".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-for", "6.6.6.6".parse().unwrap());
+        headers.append("x-forwarded-for", "7.7.7.7, 2001:db8::1".parse().unwrap());
+        headers.append("cf-connecting-ip", "8.8.8.8".parse().unwrap());
+        let client = |client_ip, headers: &HeaderMap| {
+            let bind = "127.0.0.1:0".parse().unwrap();
+            Listener {
+                client_ip,
+                ..Listener::plain("x", bind)
+            }
+            .client(peer, headers)
+            .to_string()
+        };
+        assert_eq!(client(ClientIp::Peer, &headers), "127.0.0.1");
+        assert_eq!(client(ClientIp::LastForwardedFor, &headers), "2001:db8::1");
+        assert_eq!(client(ClientIp::CfConnectingIp, &headers), "8.8.8.8");
+        headers.insert("cf-connecting-ip", "nonsense".parse().unwrap());
+        headers.append("x-forwarded-for", "".parse().unwrap());
+        assert_eq!(client(ClientIp::LastForwardedFor, &headers), "127.0.0.1");
+        assert_eq!(client(ClientIp::CfConnectingIp, &headers), "127.0.0.1");
+    }
+}
