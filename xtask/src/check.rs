@@ -1,0 +1,39 @@
+//! `cargo xtask check`: everything that can be told without running a test.
+
+use std::fs;
+use std::path::Path;
+
+use crate::command::{cargo, program, run};
+use crate::{modules, setup, workspace};
+
+/// Runs every check; the first that fails ends it.
+pub(crate) fn all() -> anyhow::Result<()> {
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    modules::every_test_is_built()?;
+    web_types()?;
+    licences_and_bans()?;
+    run(cargo(&["clippy", "--workspace", "--all-targets"]).args(["--", "-D", "warnings"]))
+}
+
+/// The advisory database is no part of it: it is a git repository, which not every machine reaches.
+fn licences_and_bans() -> anyhow::Result<()> {
+    let mut deny = program(setup::cargo_deny()?);
+    deny.args(["--all-features", "check", "--hide-inclusion-graph"]);
+    run(deny.args(["licenses", "bans", "sources"]))
+}
+
+/// The web UI is JavaScript as the browser gets it; its types are in comments.
+fn web_types() -> anyhow::Result<()> {
+    let web = workspace::root().join("instance/server/web");
+    if !has_scripts(&web.join("js")) {
+        return Ok(());
+    }
+    run(program(setup::npm_bin("tsc")?)
+        .arg("--noEmit")
+        .arg("--project")
+        .arg(web.join("tsconfig.json")))
+}
+
+fn has_scripts(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| entries.flatten().next().is_some())
+}
