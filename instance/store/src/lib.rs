@@ -1,1 +1,21 @@
 //! The files of one instance, crash-safe.
+//!
+//! Every change is a [`journal::Transaction`]: a list of file writes that is appended to a journal,
+//! synced, and only then carried out. A crash at any moment leaves either all of a change or nothing,
+//! and what was acknowledged is there after the next [`Store::open`]. The documented layout of the
+//! files is kept, so that older tools can read them; see `docs/architecture.md`, "Storage".
+
+pub mod body;
+pub mod history;
+pub mod journal;
+pub mod logins;
+pub mod requests;
+pub mod runs;
+pub mod session;
+pub mod sessions;
+
+mod store;
+
+pub use journal::{Commit, Journal, Transaction};
+pub use session::{Draft, SessionCell};
+pub use store::{Error, Inserted, Recovery, Store};

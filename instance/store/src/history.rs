@@ -1,0 +1,153 @@
+//! Reading a session's events. Writing goes through [`crate::Draft`].
+
+use std::fs;
+use std::io;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use remotelab_config::InstancePaths;
+use remotelab_protocol::event::{Body, Known};
+use remotelab_protocol::session::HistoryMeta;
+use remotelab_protocol::{Event, SessionId};
+
+use crate::body;
+
+/// Whether long texts are read with their events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// Whole texts.
+    Whole,
+    /// Previews only.
+    Preview,
+}
+
+/// The events of one session. All reads block; call them off the async threads.
+#[derive(Clone, Debug)]
+pub struct History {
+    folder: PathBuf,
+}
+
+impl History {
+    /// Points at a session's history, which need not exist.
+    #[must_use]
+    pub fn of(paths: &InstancePaths, session: &SessionId) -> Self {
+        Self {
+            folder: paths.chat_history().join(session.as_str()),
+        }
+    }
+
+    /// Reads the events of a range in order. An event that cannot be read is replaced by a status line
+    /// that says so; the range ends where files end.
+    #[must_use]
+    pub fn read(&self, range: RangeInclusive<u64>, bodies: Bodies) -> Vec<Event> {
+        range.map_while(|seq| self.event(seq, bodies)).collect()
+    }
+
+    /// Reads one event with its whole text; `None` when there is none of that number.
+    #[must_use]
+    pub fn event(&self, seq: u64, bodies: Bodies) -> Option<Event> {
+        let bytes = match fs::read(self.event_path(seq)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(_) => return Some(unreadable(seq)),
+        };
+        let Ok(mut event) = serde_json::from_slice::<Event>(&bytes) else {
+            return Some(unreadable(seq));
+        };
+        event.seq = seq;
+        if bodies == Bodies::Whole && event.body.body_loaded == Some(false) {
+            self.load_body(&mut event);
+        }
+        Some(event)
+    }
+
+    /// Reads `meta.json`; a missing or damaged one is rebuilt from the events.
+    #[must_use]
+    pub fn meta(&self) -> HistoryMeta {
+        let stored = fs::read(self.folder.join("meta.json")).ok();
+        let mut meta: HistoryMeta = stored
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        // Other tools write the event before the figures, and may have died between the two.
+        while let Some(event) = self.event(meta.latest_seq + 1, Bodies::Preview) {
+            count(&mut meta, &event);
+        }
+        meta
+    }
+
+    fn load_body(&self, event: &mut Event) {
+        let Some(reference) = event
+            .body
+            .body_ref
+            .as_deref()
+            .filter(|name| is_reference(name))
+        else {
+            return;
+        };
+        let path = self.folder.join("bodies").join(format!("{reference}.txt"));
+        if let Ok(bytes) = fs::read(path) {
+            body::inline(event, String::from_utf8_lossy(&bytes).into_owned());
+        }
+    }
+
+    fn event_path(&self, seq: u64) -> PathBuf {
+        self.folder.join("events").join(format!("{seq:09}.json"))
+    }
+}
+
+/// Adds an appended event to a session's figures.
+pub fn count(meta: &mut HistoryMeta, event: &Event) {
+    meta.latest_seq = event.seq;
+    meta.size += 1;
+    meta.last_event_at = Some(event.timestamp);
+    *meta.counts.entry(event.type_name().to_owned()).or_default() += 1;
+    if event.as_message().is_some() {
+        let role = match event.role {
+            Some(remotelab_protocol::Role::User) => "message_user",
+            _ => "message_assistant",
+        };
+        *meta.counts.entry(role.to_owned()).or_default() += 1;
+        if role == "message_assistant" {
+            meta.last_assistant_message_at = Some(event.timestamp);
+        }
+    }
+}
+
+/// Relative paths of a session's files, for transactions.
+pub(crate) mod relative {
+    use remotelab_protocol::SessionId;
+
+    pub(crate) fn session(id: &SessionId) -> String {
+        format!("chat-history/{id}/session.json")
+    }
+
+    pub(crate) fn meta(id: &SessionId) -> String {
+        format!("chat-history/{id}/meta.json")
+    }
+
+    pub(crate) fn requests(id: &SessionId) -> String {
+        format!("chat-history/{id}/requests.jsonl")
+    }
+
+    pub(crate) fn event(id: &SessionId, seq: u64) -> String {
+        format!("chat-history/{id}/events/{seq:09}.json")
+    }
+
+    pub(crate) fn body(id: &SessionId, reference: &str) -> String {
+        format!("chat-history/{id}/bodies/{reference}.txt")
+    }
+}
+
+fn is_reference(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|file| file == name)
+}
+
+fn unreadable(seq: u64) -> Event {
+    let content = format!("error: event {seq} is damaged and cannot be shown");
+    Event {
+        seq,
+        id: format!("evt_{seq:016x}"),
+        body: Body::default(),
+        ..Event::new(Known::Status { content }, 0)
+    }
+}

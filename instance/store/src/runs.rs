@@ -1,0 +1,58 @@
+//! The files of runs.
+
+use std::path::PathBuf;
+
+use remotelab_config::{InstancePaths, atomic};
+use remotelab_protocol::run::{Manifest, RunnerReport};
+use remotelab_protocol::{Run, RunId, run::RunResult};
+
+/// Returns the folder of a run.
+#[must_use]
+pub fn folder(paths: &InstancePaths, run: &RunId) -> PathBuf {
+    paths.chat_runs().join(run.as_str())
+}
+
+/// Reads a run's record; `None` when there is no such run. Blocks.
+///
+/// # Errors
+/// When the record exists and cannot be read.
+pub fn load(paths: &InstancePaths, run: &RunId) -> Result<Option<Run>, atomic::Error> {
+    atomic::read_json(&folder(paths, run).join("status.json"))
+}
+
+/// Reads what a run was asked to do. Blocks.
+///
+/// # Errors
+/// When the file exists and cannot be read.
+pub fn manifest(paths: &InstancePaths, run: &RunId) -> Result<Option<Manifest>, atomic::Error> {
+    atomic::read_json(&folder(paths, run).join("manifest.json"))
+}
+
+/// Reads what a run's runner told of itself. Blocks.
+///
+/// # Errors
+/// When the file exists and cannot be read.
+pub fn report(paths: &InstancePaths, run: &RunId) -> Result<Option<RunnerReport>, atomic::Error> {
+    atomic::read_json(&folder(paths, run).join("runner.json"))
+}
+
+/// Reads how a run's executor ended. Blocks.
+///
+/// # Errors
+/// When the file exists and cannot be read.
+pub fn result(paths: &InstancePaths, run: &RunId) -> Result<Option<RunResult>, atomic::Error> {
+    atomic::read_json(&folder(paths, run).join("result.json"))
+}
+
+/// Relative paths of a run's files, for transactions.
+pub(crate) mod relative {
+    use remotelab_protocol::RunId;
+
+    pub(crate) fn manifest(id: &RunId) -> String {
+        format!("chat-runs/{id}/manifest.json")
+    }
+
+    pub(crate) fn status(id: &RunId) -> String {
+        format!("chat-runs/{id}/status.json")
+    }
+}

@@ -1,0 +1,233 @@
+//! One session in memory, and how it is changed.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use remotelab_config::InstancePaths;
+use remotelab_protocol::run::Manifest;
+use remotelab_protocol::session::HistoryMeta;
+use remotelab_protocol::{Event, Run, RunId, Session, SessionId};
+use serde::Serialize;
+
+use crate::history::{self, History, relative};
+use crate::journal::{Commit, Journal, Transaction};
+use crate::requests::Requests;
+use crate::{body, runs};
+
+/// A session, shared by all who read or change it.
+#[derive(Debug)]
+pub struct SessionCell {
+    id: SessionId,
+    paths: InstancePaths,
+    journal: Journal,
+    state: Mutex<State>,
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// The stored record.
+    pub session: Session,
+    /// Figures about the history.
+    pub meta: HistoryMeta,
+    /// The run under way.
+    pub active: Option<Run>,
+    /// Counts every change since the server started.
+    pub revision: u64,
+    requests: Option<Requests>,
+}
+
+/// A change of one session in the making. What is done to it is seen by others when the change is
+/// over, and becomes durable as one transaction.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    id: &'a SessionId,
+    paths: &'a InstancePaths,
+    state: &'a mut State,
+    transaction: Transaction,
+    session_changed: bool,
+    meta_changed: bool,
+}
+
+impl SessionCell {
+    pub(crate) fn new(
+        paths: InstancePaths,
+        journal: Journal,
+        session: Session,
+        meta: HistoryMeta,
+        active: Option<Run>,
+    ) -> Self {
+        let id = session.id.clone();
+        let state = State {
+            session,
+            meta,
+            active,
+            revision: 0,
+            requests: None,
+        };
+        Self {
+            id,
+            paths,
+            journal,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// The session's events, for reading.
+    #[must_use]
+    pub fn history(&self) -> History {
+        History::of(&self.paths, &self.id)
+    }
+
+    /// Returns a copy of what is known.
+    #[must_use]
+    pub fn snapshot(&self) -> State {
+        self.lock().clone()
+    }
+
+    /// Looks at what is known, without copying it. Keep `look` short: others wait.
+    pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock())
+    }
+
+    /// Changes the session. The decision and the change are one: nobody else changes it in between.
+    /// What `change` returns may be acknowledged once the commit is durable, also when `change`
+    /// changed nothing (the commit then waits for what others changed before).
+    pub fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> (T, Commit) {
+        let mut state = self.lock();
+        let mut draft = Draft {
+            id: &self.id,
+            paths: &self.paths,
+            state: &mut state,
+            transaction: Transaction::default(),
+            session_changed: false,
+            meta_changed: false,
+        };
+        let outcome = change(&mut draft);
+        let transaction = draft.finish();
+        if !transaction.is_empty() {
+            state.revision += 1;
+        }
+        // Enqueued under the lock, so that the journal has a session's changes in their order.
+        let commit = self.journal.enqueue(transaction);
+        (outcome, commit)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while changing leaves at worst an unwritten change, which a restart forgets.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Draft<'_> {
+    /// The record as it stands.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.state.session
+    }
+
+    /// The record, to be changed.
+    pub fn session_mut(&mut self) -> &mut Session {
+        self.session_changed = true;
+        &mut self.state.session
+    }
+
+    /// Figures about the history.
+    #[must_use]
+    pub fn meta(&self) -> &HistoryMeta {
+        &self.state.meta
+    }
+
+    /// The run under way.
+    #[must_use]
+    pub fn active(&self) -> Option<&Run> {
+        self.state.active.as_ref()
+    }
+
+    /// Returns the run that answers a request. The first call of a session reads a file.
+    pub fn run_of(&mut self, request_id: &str) -> Option<RunId> {
+        self.requests().run(request_id).cloned()
+    }
+
+    /// Appends an event and returns its sequence number.
+    pub fn append(&mut self, mut event: Event) -> u64 {
+        event.seq = self.state.meta.latest_seq + 1;
+        history::count(&mut self.state.meta, &event);
+        if let Some(moved) = body::externalise(&mut event) {
+            self.transaction.put(
+                relative::body(self.id, &moved.reference),
+                moved.text.into_bytes(),
+            );
+        }
+        self.transaction
+            .put(relative::event(self.id, event.seq), pretty(&event));
+        self.meta_changed = true;
+        event.seq
+    }
+
+    /// Creates a run and makes it the session's active one.
+    pub fn start_run(&mut self, manifest: &Manifest, run: Run) {
+        self.transaction
+            .put(runs::relative::manifest(&run.id), pretty(manifest));
+        self.transaction
+            .put(runs::relative::status(&run.id), pretty(&run));
+        let (id, transaction) = (self.id, &mut self.transaction);
+        let requests = self
+            .state
+            .requests
+            .get_or_insert_with(|| Requests::load(self.paths, id));
+        requests.note(id, &run.request_id, &run.id, transaction);
+        self.session_mut().active_run_id = Some(run.id.clone());
+        self.state.active = Some(run);
+    }
+
+    /// Writes a run's record; the active one is replaced by it.
+    pub fn put_run(&mut self, run: Run) {
+        self.transaction
+            .put(runs::relative::status(&run.id), pretty(&run));
+        if self
+            .state
+            .active
+            .as_ref()
+            .is_some_and(|active| active.id == run.id)
+        {
+            self.state.active = Some(run);
+        }
+    }
+
+    /// Frees the session of its active run.
+    pub fn release_run(&mut self) {
+        self.session_mut().active_run_id = None;
+        self.state.active = None;
+    }
+
+    fn requests(&mut self) -> &mut Requests {
+        self.state
+            .requests
+            .get_or_insert_with(|| Requests::load(self.paths, self.id))
+    }
+
+    fn finish(mut self) -> Transaction {
+        if self.session_changed {
+            self.transaction
+                .put(relative::session(self.id), pretty(&self.state.session));
+        }
+        if self.meta_changed {
+            self.transaction
+                .put(relative::meta(self.id), pretty(&self.state.meta));
+        }
+        self.transaction
+    }
+}
+
+pub(crate) fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).expect("records have string keys and finite numbers");
+    bytes.push(b'\n');
+    bytes
+}
