@@ -11,5 +11,6 @@ pub mod ports;
 pub mod process;
 pub mod smtp;
 pub mod standin_model;
+pub mod upstream;
 pub mod wait;
 pub mod world;

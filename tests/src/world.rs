@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::Client;
@@ -135,6 +136,47 @@ impl World {
     /// `http://127.0.0.1:PORT` of the mailbox bridge.
     pub fn mailbox_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports.mailbox)
+    }
+
+    /// Enters guests into the registry as if they had been created: each a name and a port.
+    pub fn register<'a>(
+        &self,
+        guests: impl IntoIterator<Item = (&'a str, u16)>,
+    ) -> anyhow::Result<()> {
+        let records: Vec<Value> = guests
+            .into_iter()
+            .map(|(name, port)| self.record(name, port))
+            .collect();
+        let file = self.config().join("guest-instances.json");
+        fs::create_dir_all(self.config()).context("create the configuration folder")?;
+        let text = serde_json::to_string_pretty(&records).context("print the registry")?;
+        // At once, as the product itself does it: a reader never sees a half.
+        let fresh = file.with_extension("json.new");
+        fs::write(&fresh, text).with_context(|| format!("write {}", fresh.display()))?;
+        fs::rename(&fresh, &file).with_context(|| format!("write {}", file.display()))
+    }
+
+    fn record(&self, name: &str, port: u16) -> Value {
+        let root = self.guest(name);
+        let config = root.join("config");
+        json!({
+            "name": name,
+            "label": format!("remotelab-guest@{name}"),
+            "port": port,
+            "hostname": "",
+            "instanceRoot": root,
+            "configDir": config,
+            "memoryDir": root.join("memory"),
+            "mailboxRoot": config.join("agent-mailbox"),
+            "authFile": config.join("auth.json"),
+            "launchAgentPath": "",
+            "logPath": "",
+            "errorLogPath": "",
+            "publicBaseUrl": "",
+            "localBaseUrl": format!("http://127.0.0.1:{port}"),
+            "sessionExpiryDays": 30,
+            "createdAt": "2026-11-22T07:26:39.203Z",
+        })
     }
 
     /// The owner's token, as the files have it.
@@ -290,7 +332,7 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 
 fn token(file: &Path) -> anyhow::Result<String> {
     let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let auth: serde_json::Value = serde_json::from_slice(&text)
+    let auth: Value = serde_json::from_slice(&text)
         .with_context(|| format!("read JSON in {}", file.display()))?;
     let token = auth["token"].as_str();
     Ok(token

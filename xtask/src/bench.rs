@@ -13,5 +13,5 @@ pub(crate) fn all() -> anyhow::Result<()> {
         "remotelab",
     ]))?;
     let binary = workspace::target().join("release/remotelab");
-    run(cargo(&["bench", "--workspace", "--benches"]).env("REMOTELAB_BIN", binary))
+    run(cargo(&["bench", "--workspace", "--bench", "figures"]).env("REMOTELAB_BIN", binary))
 }

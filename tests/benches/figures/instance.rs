@@ -1,0 +1,94 @@
+//! One chat server, and a guest from nothing.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use remotelab_tests::http;
+use remotelab_tests::world::World;
+use serde_json::json;
+
+use crate::{show, spread};
+
+/// Says one thing and ends: what is measured is the product, not the tool.
+const TOOL: &str = r#"#!/bin/sh
+echo '{"type":"assistant","message":{"content":[{"type":"text","text":"done"}]}}'
+echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
+"#;
+
+/// From the start of the process to the first page.
+pub(crate) async fn boot() -> anyhow::Result<()> {
+    let world = World::without_executors().await?;
+    std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
+    let token = format!(r#"{{"token":"{}"}}"#, "0123456789abcdef".repeat(4));
+    std::fs::write(world.config().join("auth.json"), token).context("write auth.json")?;
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let began = Instant::now();
+        let mut chat = world.start(&["chat"])?;
+        first_page(&format!("{}/login", world.owner_url())).await?;
+        times.push(began.elapsed());
+        chat.stop(Duration::from_secs(10)).await?;
+    }
+    show("boot to first 200, empty", &spread(times));
+    Ok(())
+}
+
+/// From the post to the 202, which promises that it is on disk.
+pub(crate) async fn message_acknowledged() -> anyhow::Result<()> {
+    let world = World::without_executors().await?;
+    world.tool("quick", TOOL)?;
+    std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
+    let tools = json!([{"id": "quick", "name": "Quick", "command": "quick", "runtimeFamily": "claude-stream-json"}]);
+    std::fs::write(world.config().join("tools.json"), tools.to_string()).context("write tools")?;
+    let _up = world.up().await?;
+    let owner = world.owner().await?;
+    let mut acknowledged = Vec::new();
+    let mut answered = Vec::new();
+    for number in 0..100 {
+        let session = owner.open_session("quick").await?;
+        let began = Instant::now();
+        let posted = owner
+            .say(&session, &format!("bench-{number}"), "go")
+            .await?;
+        acknowledged.push(began.elapsed());
+        let run = posted.run.context("the message was queued")?;
+        owner.finished(&run).await?;
+        answered.push(began.elapsed());
+    }
+    show("message acknowledged, synced", &spread(acknowledged));
+    show("post to answer, tool included", &spread(answered));
+    Ok(())
+}
+
+/// From the command to the guest's own page behind the gateway.
+pub(crate) async fn trial_reachable() -> anyhow::Result<()> {
+    let world = World::without_executors().await?;
+    let _up = world.up().await?;
+    let mut times = Vec::new();
+    for number in 1..=10 {
+        let began = Instant::now();
+        let created = world
+            .run(&["guest-instance", "create-trial", "--json"])
+            .await?;
+        anyhow::ensure!(created.code == Some(0), "create-trial: {created:?}");
+        first_page(&format!("{}/trial{number}/login", world.gateway_url())).await?;
+        times.push(began.elapsed());
+    }
+    show("create-trial to reachable", &spread(times));
+    Ok(())
+}
+
+async fn first_page(url: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let answer = http::send(http::client().get(url)).await;
+        if answer.is_ok_and(|answer| answer.status.as_u16() == 200) {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            began.elapsed() < Duration::from_secs(20),
+            "no page at {url}"
+        );
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+}
