@@ -1,0 +1,31 @@
+//! The executors that the product knows by itself.
+
+use remotelab_protocol::tool::{RuntimeFamily, Tool};
+
+/// Returns them in the order in which they are offered; whether they are there is for the caller to find.
+pub(super) fn tools() -> impl Iterator<Item = Tool> {
+    let codex = Some(RuntimeFamily::CodexJson);
+    let claude = Some(RuntimeFamily::ClaudeStreamJson);
+    [
+        ("codex", "CodeX", codex, None),
+        ("claude", "Claude Code", claude, Some("private")),
+        ("copilot", "GitHub Copilot", None, None),
+        ("cline", "Cline", None, None),
+        ("kilo-code", "Kilo Code", None, None),
+    ]
+    .into_iter()
+    .map(|(id, name, runtime_family, visibility)| Tool {
+        id: id.into(),
+        name: name.into(),
+        command: id.into(),
+        runtime_family,
+        visibility: visibility.map(str::to_owned),
+        builtin: true,
+        ..Tool::default()
+    })
+}
+
+/// Tells whether an id belongs to the product.
+pub(super) fn is_id(id: &str) -> bool {
+    tools().any(|tool| tool.id == id)
+}

@@ -1,0 +1,347 @@
+use std::collections::BTreeMap;
+
+use remotelab_protocol::{Attachment, RunId, SessionId};
+use serde_json::{Map, json};
+
+use super::*;
+
+fn tool(id: &str, family: Option<RuntimeFamily>, builtin: bool) -> Tool {
+    Tool {
+        id: id.into(),
+        name: format!("The {id}"),
+        command: id.into(),
+        runtime_family: family,
+        builtin,
+        ..Tool::default()
+    }
+}
+
+fn codex_tool() -> Tool {
+    tool("codex", Some(RuntimeFamily::CodexJson), true)
+}
+
+fn claude_tool() -> Tool {
+    tool("claude", Some(RuntimeFamily::ClaudeStreamJson), true)
+}
+
+fn manifest(prompt: &str, options: Options) -> Manifest {
+    Manifest {
+        id: RunId::parse("run_a10872fb60d7ace1a4c1225d").unwrap(),
+        session_id: SessionId::parse("12d04b72795d9cef53d6aa1749cb0af7").unwrap(),
+        request_id: "r".into(),
+        folder: "~/work".into(),
+        tool: "codex".into(),
+        prompt: prompt.into(),
+        internal_operation: None,
+        options,
+        rest: Map::new(),
+    }
+}
+
+fn context() -> Context {
+    Context {
+        home: "/home/owner".into(),
+        search_path: "/usr/bin:/bin".into(),
+        program: "/opt/remotelab/bin/remotelab".into(),
+        codex_home: CodexHome::Managed("/config/codex".into()),
+        codex_prompt_prefix: String::new(),
+        codex_developer_instructions: Some(String::new()),
+        chat_base_url: "http://127.0.0.1:7690".into(),
+        is_root: true,
+    }
+}
+
+fn everything() -> Options {
+    Options {
+        model: Some("gpt-5".into()),
+        effort: Some("low".into()),
+        thinking: true,
+        codex_thread_id: Some("0199-a".into()),
+        claude_session_id: Some("4a4c-b".into()),
+        ..Options::default()
+    }
+}
+
+const CODEX: [&str; 4] = [
+    "exec",
+    "--json",
+    "--dangerously-bypass-approvals-and-sandbox",
+    "--skip-git-repo-check",
+];
+const CLAUDE: [&str; 4] = [
+    "--output-format",
+    "stream-json",
+    "--verbose",
+    "--dangerously-skip-permissions",
+];
+
+fn call(tool: &Tool, prompt: &str, options: Options) -> (Vec<String>, Option<String>) {
+    let launch = launch(tool, None, &manifest(prompt, options), &context());
+    (launch.args, launch.stdin)
+}
+
+fn args(head: &[&str], tail: &[&str]) -> Vec<String> {
+    head.iter()
+        .chain(tail)
+        .map(|arg| (*arg).to_owned())
+        .collect()
+}
+
+#[test]
+fn the_built_in_executors_read_the_prompt_from_standard_input() {
+    let prompt = "-secret\0prompt";
+    assert_eq!(
+        launch(
+            &codex_tool(),
+            Some("/usr/bin/codex".into()),
+            &manifest(prompt, Options::default()),
+            &context()
+        ),
+        Launch {
+            tool_name: "Codex".into(),
+            program: "/usr/bin/codex".into(),
+            args: args(&CODEX, &["-"]),
+            folder: "/home/owner/work".into(),
+            stdin: Some(prompt.into()),
+            codex_home: Some("/config/codex".into()),
+        }
+    );
+    assert_eq!(
+        call(&codex_tool(), prompt, everything()),
+        (
+            args(
+                &CODEX,
+                &[
+                    "-m",
+                    "gpt-5",
+                    "-c",
+                    "model_reasoning_effort=low",
+                    "resume",
+                    "0199-a",
+                    "-"
+                ]
+            ),
+            Some(prompt.into())
+        )
+    );
+    assert_eq!(
+        call(&claude_tool(), prompt, everything()),
+        (
+            args(
+                &CLAUDE,
+                &[
+                    "--model", "gpt-5", "--effort", "low", "--resume", "4a4c-b", "-p"
+                ]
+            ),
+            Some(prompt.into())
+        )
+    );
+}
+
+#[test]
+fn custom_tools_get_the_prompt_last_until_it_is_too_long() {
+    let codex = tool("mine", Some(RuntimeFamily::CodexJson), false);
+    let claude = tool("mine", Some(RuntimeFamily::ClaudeStreamJson), false);
+    let longest = "x".repeat(PROMPT_ARGUMENT_MAX);
+    assert_eq!(
+        call(&codex, &longest, Options::default()),
+        (args(&CODEX, &[&longest]), None)
+    );
+    assert_eq!(
+        call(&claude, &longest, everything()),
+        (
+            args(
+                &CLAUDE,
+                &["--model", "gpt-5", "--effort", "high", "-p", &longest]
+            ),
+            None
+        )
+    );
+    for too_much in [
+        format!("{longest}x"),
+        "- a list".into(),
+        "a\0b".into(),
+        String::new(),
+    ] {
+        assert_eq!(
+            call(&codex, &too_much, Options::default()),
+            (args(&CODEX, &["-"]), Some(too_much.clone()))
+        );
+        assert_eq!(
+            call(&claude, &too_much, Options::default()),
+            (args(&CLAUDE, &["-p"]), Some(too_much.clone()))
+        );
+    }
+}
+
+#[test]
+fn values_from_outside_never_become_flags() {
+    let hostile = Options {
+        model: Some("--config=evil".into()),
+        effort: Some("low; rm".into()),
+        codex_thread_id: Some("--last".into()),
+        claude_session_id: Some("a b".into()),
+        ..Options::default()
+    };
+    assert_eq!(
+        call(&codex_tool(), "hi", hostile.clone()).0,
+        args(&CODEX, &["-"])
+    );
+    assert_eq!(
+        call(&claude_tool(), "hi", hostile).0,
+        args(&CLAUDE, &["-p"])
+    );
+}
+
+#[test]
+fn developer_instructions_reach_codex_as_a_toml_string() {
+    let given = Context {
+        codex_developer_instructions: Some("Say \"hi\"\nthen stop".into()),
+        codex_prompt_prefix: "PREFIX ".into(),
+        ..context()
+    };
+    let launched = launch(
+        &codex_tool(),
+        None,
+        &manifest("go", Options::default()),
+        &given,
+    );
+    assert_eq!(
+        launched.args,
+        args(
+            &CODEX,
+            &[
+                "-c",
+                r#"developer_instructions="Say \"hi\"\nthen stop""#,
+                "-"
+            ]
+        )
+    );
+    assert_eq!(launched.stdin.as_deref(), Some("PREFIX go"));
+
+    let unset = Context {
+        codex_developer_instructions: None,
+        ..context()
+    };
+    let launched = launch(
+        &codex_tool(),
+        None,
+        &manifest("go", Options::default()),
+        &unset,
+    );
+    assert!(launched.args[5].starts_with("developer_instructions=\"You work for RemoteLab."));
+}
+
+#[test]
+fn files_stand_before_the_prompt_and_flattening_comes_last() {
+    let file = Attachment {
+        original_name: Some("a.png".into()),
+        mime_type: "image/png".into(),
+        saved_path: Some("/data/images/1.png".into()),
+        ..Attachment::default()
+    };
+    let options = Options {
+        images: vec![file, Attachment::default()],
+        ..Options::default()
+    };
+    assert_eq!(
+        call(&claude_tool(), "look\n at  it", options.clone())
+            .1
+            .as_deref(),
+        Some("[User attached image: a.png -> /data/images/1.png]\n\nlook\n at  it")
+    );
+    let flat = Tool {
+        flatten_prompt: true,
+        ..claude_tool()
+    };
+    assert_eq!(
+        call(&flat, "look\n at  it", options.clone()).1.as_deref(),
+        Some("[User attached image: a.png -> /data/images/1.png] look at it")
+    );
+    let env = environment(&flat, &manifest("x", options), &Env::default(), &context());
+    assert_eq!(
+        env.get("REMOTELAB_ATTACHMENT_PATHS"),
+        Some(r#"[{"path":"/data/images/1.png","mimeType":"image/png","originalName":"a.png"}]"#)
+    );
+}
+
+#[test]
+fn the_environment_keeps_secrets_of_the_service_back() {
+    let base: Env = [
+        ("PATH", "/ignored"),
+        ("HOME", "/home/owner"),
+        ("ANTHROPIC_API_KEY", "the user's own"),
+        ("CLAUDECODE", "1"),
+        ("REMOTELAB_USER_SHELL_ENV_B64", "x"),
+        ("REMOTELAB_ASSET_STORAGE_SECRET_ACCESS_KEY", "x"),
+        ("REMOTELAB_ASSET_STORAGE_ACCESS_KEY_ID", "x"),
+        ("REMOTELAB_CLOUDFLARE_API_TOKEN", "x"),
+        ("AGENT_MAILBOX_SMTP_PASSWORD", "x"),
+        ("REMOTELAB_CONFIG_DIR", "/config"),
+        ("REMOTELAB_RUN_ID", "run_of_an_outer_run"),
+    ]
+    .into_iter()
+    .collect();
+    let options = Options {
+        env: BTreeMap::from([("EXTRA".into(), "1".into())]),
+        ..Options::default()
+    };
+    let env = environment(&codex_tool(), &manifest("x", options), &base, &context());
+    let expected: Env = [
+        ("PATH", "/usr/bin:/bin:/opt/remotelab/bin"),
+        ("HOME", "/home/owner"),
+        ("ANTHROPIC_API_KEY", "the user's own"),
+        ("REMOTELAB_CONFIG_DIR", "/config"),
+        ("REMOTELAB_SESSION_ID", "12d04b72795d9cef53d6aa1749cb0af7"),
+        ("REMOTELAB_RUN_ID", "run_a10872fb60d7ace1a4c1225d"),
+        ("REMOTELAB_CHAT_BASE_URL", "http://127.0.0.1:7690"),
+        ("REMOTELAB_PROJECT_ROOT", "/opt/remotelab/bin"),
+        ("REMOTELAB_TOOL_ID", "codex"),
+        ("REMOTELAB_TOOL_NAME", "The codex"),
+        ("REMOTELAB_TOOL_SOURCE", "builtin"),
+        ("IS_SANDBOX", "1"),
+        ("CODEX_HOME", "/config/codex"),
+        ("EXTRA", "1"),
+    ]
+    .into_iter()
+    .collect();
+    assert_eq!(env, expected);
+}
+
+#[test]
+fn the_demo_is_this_program_with_another_word() {
+    let demo = demo::tool(Path::new("/opt/remotelab"));
+    assert_eq!(
+        launch(
+            &demo,
+            Some("/opt/remotelab".into()),
+            &manifest("hi", everything()),
+            &context()
+        ),
+        Launch {
+            tool_name: "Demo (no AI installed)".into(),
+            program: "/opt/remotelab".into(),
+            args: vec!["demo-executor".into()],
+            folder: "/home/owner/work".into(),
+            stdin: Some("hi".into()),
+            codex_home: None,
+        }
+    );
+}
+
+#[test]
+fn a_launch_survives_its_file() {
+    let run = tempfile::tempdir().unwrap();
+    assert_eq!(Launch::read(run.path()).unwrap(), None);
+    let launched = launch(
+        &codex_tool(),
+        None,
+        &manifest("go", everything()),
+        &context(),
+    );
+    launched.write(run.path()).unwrap();
+    assert_eq!(Launch::read(run.path()).unwrap(), Some(launched));
+    let stored = std::fs::read_to_string(run.path().join("launch.json")).unwrap();
+    let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+    assert_eq!(stored["program"], json!("codex"));
+}

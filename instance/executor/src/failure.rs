@@ -1,0 +1,239 @@
+//! Why a run failed, in one sentence that a person without the terminal understands.
+
+use std::path::Path;
+
+use remotelab_protocol::run::RunResult;
+use remotelab_protocol::tool::Tool;
+
+/// The longest detail that a sentence carries, in characters.
+const DETAIL_CHARS: usize = 280;
+
+/// What is known beside the way the executor ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// The executor's name, for people.
+    pub tool_name: &'a str,
+    /// What the executor itself gave as the reason.
+    pub verdict: Option<&'a str>,
+    /// Its last lines that were no events, oldest first.
+    pub tail: &'a [String],
+}
+
+/// Explains a run that ended badly.
+#[must_use]
+pub fn explain(evidence: &Evidence<'_>, result: &RunResult) -> String {
+    // The runner's own reason is already a sentence.
+    if let Some(error) = &result.error {
+        return error.clone();
+    }
+    let name = evidence.tool_name;
+    if let Some(verdict) = evidence.verdict {
+        let detail = cut(verdict);
+        return match Cause::of(verdict) {
+            Some(cause) => cause.sentence(name, &detail),
+            None => format!("{name} reported an error: {detail}"),
+        };
+    }
+    let ending = match result.signal.as_deref() {
+        Some("SIGKILL") => format!(
+            "{} (something on this machine stopped {name}, often for lack of memory)",
+            result.failure_reason()
+        ),
+        Some(_) => format!("{} ({name} crashed)", result.failure_reason()),
+        None => result.failure_reason(),
+    };
+    let Some(last) = evidence.tail.last() else {
+        return ending;
+    };
+    let cause = evidence
+        .tail
+        .iter()
+        .rev()
+        .find_map(|line| Some((Cause::of(line)?, line)));
+    match cause {
+        Some((cause, line)) => cause.sentence(name, &cut(line)),
+        None => format!("{ending}: {}", cut(last)),
+    }
+}
+
+/// Explains a run that ended well and yet brought nothing.
+#[must_use]
+pub fn explain_silence(evidence: &Evidence<'_>) -> String {
+    let lines = evidence.tail.join(" | ");
+    if lines.is_empty() {
+        return "Provider exited without emitting structured events".into();
+    }
+    if looks_like_login(&lines.to_lowercase()) {
+        format!("Provider requires interactive login before RemoteLab can use it: {lines}")
+    } else {
+        format!("Provider exited without emitting structured events: {lines}")
+    }
+}
+
+/// Explains a program that is not there.
+#[must_use]
+pub fn not_found(tool_name: &str, program: &Path) -> String {
+    match install_command(program) {
+        Some(command) => {
+            format!("{tool_name} was not found on this machine; install it with: {command}")
+        }
+        None => format!(
+            "{tool_name} was not found on this machine: there is no program {}",
+            program.display()
+        ),
+    }
+}
+
+/// Tells whether a reason says that the conversation to resume is gone.
+#[must_use]
+pub fn is_lost_resume(reason: &str) -> bool {
+    let reason = reason.to_lowercase();
+    [
+        "no conversation found",
+        "no rollout found",
+        "thread not found",
+        "no saved session found",
+    ]
+    .iter()
+    .any(|sign| reason.contains(sign))
+}
+
+/// Returns the name by which people know the tool in a sentence.
+pub(crate) fn spoken_name(tool: &Tool) -> String {
+    match (tool.builtin, tool.id.as_str()) {
+        (true, "codex") => "Codex".into(),
+        (true, "claude") => "Claude".into(),
+        _ if tool.name.is_empty() => tool.id.clone(),
+        _ => tool.name.clone(),
+    }
+}
+
+fn install_command(program: &Path) -> Option<&'static str> {
+    match program.file_name()?.to_str()? {
+        "codex" => Some("npm install -g @openai/codex"),
+        "claude" => Some("npm install -g @anthropic-ai/claude-code"),
+        _ => None,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Cause {
+    LostResume,
+    SignIn,
+    Quota,
+    Busy,
+    TooLong,
+    Model,
+    Network,
+}
+
+impl Cause {
+    /// Recognises a cause by the words that the executors use for it.
+    fn of(text: &str) -> Option<Self> {
+        let text = text.to_lowercase();
+        let has = |signs: &[&str]| signs.iter().any(|sign| text.contains(sign));
+        if is_lost_resume(&text) {
+            Some(Self::LostResume)
+        } else if has(&[
+            "usage limit",
+            "quota",
+            "credit balance",
+            "billing",
+            "rate limit",
+            "rate_limit",
+            "too many requests",
+            " 429",
+        ]) {
+            Some(Self::Quota)
+        } else if has(&[
+            "context window",
+            "context_length",
+            "prompt is too long",
+            "too many tokens",
+        ]) {
+            Some(Self::TooLong)
+        } else if has(&["overloaded", " 529", " 503", "at capacity"]) {
+            Some(Self::Busy)
+        } else if looks_like_login(&text) || has(&[" 401", "api key", "/login", "credentials"]) {
+            Some(Self::SignIn)
+        } else if text.contains("model")
+            && has(&[
+                "not found",
+                "does not exist",
+                "not supported",
+                "may not exist",
+            ])
+        {
+            Some(Self::Model)
+        } else if has(&[
+            "econnrefused",
+            "enotfound",
+            "etimedout",
+            "connection refused",
+            "connection error",
+            "error sending request",
+            "could not resolve",
+            "dns",
+            "network",
+            "stream disconnected",
+            "unable to connect",
+            "timed out",
+            "fetch failed",
+        ]) {
+            Some(Self::Network)
+        } else {
+            None
+        }
+    }
+
+    fn sentence(self, name: &str, detail: &str) -> String {
+        match self {
+            Self::LostResume => format!(
+                "{name} no longer has this conversation; send the message again to start a fresh one: {detail}"
+            ),
+            Self::SignIn => format!("{name} is not signed in: {detail}"),
+            Self::Quota => format!("{name} has reached a usage limit of its account: {detail}"),
+            Self::Busy => {
+                format!("The model behind {name} is overloaded, try again in a while: {detail}")
+            }
+            Self::TooLong => format!("The conversation is too long for {name}'s model: {detail}"),
+            Self::Model => format!("{name} cannot use the chosen model: {detail}"),
+            Self::Network => format!("{name} could not reach its model over the network: {detail}"),
+        }
+    }
+}
+
+/// Recognises a login problem; the text is in lower case.
+fn looks_like_login(text: &str) -> bool {
+    const SIGNS: &[&str] = &[
+        "unauthorized",
+        "unauthenticated",
+        "authenticat",
+        "authoriz",
+        "oauth",
+        "auth error",
+        "auth required",
+        "sign in",
+        "signed in",
+        "login",
+        "log in",
+        "logged in",
+        "登录",
+        "登陆",
+        "认证",
+        "授权",
+    ];
+    let is_word = |word: &str| matches!(word, "auth" | "sso");
+    SIGNS.iter().any(|sign| text.contains(sign))
+        || text.split(|c: char| !c.is_alphanumeric()).any(is_word)
+}
+
+fn cut(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= DETAIL_CHARS {
+        return line;
+    }
+    let mut short: String = line.chars().take(DETAIL_CHARS).collect();
+    short.push('…');
+    short
+}

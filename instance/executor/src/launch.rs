@@ -1,0 +1,49 @@
+//! What a runner is to start; `launch.json` in the run's folder.
+
+use std::path::{Path, PathBuf};
+
+use remotelab_config::atomic;
+use serde::{Deserialize, Serialize};
+
+/// A program call. The environment is not part of it: the runner's own is the tool's, so that keys of
+/// model providers are never written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Launch {
+    /// The tool's name, for people.
+    pub tool_name: String,
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Its working folder.
+    pub folder: PathBuf,
+    /// What it reads; nothing when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// The Codex home whose session log tells the context's size; only for tools of Codex' family.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codex_home: Option<PathBuf>,
+}
+
+impl Launch {
+    /// Writes the call into a run's folder, readable by the owner only.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, run_dir: &Path) -> Result<(), atomic::Error> {
+        atomic::write_json(&path(run_dir), self)
+    }
+
+    /// Reads the call of a run; `None` when it was never written.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub fn read(run_dir: &Path) -> Result<Option<Self>, atomic::Error> {
+        atomic::read_json(&path(run_dir))
+    }
+}
+
+fn path(run_dir: &Path) -> PathBuf {
+    run_dir.join("launch.json")
+}

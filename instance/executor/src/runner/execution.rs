@@ -1,0 +1,358 @@
+//! One executor at work: from its start to its result.
+
+use std::future::pending;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use remotelab_config::{Env, atomic};
+use remotelab_protocol::run::{RunResult, RunnerReport};
+use remotelab_protocol::time;
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+
+use super::lines::Lines;
+use super::{codex_metrics, files, group};
+use crate::spool::{Stream, Writer};
+use crate::{Launch, failure};
+
+/// How often the runner looks whether somebody asked to stop.
+const CANCEL_POLL: Duration = Duration::from_millis(200);
+/// How long an executor has between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often the runner looks whether a stopped executor's children are gone.
+const GROUP_POLL: Duration = Duration::from_millis(50);
+/// How long output is read after the executor's exit, while a process that it left holds the pipes.
+const LINGER: Duration = Duration::from_secs(2);
+/// How often a start is tried while the program's file is being written, as by an update.
+const BUSY_TRIES: u32 = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why there is no exit to tell of.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("the run was stopped before it began")]
+    Cancelled,
+    /// A sentence for people.
+    #[error("{0}")]
+    Start(String),
+    #[error("this run cannot be carried out: {step} failed: {source}")]
+    Machine {
+        step: &'static str,
+        source: io::Error,
+    },
+}
+
+/// Carries the run out. Whatever happens, there is a result.
+pub(super) fn execute(run_dir: &Path, env: &Env) -> RunResult {
+    let worked = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(machine("starting the runtime"))
+        .and_then(|runtime| runtime.block_on(work(run_dir, env)));
+    worked.unwrap_or_else(|problem| match problem {
+        Problem::Cancelled => RunResult {
+            exit_code: None,
+            error: None,
+            ..files::failed("", true)
+        },
+        other => files::failed(other.to_string(), files::cancel(run_dir).exists()),
+    })
+}
+
+async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
+    // Before the executor starts, so that no signal falls between.
+    let mut terminate = signal(SignalKind::terminate()).map_err(machine("listening to signals"))?;
+    let launch = Launch::read(run_dir)
+        .map_err(|error| Problem::Start(error.to_string()))?
+        .ok_or_else(|| Problem::Start("nothing was told what to start".into()))?;
+    let mut spool = Writer::create(run_dir).map_err(machine("opening the spool"))?;
+    if files::cancel(run_dir).exists() {
+        return Err(Problem::Cancelled);
+    }
+    let mut child = start(&launch, env).await?;
+    let leader = child.id().unwrap_or_default();
+    let mut stop = Stop::new(leader);
+    report(run_dir, leader).map_err(|error| stop.give_up("reporting the executor", error))?;
+    if let (Some(stdin), Some(prompt)) = (child.stdin.take(), launch.stdin.clone()) {
+        tokio::spawn(feed(stdin, prompt));
+    }
+
+    let mut output = Output::new(run_dir, &mut child);
+    let mut exit: Option<(ExitStatus, Instant)> = None;
+    let mut poll = interval(CANCEL_POLL);
+    poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while exit.is_none() || !output.ended() {
+        let linger = exit.map(|(_, at)| at + LINGER);
+        tokio::select! {
+            read = output.read(&mut spool), if !output.ended() => {
+                read.map_err(|error| stop.give_up("writing the spool", error))?;
+            }
+            status = child.wait(), if exit.is_none() => {
+                let status = status.map_err(|error| stop.give_up("waiting for the executor", error))?;
+                exit = Some((status, Instant::now()));
+            }
+            _ = terminate.recv(), if exit.is_none() => stop.request(),
+            _ = poll.tick(), if exit.is_none() => {
+                if !stop.requested() && files::cancel(run_dir).exists() {
+                    stop.request();
+                }
+                stop.escalate();
+            }
+            () = until(linger) => break,
+        }
+    }
+    stop.see_through().await;
+    let thread = output
+        .finish(&mut spool)
+        .map_err(machine("writing the spool"))?;
+    if let (Some(home), Some(thread)) = (&launch.codex_home, thread)
+        && let Some(line) = codex_metrics::line(home, &thread)
+    {
+        spool.push(Stream::Stdout, &line);
+    }
+    spool.sync().map_err(machine("writing the spool"))?;
+    let status = exit.map(|(status, _)| status).unwrap_or_default();
+    Ok(result(status, stop.requested()))
+}
+
+/// Starts the executor at the head of a process group of its own.
+async fn start(launch: &Launch, env: &Env) -> Result<Child, Problem> {
+    let folder = &launch.folder;
+    if !folder.is_dir() {
+        let sentence = format!(
+            "The folder {} does not exist on this machine",
+            folder.display()
+        );
+        return Err(Problem::Start(sentence));
+    }
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .env_clear()
+        .envs(env.iter())
+        .current_dir(folder)
+        .process_group(0)
+        .stdin(match launch.stdin {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
+            {
+                tries += 1;
+                sleep(BUSY_PAUSE).await;
+            }
+            outcome => return outcome.map_err(|error| cannot_start(launch, &error)),
+        }
+    }
+}
+
+fn cannot_start(launch: &Launch, error: &io::Error) -> Problem {
+    let (name, program) = (&launch.tool_name, launch.program.display());
+    Problem::Start(match error.kind() {
+        io::ErrorKind::NotFound if launch.program.is_file() => {
+            format!("{name} could not be started: the interpreter that {program} names is missing")
+        }
+        io::ErrorKind::NotFound => failure::not_found(name, &launch.program),
+        io::ErrorKind::PermissionDenied => {
+            format!("{name} could not be started: {program} may not be executed")
+        }
+        _ => format!("{name} could not be started: {error}"),
+    })
+}
+
+fn report(run_dir: &Path, tool: u32) -> io::Result<()> {
+    let report = RunnerReport {
+        runner_process_id: std::process::id(),
+        tool_process_id: Some(tool),
+        tool_start_ticks: group::start_ticks(tool),
+        started_at: Some(time::iso(Timestamp::now())),
+    };
+    atomic::write_json(&files::report(run_dir), &report).map_err(io::Error::other)
+}
+
+/// Writes the prompt beside everything else; an executor that does not read it to the end is its own affair.
+async fn feed(mut stdin: ChildStdin, prompt: String) {
+    let _ = stdin.write_all(prompt.as_bytes()).await;
+}
+
+/// Both streams of an executor, on their way to the spool.
+struct Output {
+    stdout: Source,
+    stderr: Source,
+    thread: Option<String>,
+}
+
+impl Output {
+    fn new(run_dir: &Path, child: &mut Child) -> Self {
+        Self {
+            stdout: Source::new(child.stdout.take(), Lines::new(run_dir, Stream::Stdout)),
+            stderr: Source::new(child.stderr.take(), Lines::new(run_dir, Stream::Stderr)),
+            thread: None,
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+    }
+
+    /// Spools what either stream has next. Writing to the spool is the runner's whole job, so that it may
+    /// block the one thread for it.
+    async fn read(&mut self, spool: &mut Writer) -> io::Result<()> {
+        let mut seen = |line: &str| {
+            if self.thread.is_none() {
+                self.thread = codex_metrics::thread_id(line);
+            }
+        };
+        tokio::select! {
+            count = self.stdout.read() => self.stdout.spool(count, spool, &mut seen),
+            count = self.stderr.read() => self.stderr.spool(count, spool, &mut |_| {}),
+        }
+    }
+
+    /// Spools unfinished last lines. Returns the Codex thread, when one was named.
+    fn finish(mut self, spool: &mut Writer) -> io::Result<Option<String>> {
+        self.stdout.lines.end(spool, &mut |_| {})?;
+        self.stderr.lines.end(spool, &mut |_| {})?;
+        Ok(self.thread)
+    }
+}
+
+struct Source {
+    /// Absent when it has ended.
+    pipe: Option<Box<dyn AsyncRead + Unpin>>,
+    buffer: Vec<u8>,
+    lines: Lines,
+}
+
+impl Source {
+    fn new(pipe: Option<impl AsyncRead + Unpin + 'static>, lines: Lines) -> Self {
+        Self {
+            pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn AsyncRead + Unpin>),
+            buffer: vec![0; 64 * 1024],
+            lines,
+        }
+    }
+
+    /// Waits for bytes; a source that has ended waits for ever.
+    async fn read(&mut self) -> usize {
+        match &mut self.pipe {
+            // A pipe that cannot be read any more has nothing more to give.
+            Some(pipe) => pipe.read(&mut self.buffer).await.unwrap_or(0),
+            None => pending().await,
+        }
+    }
+
+    fn spool(
+        &mut self,
+        count: usize,
+        spool: &mut Writer,
+        seen: &mut dyn FnMut(&str),
+    ) -> io::Result<()> {
+        if count == 0 {
+            self.pipe = None;
+        }
+        self.lines.feed(&self.buffer[..count], spool, seen)
+    }
+}
+
+/// The request to stop and how far it went.
+struct Stop {
+    leader: u32,
+    requested: Option<Instant>,
+    killed: bool,
+}
+
+impl Stop {
+    fn new(leader: u32) -> Self {
+        Self {
+            leader,
+            requested: None,
+            killed: false,
+        }
+    }
+
+    fn requested(&self) -> bool {
+        self.requested.is_some()
+    }
+
+    fn request(&mut self) {
+        if self.requested.is_none() {
+            self.requested = Some(Instant::now());
+            group::signal(self.leader, Signal::TERM);
+        }
+    }
+
+    fn escalate(&mut self) {
+        if !self.killed && self.requested.is_some_and(|at| at.elapsed() >= GRACE) {
+            self.killed = true;
+            group::signal(self.leader, Signal::KILL);
+        }
+    }
+
+    /// Waits until nothing of a stopped executor is left, children of its included.
+    async fn see_through(&mut self) {
+        while self.requested() && !self.killed && group::is_alive(self.leader) {
+            self.escalate();
+            sleep(GROUP_POLL).await;
+        }
+    }
+
+    /// Kills an executor whose output can no longer be kept.
+    fn give_up(&self, step: &'static str, source: io::Error) -> Problem {
+        group::signal(self.leader, Signal::KILL);
+        Problem::Machine { step, source }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+fn result(status: ExitStatus, cancelled: bool) -> RunResult {
+    RunResult {
+        completed_at: time::iso(Timestamp::now()),
+        exit_code: status.code(),
+        signal: status.signal().map(signal_name),
+        cancelled,
+        error: None,
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        other => return format!("SIG{other}"),
+    };
+    name.to_owned()
+}
+
+fn machine(step: &'static str) -> impl FnOnce(io::Error) -> Problem {
+    move |source| Problem::Machine { step, source }
+}

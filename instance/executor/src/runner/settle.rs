@@ -1,0 +1,70 @@
+//! What a server makes of a run that it finds, after its own restart or its runner's death.
+
+use std::io;
+use std::path::Path;
+
+use remotelab_config::atomic;
+use remotelab_config::lock::{self, FileLock};
+use remotelab_protocol::run::RunResult;
+
+use super::{files, group};
+
+/// The reason of a run whose runner died.
+const DISAPPEARED: &str = "Detached runner disappeared before writing a result";
+
+/// How a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Its runner is at work.
+    Alive,
+    /// Nothing was started yet: a runner may be spawned.
+    NotStarted,
+    /// It is over.
+    Ended(RunResult),
+}
+
+/// Finds out how a run stands. Where the runner died without a word, its executor is killed and the run's
+/// result written, so that the answer is [`Settled::Ended`] from then on. Blocks for some file operations.
+///
+/// # Errors
+/// When the run's files cannot be read or written.
+pub fn settle(run_dir: &Path, cancel_requested: bool) -> io::Result<Settled> {
+    if let Some(result) = read_result(run_dir)? {
+        return Ok(Settled::Ended(result));
+    }
+    let _lock = match FileLock::try_acquire(&files::lock(run_dir)) {
+        Ok(lock) => lock,
+        Err(lock::Error::Held(_)) => return Ok(Settled::Alive),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    // The runner may have finished between the two questions.
+    if let Some(result) = read_result(run_dir)? {
+        return Ok(Settled::Ended(result));
+    }
+    if !files::started(run_dir).exists() {
+        return Ok(Settled::NotStarted);
+    }
+    let cancelled = cancel_requested || files::cancel(run_dir).exists();
+    let result = interrupted(run_dir, cancelled);
+    files::write_result(run_dir, &result)?;
+    Ok(Settled::Ended(result))
+}
+
+/// Ends what a dead runner left and makes the result of its run. The caller holds the run's lock.
+pub(super) fn interrupted(run_dir: &Path, cancelled: bool) -> RunResult {
+    if let Ok(Some(report)) = super::report(run_dir) {
+        group::kill_leftovers(&report);
+    }
+    files::failed(DISAPPEARED, cancelled)
+}
+
+fn read_result(run_dir: &Path) -> io::Result<Option<RunResult>> {
+    match super::result(run_dir) {
+        // A damaged result says at least that the run is over.
+        Err(atomic::Error { step: "parse", .. }) => Ok(Some(files::failed(
+            "The record of how this run ended is damaged",
+            false,
+        ))),
+        outcome => outcome.map_err(io::Error::other),
+    }
+}
