@@ -5,6 +5,8 @@
 
 pub mod cookie;
 pub mod decision;
+mod engine;
+pub mod gateway;
 pub mod headers;
 pub mod host;
 pub mod listener;
@@ -15,4 +17,5 @@ pub mod settings;
 pub mod target;
 pub mod websocket;
 
+pub use gateway::{Running, start};
 pub use settings::Settings;

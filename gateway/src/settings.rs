@@ -236,14 +236,19 @@ mod tests {
     use std::path::Path;
 
     fn load(pairs: &[(&str, &str)], toml: Option<&str>) -> Result<Settings, Error> {
-        let home = tempfile::tempdir().unwrap();
         let env: Env = pairs.iter().copied().collect();
-        let paths = OwnerPaths::from_env(&env, home.path());
+        let home = home_with(toml);
+        Settings::load(&env, &OwnerPaths::from_env(&env, home.path()))
+    }
+
+    fn home_with(toml: Option<&str>) -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        let paths = OwnerPaths::from_env(&Env::default(), home.path());
         if let Some(toml) = toml {
             std::fs::create_dir_all(paths.instance().config()).unwrap();
             std::fs::write(paths.gateway_settings(), toml).unwrap();
         }
-        Settings::load(&env, &paths)
+        home
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! The engine: sockets, bodies and time. Everything it decides, it asks the pure modules.
+
+pub(crate) mod admin;
+pub(crate) mod body;
+pub(crate) mod exchange;
+pub(crate) mod live;
+pub(crate) mod pages;
+pub(crate) mod pool;
+pub(crate) mod proxy;
+pub(crate) mod serve;
+pub(crate) mod stream;
+pub(crate) mod upgrade;
+pub(crate) mod upload;
+pub(crate) mod watch;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::settings::Settings;
+use live::Snapshot;
+
+/// What every task of a gateway shares.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) snapshot: Snapshot,
+    /// Cancelled when nothing new is to begin.
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when what is left is cut off.
+    pub(crate) cut: CancellationToken,
+    /// Connections and joined sockets.
+    pub(crate) tasks: TaskTracker,
+}

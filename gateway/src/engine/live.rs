@@ -1,0 +1,114 @@
+//! The routes in force: the table with what the engine keeps for each route.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use http::HeaderValue;
+use remotelab_config::secret::Secret;
+
+use super::pool::Pool;
+use crate::route::build::Problem;
+use crate::route::{Route, Table};
+
+/// One generation of routes.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub(crate) generation: u64,
+    pub(crate) table: Table,
+    pub(crate) problems: Vec<Problem>,
+    /// In the table's order.
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
+}
+
+/// A route with its connections and what its requests need again and again.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) route: Route,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) prefix: HeaderValue,
+    /// `127.0.0.1:<port>`.
+    pub(crate) authority: String,
+    pub(crate) pool: Arc<Pool>,
+}
+
+/// What a new generation is made of.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) table: Table,
+    pub(crate) problems: Vec<Problem>,
+    /// In the table's order.
+    pub(crate) secrets: Vec<Option<Secret>>,
+}
+
+/// The generation in force. Readers take what they need and let go; requests in flight keep theirs.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot(ArcSwap<Live>);
+
+impl Snapshot {
+    pub(crate) fn load(&self) -> Guard<Arc<Live>> {
+        self.0.load()
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<Live> {
+        self.0.load_full()
+    }
+
+    /// Puts a draft in force, unless it says what is in force already. Returns the generation that is.
+    pub(crate) fn publish(&self, draft: Draft, pooled: usize) -> u64 {
+        let now = self.0.load_full();
+        if now.generation > 0 && now.says(&draft) {
+            return now.generation;
+        }
+        let generation = now.generation + 1;
+        let upstreams = draft
+            .table
+            .routes()
+            .iter()
+            .zip(draft.secrets)
+            .map(|(route, secret)| Arc::new(now.upstream(route, secret, pooled)))
+            .collect();
+        let Draft {
+            table, problems, ..
+        } = draft;
+        self.0.store(Arc::new(Live {
+            generation,
+            table,
+            problems,
+            upstreams,
+        }));
+        generation
+    }
+}
+
+impl Live {
+    fn says(&self, draft: &Draft) -> bool {
+        self.table.routes() == draft.table.routes()
+            && self.problems == draft.problems
+            && self
+                .upstreams
+                .iter()
+                .map(|upstream| &upstream.secret)
+                .eq(&draft.secrets)
+    }
+
+    /// Keeps the connections of an instance that stays where it is.
+    fn upstream(&self, route: &Route, secret: Option<Secret>, pooled: usize) -> Upstream {
+        let pool = self
+            .table
+            .by_prefix(&route.name)
+            .map(|index| &self.upstreams[index])
+            .filter(|old| old.route.id == route.id && old.route.upstream == route.upstream)
+            .map_or_else(
+                || Arc::new(Pool::new(route.upstream, pooled)),
+                |old| Arc::clone(&old.pool),
+            );
+        Upstream {
+            secret,
+            prefix: HeaderValue::try_from(&route.prefix)
+                .expect("a prefix is made of letters, digits and a few marks"),
+            authority: route.upstream.to_string(),
+            pool,
+            route: route.clone(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! WebSockets: joined only after the instance has proved that it switched protocols.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
+use hyper::client::conn::http1;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::timeout;
+
+use super::Core;
+use super::body::{Answer, Source};
+use super::pages::Trouble;
+use super::pool;
+use super::proxy::{Client, Passage};
+use super::stream::Stream;
+use super::upload::Upload;
+use crate::websocket;
+
+/// Read at a time; memory is taken only while bytes move.
+const PIECE: usize = 16 * 1024;
+
+/// A client's proper wish for a WebSocket.
+pub(crate) struct Handshake {
+    expected_accept: String,
+    client: OnUpgrade,
+}
+
+impl Handshake {
+    /// Takes the wish out of a request that has no body.
+    pub(crate) fn of(head: &mut request::Parts, upload: &Upload) -> Option<Self> {
+        let expected_accept = websocket::expected_accept(&head.method, head.version, &head.headers)
+            .filter(|_| upload.progress().is_none())?;
+        let client = head.extensions.remove::<OnUpgrade>()?;
+        Some(Self {
+            expected_accept,
+            client,
+        })
+    }
+
+    /// Asks the instance for what the client asked for.
+    pub(crate) fn restore(&self, headers: &mut HeaderMap) {
+        switch(headers);
+    }
+}
+
+/// Passes a handshake on and joins the two ends if the instance agrees; any other answer is passed on as
+/// it is. The connection is never one that is shared with other requests.
+pub(crate) async fn pass(
+    passage: &Passage,
+    client: &Arc<Client>,
+    head: request::Parts,
+    handshake: Handshake,
+) -> Result<Response<Answer>, Trouble> {
+    let timeouts = &passage.core.settings.timeouts;
+    let tcp = passage
+        .upstream
+        .pool
+        .connect_tcp(timeouts.connect)
+        .await
+        .map_err(|error| passage.no_connection(&error))?;
+    let (mut sender, connection) = http1::handshake(Stream::new(tcp))
+        .await
+        .map_err(|error| passage.no_connection(&pool::Error::Handshake(error)))?;
+    drive(&passage.core, connection);
+    let request = Request::from_parts(head, Upload::empty());
+    let mut response = timeout(timeouts.response_header, sender.send_request(request))
+        .await
+        .map_err(|_| Trouble::TIMED_OUT)?
+        .map_err(|_| Trouble::BROKEN)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(passage.map_response(response.map(|body| Answer::new(Source::Refusal(body)))));
+    }
+    if !websocket::is_accepted(response.headers(), &handshake.expected_accept) {
+        return Err(Trouble::BROKEN);
+    }
+    let instance = hyper::upgrade::on(&mut response);
+    let joined = join(
+        Arc::clone(&passage.core),
+        Arc::clone(client),
+        handshake.client,
+        instance,
+    );
+    passage.core.tasks.spawn(joined);
+    let mut response = passage.map_response(response.map(|_| Answer::new(Source::Own(None))));
+    switch(response.headers_mut());
+    Ok(response)
+}
+
+/// Runs a connection on its own: it must go on after this request, to give the bare stream away.
+fn drive(core: &Arc<Core>, connection: http1::Connection<Stream, Upload>) {
+    let cut = core.cut.clone();
+    core.tasks.spawn(async move {
+        tokio::select! {
+            // Its errors reach whoever waits for the answer.
+            _ = connection.with_upgrades() => {}
+            () = cut.cancelled() => {}
+        }
+    });
+}
+
+fn switch(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops. `_client`
+/// keeps the connection counted.
+async fn join(core: Arc<Core>, _client: Arc<Client>, client: OnUpgrade, instance: OnUpgrade) {
+    let ends = async {
+        Some((
+            bare_client(client.await.ok()?)?,
+            bare_instance(instance.await.ok()?)?,
+        ))
+    };
+    let Some(((client, from_client), (instance, from_instance))) = ends.await else {
+        return;
+    };
+    let moved = AtomicU32::new(0);
+    let (client_in, client_out) = client.into_split();
+    let (instance_in, instance_out) = instance.into_split();
+    let both = async {
+        tokio::join!(
+            pump(client_in, instance_out, from_client, &moved),
+            pump(instance_in, client_out, from_instance, &moved),
+        )
+    };
+    tokio::select! {
+        _ = both => {}
+        () = silence(&moved, core.settings.timeouts.websocket_idle) => {}
+        () = core.draining.cancelled() => {}
+    }
+}
+
+/// A connection without HTTP, and what was read of it already.
+type Bare = (TcpStream, bytes::Bytes);
+
+fn bare_client(upgraded: Upgraded) -> Option<Bare> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
+}
+
+fn bare_instance(upgraded: Upgraded) -> Option<Bare> {
+    let parts = upgraded.downcast::<Stream>().ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
+}
+
+/// Moves bytes one way; the end of the source closes that direction.
+async fn pump(
+    from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    first: bytes::Bytes,
+    moved: &AtomicU32,
+) -> io::Result<()> {
+    to.write_all(&first).await?;
+    drop(first);
+    loop {
+        from.readable().await?;
+        let mut piece = Vec::with_capacity(PIECE);
+        match from.try_read_buf(&mut piece) {
+            Ok(0) => return to.shutdown().await,
+            Ok(_) => to.write_all(&piece).await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        }
+        moved.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Returns when nothing moved for at least `limit`.
+async fn silence(moved: &AtomicU32, limit: Duration) {
+    let mut before = moved.load(Ordering::Relaxed);
+    loop {
+        tokio::time::sleep(limit).await;
+        let now = moved.load(Ordering::Relaxed);
+        if now == before {
+            return;
+        }
+        before = now;
+    }
+}

@@ -1,0 +1,180 @@
+//! Starting and stopping a gateway.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::live::Snapshot;
+use crate::engine::watch::{self, Source};
+use crate::engine::{Core, admin, serve};
+use crate::listener::Listener;
+use crate::settings::Settings;
+
+/// Reloads that may wait; more callers wait to be let in.
+const WAITING_RELOADS: usize = 16;
+
+/// A gateway that is serving.
+#[derive(Debug)]
+pub struct Running {
+    core: Arc<Core>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No listener is configured.
+    #[error("gateway has no listener")]
+    NoListener,
+    /// An address cannot be taken, mostly because another program has it.
+    #[error("cannot listen on {address} for {name}")]
+    Bind {
+        /// The listener's name.
+        name: String,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The control socket cannot be taken; `AddrInUse` means that another gateway is running.
+    #[error("cannot listen on the control socket {}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Starts a gateway. When it returns, every listener accepts and the first routes are in force.
+///
+/// # Errors
+/// [`Error`] when an address or the control socket cannot be taken; nothing is left running then. An
+/// unreadable registry is no error: it is reported, and until it is readable only the main service has a
+/// route.
+pub async fn start(settings: Settings) -> Result<Running, Error> {
+    if settings.listeners.is_empty() {
+        return Err(Error::NoListener);
+    }
+    let mut listeners = Vec::new();
+    for listener in &settings.listeners {
+        listeners.push(bind(listener).await?);
+    }
+    let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
+    let socket = admin::bind(&settings.socket)
+        .await
+        .map_err(|source| Error::Socket {
+            path: settings.socket.clone(),
+            source,
+        })?;
+    for remark in &settings.remarks {
+        tracing::info!("{remark}");
+    }
+    let source = Source {
+        registry: settings.registry.clone(),
+        main: settings.main.clone(),
+        own_ports: addresses.iter().map(SocketAddr::port).collect(),
+        own_hosts: settings
+            .listeners
+            .iter()
+            .flat_map(|listener| listener.hosts.clone())
+            .collect(),
+    };
+    let core = Arc::new(Core {
+        settings,
+        snapshot: Snapshot::default(),
+        draining: CancellationToken::new(),
+        cut: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    });
+    publish_first(&core, &source).await;
+    let (reload, requests) = mpsc::channel(WAITING_RELOADS);
+    core.tasks
+        .spawn(watch::follow(Arc::clone(&core), source, requests));
+    core.tasks
+        .spawn(admin::serve(Arc::clone(&core), socket, reload));
+    let places = Arc::new(Semaphore::new(core.settings.limits.connections));
+    for (index, (listener, _)) in listeners.into_iter().enumerate() {
+        let places = Arc::clone(&places);
+        core.tasks
+            .spawn(serve::listen(Arc::clone(&core), index, listener, places));
+    }
+    Ok(Running { core, addresses })
+}
+
+impl Running {
+    /// The bound addresses, in the order of the listeners.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The prefixes in force, with their slash, the main service's first.
+    #[must_use]
+    pub fn prefixes(&self) -> Vec<String> {
+        let live = self.core.snapshot.load();
+        live.table
+            .routes()
+            .iter()
+            .map(|route| route.prefix.clone())
+            .collect()
+    }
+
+    /// Serves until `stop` is done, then shuts down.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) {
+        stop.await;
+        self.shutdown().await;
+    }
+
+    /// Stops accepting, closes WebSockets, lets requests in flight finish within the drain time, and cuts
+    /// off what is left.
+    pub async fn shutdown(self) {
+        self.core.draining.cancel();
+        self.core.tasks.close();
+        let drained =
+            tokio::time::timeout(self.core.settings.timeouts.drain, self.core.tasks.wait());
+        if drained.await.is_err() {
+            tracing::warn!(
+                left = self.core.tasks.len(),
+                "drain time is over, connections are cut off"
+            );
+        }
+        self.core.cut.cancel();
+        self.core.tasks.wait().await;
+    }
+}
+
+async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Bind {
+        name: listener.name.clone(),
+        address: listener.bind,
+        source,
+    };
+    let bound = TcpListener::bind(listener.bind).await.map_err(failed)?;
+    let address = bound.local_addr().map_err(failed)?;
+    Ok((bound, address))
+}
+
+/// The routes must be there before the first request; what cannot be read is reported by the watch, which
+/// tries again at once.
+async fn publish_first(core: &Arc<Core>, source: &Source) {
+    let source = source.clone();
+    let pooled = core.settings.limits.pooled;
+    let core = Arc::clone(core);
+    let published = tokio::task::spawn_blocking(move || {
+        let draft = source.read().unwrap_or_else(|_| source.main_alone());
+        core.snapshot.publish(draft, pooled);
+    });
+    if let Err(error) = published.await {
+        tracing::error!(%error, "routes cannot be built");
+    }
+}

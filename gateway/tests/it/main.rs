@@ -1,0 +1,13 @@
+//! The gateway between real sockets: toy instances behind it, raw and proper clients before it.
+
+mod aborts;
+mod client;
+mod forwarding;
+mod hostile;
+mod identity;
+mod isolation;
+mod lifecycle;
+mod reload;
+mod toy;
+mod websockets;
+mod world;
