@@ -11,7 +11,7 @@
 //!
 //! A run through all of them:
 //!
-//! ```ignore
+//! ```text
 //! let tool = catalogue.find(&manifest.tool)?;
 //! let program = catalogue.resolve(&tool.command);
 //! command::launch(&tool, program, &manifest, &context).write(&run_dir)?;

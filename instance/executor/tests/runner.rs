@@ -1,0 +1,440 @@
+//! The detached runner on real processes: small shell scripts in the place of executors.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use remotelab_config::Env;
+use remotelab_executor::runner::{self, Settled};
+use remotelab_executor::{Launch, SpoolReader, Stream};
+use remotelab_protocol::run::{RunResult, RunnerReport};
+
+/// In this variable the runner process, which is this test program again, finds its run.
+const RUN_DIR: &str = "TEST_RUN_DIR";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+#[ignore = "not a test: the runner process that the tests start"]
+fn acts_as_the_runner() {
+    let env = Env::of_process();
+    let run_dir = PathBuf::from(env.get(RUN_DIR).expect("the wrapper sets it"));
+    assert_eq!(runner::main(&run_dir, env), ExitCode::SUCCESS);
+}
+
+/// One run with its folder; whatever it started ends with it.
+struct World {
+    root: tempfile::TempDir,
+    runner: PathBuf,
+}
+
+impl World {
+    /// Makes a run whose executor is a shell script.
+    fn new(script: &str) -> Self {
+        let world = Self::without_tool();
+        let tool = world.root.path().join("tool");
+        write_script(&tool, script);
+        world.launch(&Launch {
+            program: tool,
+            ..world.call()
+        });
+        world
+    }
+
+    fn without_tool() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let runner = root.path().join("remotelab");
+        let this = std::env::current_exe().unwrap();
+        let wrapper = format!(
+            "{RUN_DIR}=\"$2\" exec '{}' --exact acts_as_the_runner --ignored --nocapture",
+            this.display()
+        );
+        write_script(&runner, &wrapper);
+        fs::create_dir(root.path().join("run")).unwrap();
+        Self { root, runner }
+    }
+
+    fn call(&self) -> Launch {
+        Launch {
+            tool_name: "Codex".into(),
+            folder: self.root.path().to_owned(),
+            ..Launch::default()
+        }
+    }
+
+    fn launch(&self, launch: &Launch) {
+        launch.write(&self.run()).unwrap();
+    }
+
+    fn run(&self) -> PathBuf {
+        self.root.path().join("run")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    async fn spawn(&self) -> tokio::process::Child {
+        let env: Env = [
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+            ("GREETING", "hello"),
+        ]
+        .into_iter()
+        .collect();
+        let run = self.run();
+        eventually("the runner's wrapper is not busy", || {
+            match runner::spawn(&self.runner, &run, &env) {
+                // Another test's fork may hold the fresh script open for a moment.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => None,
+                outcome => Some(outcome.unwrap()),
+            }
+        })
+        .await
+    }
+
+    /// Runs to the end.
+    async fn carry_out(&self) -> RunResult {
+        let status = self.spawn().await.wait().await.unwrap();
+        let log = fs::read_to_string(self.run().join("runner.log")).unwrap();
+        assert!(status.success(), "{log}");
+        runner::result(&self.run())
+            .unwrap()
+            .expect("the runner has ended")
+    }
+
+    fn lines(&self) -> Vec<(Stream, String)> {
+        let mut reader = SpoolReader::open(&self.run(), 0);
+        let mut lines = Vec::new();
+        loop {
+            let records = reader.read_new(1 << 20).unwrap();
+            if records.is_empty() {
+                return lines;
+            }
+            lines.extend(
+                records
+                    .into_iter()
+                    .map(|record| (record.stream, record.line)),
+            );
+        }
+    }
+
+    async fn started(&self) -> RunnerReport {
+        let run = self.run();
+        eventually("the executor starts", || runner::report(&run).unwrap()).await
+    }
+
+    /// Waits for a file that a script writes, and returns the number in it.
+    async fn number_in(&self, name: &str) -> u32 {
+        let path = self.file(name);
+        eventually(name, || fs::read_to_string(&path).ok()?.trim().parse().ok()).await
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Ok(Some(report)) = runner::report(&self.run()) {
+            runner::kill_leftovers(&report);
+        }
+    }
+}
+
+fn write_script(path: &Path, body: &str) {
+    fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Tells whether a process runs; a dead one that nobody has reaped does not.
+fn runs(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit_once(") ").unwrap().1.starts_with('Z'))
+}
+
+fn ended(result: &RunResult) -> (Option<i32>, Option<&str>, bool, Option<&str>) {
+    (
+        result.exit_code,
+        result.signal.as_deref(),
+        result.cancelled,
+        result.error.as_deref(),
+    )
+}
+
+fn out(line: &str) -> (Stream, String) {
+    (Stream::Stdout, line.to_owned())
+}
+
+#[tokio::test]
+async fn an_executor_that_exits_at_once_loses_nothing() {
+    let world = World::new("echo \"$GREETING\"; echo oops >&2; printf 'no end'; exit 3");
+    let result = world.carry_out().await;
+    assert_eq!(ended(&result), (Some(3), None, false, None));
+    let mut lines = world.lines();
+    lines.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
+    assert_eq!(
+        lines,
+        [out("hello"), out("no end"), (Stream::Stderr, "oops".into())]
+    );
+    let report = world.started().await;
+    assert!(report.tool_process_id.is_some() && report.started_at.is_some());
+    assert!(!runner::is_alive(&world.run()).unwrap());
+    assert_eq!(
+        runner::settle(&world.run(), false).unwrap(),
+        Settled::Ended(result)
+    );
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why() {
+    let world = World::without_tool();
+    let missing = |program: PathBuf, folder: PathBuf| Launch {
+        program,
+        folder,
+        ..world.call()
+    };
+    fs::write(world.file("text"), "no program").unwrap();
+    write_script(&world.file("strange"), "");
+    fs::write(world.file("strange"), "#!/nowhere/interpreter\n").unwrap();
+    let here = world.root.path();
+    let cases = [
+        (
+            missing("codex".into(), here.into()),
+            "Codex was not found on this machine; install it with: npm install -g @openai/codex"
+                .to_owned(),
+        ),
+        (
+            missing("/nowhere/mine".into(), here.into()),
+            "Codex was not found on this machine: there is no program /nowhere/mine".to_owned(),
+        ),
+        (
+            missing("/bin/true".into(), "/nowhere".into()),
+            "The folder /nowhere does not exist on this machine".to_owned(),
+        ),
+        (
+            missing(world.file("text"), here.into()),
+            format!(
+                "Codex could not be started: {} may not be executed",
+                world.file("text").display()
+            ),
+        ),
+        (
+            missing(world.file("strange"), here.into()),
+            format!(
+                "Codex could not be started: the interpreter that {} names is missing",
+                world.file("strange").display()
+            ),
+        ),
+    ];
+    for (launch, expected) in cases {
+        fs::remove_dir_all(world.run()).unwrap();
+        fs::create_dir(world.run()).unwrap();
+        world.launch(&launch);
+        let result = world.carry_out().await;
+        assert_eq!(
+            ended(&result),
+            (Some(1), None, false, Some(expected.as_str()))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_big_prompt_arrives_whole() {
+    let world = World::new("cat > prompt; wc -c < prompt");
+    let prompt = "0123456789".repeat(500_000);
+    world.launch(&Launch {
+        program: world.file("tool"),
+        stdin: Some(prompt.clone()),
+        ..world.call()
+    });
+    let result = world.carry_out().await;
+    assert_eq!(ended(&result), (Some(0), None, false, None));
+    assert_eq!(world.lines()[0].1.trim(), "5000000");
+    assert!(fs::read_to_string(world.file("prompt")).unwrap() == prompt);
+}
+
+#[tokio::test]
+async fn an_executor_need_not_read_its_prompt() {
+    let world = World::new("exec 0<&-; echo done");
+    world.launch(&Launch {
+        program: world.file("tool"),
+        stdin: Some("x".repeat(5_000_000)),
+        ..world.call()
+    });
+    assert_eq!(
+        ended(&world.carry_out().await),
+        (Some(0), None, false, None)
+    );
+    assert_eq!(world.lines(), [out("done")]);
+}
+
+#[tokio::test]
+async fn much_output_comes_through_in_order() {
+    let world = World::new("seq -f 'line %010.0f of the long output of an executor' 1 400000");
+    assert_eq!(
+        ended(&world.carry_out().await),
+        (Some(0), None, false, None)
+    );
+    let lines = world.lines();
+    assert_eq!(lines.len(), 400_000);
+    for (index, (_, line)) in lines.iter().enumerate() {
+        assert_eq!(
+            *line,
+            format!("line {:010} of the long output of an executor", index + 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_signal_is_told_by_name() {
+    let world = World::new("kill -SEGV $$");
+    assert_eq!(
+        ended(&world.carry_out().await),
+        (None, Some("SIGSEGV"), false, None)
+    );
+}
+
+/// The executor is gone; what it left must not keep the run open.
+#[tokio::test]
+async fn a_grandchild_that_holds_the_output_does_not_hold_the_run() {
+    let world = World::new("sleep 600 & echo $! > grandchild; echo done");
+    let began = Instant::now();
+    assert_eq!(
+        ended(&world.carry_out().await),
+        (Some(0), None, false, None)
+    );
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(world.lines(), [out("done")]);
+    let grandchild = world.number_in("grandchild").await;
+    assert!(
+        runs(grandchild),
+        "a run that ends well leaves its background work alone"
+    );
+    kill(grandchild);
+}
+
+#[tokio::test]
+async fn a_deaf_executor_is_killed_with_its_children() {
+    let world = World::new(
+        "trap '' TERM; sleep 600 & echo $! > child; echo $$ > own; while :; do sleep 1; done",
+    );
+    let mut child = world.spawn().await;
+    let pids = [world.number_in("own").await, world.number_in("child").await];
+    runner::request_cancel(&world.run()).unwrap();
+    child.wait().await.unwrap();
+    let result = runner::result(&world.run()).unwrap().unwrap();
+    assert_eq!(ended(&result), (None, Some("SIGKILL"), true, None));
+    assert_eq!(pids.map(runs), [false, false]);
+}
+
+/// The signal that a service manager sends means the same as the request.
+#[tokio::test]
+async fn a_terminated_runner_stops_its_executor() {
+    let world = World::new("echo ready; exec sleep 600");
+    let mut child = world.spawn().await;
+    world.started().await;
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    child.wait().await.unwrap();
+    let result = runner::result(&world.run()).unwrap().unwrap();
+    assert_eq!(ended(&result), (None, Some("SIGTERM"), true, None));
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_early_never_starts() {
+    let world = World::new("touch ran");
+    runner::request_cancel(&world.run()).unwrap();
+    assert_eq!(ended(&world.carry_out().await), (None, None, true, None));
+    assert!(!world.file("ran").exists());
+}
+
+#[tokio::test]
+async fn a_run_is_carried_out_once() {
+    let world = World::new("echo x >> ran; while [ ! -e go ]; do sleep 0.05; done");
+    assert_eq!(
+        runner::settle(&world.run(), false).unwrap(),
+        Settled::NotStarted
+    );
+    let mut first = world.spawn().await;
+    world.started().await;
+    assert_eq!(runner::settle(&world.run(), false).unwrap(), Settled::Alive);
+    let mut second = world.spawn().await;
+    assert!(second.wait().await.unwrap().success());
+    assert!(runner::is_alive(&world.run()).unwrap());
+    fs::write(world.file("go"), "").unwrap();
+    first.wait().await.unwrap();
+    let result = runner::result(&world.run()).unwrap();
+    world.carry_out().await;
+    assert_eq!(runner::result(&world.run()).unwrap(), result);
+    assert_eq!(fs::read_to_string(world.file("ran")).unwrap(), "x\n");
+}
+
+#[tokio::test]
+async fn a_killed_runner_is_found_out_and_its_executor_ended() {
+    for (cancelled, second_runner) in [(false, false), (true, false), (false, true)] {
+        let world = World::new("echo x >> ran; echo $$ > own; exec sleep 600");
+        let mut child = world.spawn().await;
+        world.started().await;
+        let tool = world.number_in("own").await;
+        child.kill().await.unwrap();
+        assert!(!runner::is_alive(&world.run()).unwrap());
+        assert!(runs(tool));
+
+        let result = if second_runner {
+            world.carry_out().await
+        } else {
+            let Settled::Ended(result) = runner::settle(&world.run(), cancelled).unwrap() else {
+                panic!("the runner is dead");
+            };
+            result
+        };
+        let reason = "Detached runner disappeared before writing a result";
+        assert_eq!(ended(&result), (Some(1), None, cancelled, Some(reason)));
+        eventually("the executor ends", || (!runs(tool)).then_some(())).await;
+        assert_eq!(fs::read_to_string(world.file("ran")).unwrap(), "x\n");
+        assert_eq!(
+            runner::settle(&world.run(), !cancelled).unwrap(),
+            Settled::Ended(result)
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_context_of_codex_is_told_at_the_end() {
+    let world = World::new(r#"echo '{"type":"thread.started","thread_id":"0199-a"}'"#);
+    let sessions = world.file("codex/sessions/2026/11/22");
+    fs::create_dir_all(&sessions).unwrap();
+    let count = r#"{"type":"event_msg","payload":{"type":"token_count","info":{"last_token_usage":{"input_tokens":7},"total_token_usage":{"input_tokens":9,"output_tokens":3},"model_context_window":60}}}"#;
+    fs::write(sessions.join("rollout-0199-a.jsonl"), count).unwrap();
+    world.launch(&Launch {
+        program: world.file("tool"),
+        codex_home: Some(world.file("codex")),
+        ..world.call()
+    });
+    world.carry_out().await;
+    assert_eq!(
+        world.lines()[1],
+        out(
+            r#"{"type":"remotelab.context_metrics","contextTokens":7,"inputTokens":9,"outputTokens":3,"contextWindowTokens":60,"contextSource":"provider_last_token_count"}"#
+        )
+    );
+}
+
+fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
