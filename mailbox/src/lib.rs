@@ -1,1 +1,59 @@
 //! Mail in, mail out.
+//!
+//! A mail is taken in at the [bridge](serve), stored and synced, read, judged, put into its
+//! conversation, handed to the instance it is for, and answered from an outbox when its run has
+//! ended. Every step is a row's change of state; what a process was doing when it died is found again
+//! by those rows. [`Desk`] is what the operator does with all that.
+//!
+//! Decisions are pure functions (`recipient`, `admission`, `thread`, `text`, `state`, `backoff`); the
+//! files beside them carry the decisions out.
+
+mod address;
+mod admission;
+mod allowlist;
+mod automated;
+mod backoff;
+mod bridge;
+mod clock;
+#[cfg(test)]
+mod corpus;
+mod desk;
+mod dispatch;
+mod identity;
+mod intake;
+mod letter;
+mod message;
+mod office;
+mod outbound;
+mod pass;
+mod places;
+mod prompt;
+mod recipient;
+mod reply;
+mod scan;
+mod serve;
+mod settings;
+mod state;
+mod store;
+mod submit;
+mod text;
+mod thread;
+mod watch;
+
+pub use address::{Address, Malformed};
+pub use allowlist::{Allowlist, BadEntry};
+pub use automated::Class;
+pub use clock::Clock;
+pub use desk::{
+    AutomationChange, Counts, Desk, Error, Ingested, InitOptions, InitReport, InstanceStatus,
+    Latest, LetterCounts, Queue, SendOptions, Sent, SmtpOptions, Status, Summary,
+};
+pub use identity::{AddressMode, Identity};
+pub use office::Error as StepError;
+pub use places::{Error as PlacesError, Places};
+pub use serve::{Error as ServeError, Options, PORT, Running, serve};
+pub use settings::{
+    Automation, DeliveryMode, Outbound, OutboundSummary, Security, SessionDefaults,
+};
+pub use state::{Inbound, Outgoing};
+pub use store::Error as StoreError;

@@ -1,0 +1,96 @@
+//! What all steps of the pipeline share: where things are, what time it is, open stores and clients.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use remotelab_client::Instance;
+use remotelab_config::Env;
+
+use crate::clock::Clock;
+use crate::places::{self, Place, Places};
+use crate::store::{self, Store};
+
+/// Names the leases of a bridge, which is alone on its roots.
+const BRIDGE: &str = "bridge:";
+
+/// The pipeline's common ground. One per process.
+#[derive(Debug)]
+pub(crate) struct Office {
+    pub(crate) places: Places,
+    pub(crate) clock: Clock,
+    pub(crate) env: Env,
+    /// Names this process in leases.
+    pub(crate) holder: String,
+    is_bridge: bool,
+    stores: Mutex<BTreeMap<PathBuf, Arc<Store>>>,
+    clients: Mutex<BTreeMap<(String, PathBuf), Arc<Instance>>>,
+}
+
+/// Why a step could not be taken at all; what an instance or a relay says is part of the work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Settings.
+    #[error(transparent)]
+    Places(#[from] places::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A blocking step died.
+    #[error("a mailbox step was cut off")]
+    CutOff,
+}
+
+impl Office {
+    /// `is_bridge`: this process holds the lock that makes it the only bridge on these roots.
+    pub(crate) fn new(places: Places, clock: Clock, env: Env, is_bridge: bool) -> Self {
+        let kind = if is_bridge { BRIDGE } else { "command:" };
+        Self {
+            places,
+            clock,
+            env,
+            holder: format!("{kind}{:016x}", rand::random::<u64>()),
+            is_bridge,
+            stores: Mutex::default(),
+            clients: Mutex::default(),
+        }
+    }
+
+    /// Opens an instance's mailbox, once. Blocks.
+    pub(crate) fn store(&self, place: &Place) -> Result<Arc<Store>, Error> {
+        let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(&place.root) {
+            return Ok(Arc::clone(store));
+        }
+        let store = Arc::new(Store::open(&place.root)?);
+        if self.is_bridge {
+            store.sweep_temporary();
+            // Another bridge's leases are those of a dead one: its lock is ours.
+            let is_dead = |holder: &str| holder.starts_with(BRIDGE) && holder != self.holder;
+            store.recover_letters(is_dead, self.clock.now())?;
+        }
+        stores.insert(place.root.clone(), Arc::clone(&store));
+        Ok(store)
+    }
+
+    /// The instance's chat server, as its record says at this moment.
+    pub(crate) fn client(&self, place: &Place) -> Result<Arc<Instance>, remotelab_client::Error> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (place.base_url.clone(), place.auth_file.clone());
+        if let Some(client) = clients.get(&key) {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(Instance::new(&place.base_url, &place.auth_file)?);
+        clients.insert(key, Arc::clone(&client));
+        Ok(client)
+    }
+}
+
+/// Runs a blocking step off the asynchronous threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    step: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(step)
+        .await
+        .map_err(|_| Error::CutOff)?
+}

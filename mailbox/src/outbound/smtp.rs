@@ -1,0 +1,182 @@
+//! Sending through an SMTP relay (RFC 5321), command by command: which step failed decides whether
+//! trying again could make a second copy.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::Response;
+
+use super::Dispatch;
+use crate::letter::Letter;
+use crate::settings::{Outbound, Security};
+use crate::state::{Attempt, Failure};
+
+/// One command and its answer (RFC 5321 §4.5.3.2 asks for minutes; a relay of ours is near).
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The text and its answer.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(300);
+
+const MAX_FAILURE_CHARS: usize = 300;
+
+pub(super) async fn send(
+    outbound: &Outbound,
+    password: Option<String>,
+    dispatch: Dispatch<'_>,
+) -> Attempt {
+    // Fails only when another part of the process installed one first, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let bytes = match dispatch.letter.to_bytes(dispatch.unix_seconds) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return Attempt::Permanent(Failure {
+                code: 0,
+                text: error.to_string(),
+            });
+        }
+    };
+    // What fails before the envelope is about our settings or the relay, not about this letter: a
+    // wrong password must not cost an answer.
+    let mut connection = match step(connect(outbound, password)).await {
+        Ok(connection) => connection,
+        Err(failure) => return Attempt::Transient(failure.failure),
+    };
+    if let Err(refused) = step(envelope(&mut connection, dispatch.letter, &bytes)).await {
+        connection.abort().await;
+        return match refused.is_permanent {
+            true => Attempt::Permanent(refused.failure),
+            false => Attempt::Transient(refused.failure),
+        };
+    }
+    if !dispatch.before_text.await {
+        connection.abort().await;
+        return Attempt::Transient(Failure {
+            code: 0,
+            text: "the row could not be written".to_owned(),
+        });
+    }
+    let answer = tokio::time::timeout(TEXT_TIMEOUT, connection.message(&bytes)).await;
+    let attempt = match answer {
+        Ok(Ok(response)) => Attempt::Accepted(last_line(&response)),
+        // The relay read it all and said no: that is known.
+        Ok(Err(error)) if error.is_permanent() => Attempt::Permanent(failure(&error)),
+        Ok(Err(error)) if error.is_transient() => Attempt::Transient(failure(&error)),
+        Ok(Err(error)) => Attempt::Unknown(failure(&error)),
+        Err(_) => Attempt::Unknown(timed_out()),
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), connection.quit()).await;
+    attempt
+}
+
+async fn connect(
+    outbound: &Outbound,
+    password: Option<String>,
+) -> Result<AsyncSmtpConnection, Error> {
+    let hello = ClientId::default();
+    let address = (outbound.host.as_str(), outbound.effective_port());
+    let tls = match outbound.security {
+        Security::Tls => Some(TlsParameters::new(outbound.host.clone())?),
+        Security::None | Security::Starttls => None,
+    };
+    let mut connection =
+        AsyncSmtpConnection::connect_tokio1(address, Some(STEP_TIMEOUT), &hello, tls, None).await?;
+    if outbound.security == Security::Starttls {
+        connection
+            .starttls(TlsParameters::new(outbound.host.clone())?, &hello)
+            .await?;
+    }
+    if let Some(password) = password.filter(|_| !outbound.username.is_empty()) {
+        let credentials = Credentials::new(outbound.username.clone(), password);
+        connection
+            .auth(&[Mechanism::Plain, Mechanism::Login], &credentials)
+            .await?;
+    }
+    Ok(connection)
+}
+
+async fn envelope(
+    connection: &mut AsyncSmtpConnection,
+    letter: &Letter,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    // Both parsed when the bytes were written.
+    let parse = |address: &crate::address::Address| address.to_string().parse::<lettre::Address>();
+    let mut parameters = Vec::new();
+    let addresses = || letter.to.iter().chain([&letter.from]);
+    if addresses().any(|address| !address.to_string().is_ascii()) {
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !bytes.is_ascii()
+        && connection
+            .server_info()
+            .supports_feature(Extension::EightBitMime)
+    {
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    connection
+        .command(Mail::new(parse(&letter.from).ok(), parameters))
+        .await?;
+    for to in letter.to.iter().filter_map(|to| parse(to).ok()) {
+        connection.command(Rcpt::new(to, Vec::new())).await?;
+    }
+    connection.command(Data).await?;
+    Ok(())
+}
+
+/// A step before the text that failed: nothing can have been sent.
+struct Refused {
+    is_permanent: bool,
+    failure: Failure,
+}
+
+async fn step<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Refused> {
+    match tokio::time::timeout(STEP_TIMEOUT, work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Refused {
+            is_permanent: error.is_permanent(),
+            failure: failure(&error),
+        }),
+        Err(_) => Err(Refused {
+            is_permanent: false,
+            failure: timed_out(),
+        }),
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    let text = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_FAILURE_CHARS)
+        .collect();
+    Failure {
+        code: error.status().map_or(0, u16::from),
+        text,
+    }
+}
+
+fn timed_out() -> Failure {
+    Failure {
+        code: 0,
+        text: "the relay did not answer in time".to_owned(),
+    }
+}
+
+fn last_line(response: &Response) -> String {
+    let line = response.message().last().unwrap_or_default();
+    format!("{} {line}", response.code())
+        .chars()
+        .take(MAX_FAILURE_CHARS)
+        .collect()
+}

@@ -1,0 +1,82 @@
+//! The letter that answers a mail.
+
+use crate::address::Address;
+use crate::identity::Identity;
+use crate::letter::{self, Letter};
+use crate::places::{Place, Settings};
+use crate::store::Item;
+
+/// One failure notice a conversation within this time (milliseconds).
+pub(crate) const NOTICE_PAUSE: i64 = 60 * 60 * 1000;
+
+/// What a failed run's sender is told.
+pub(crate) const FAILURE_NOTICE: &str = "Sorry, I could not finish this task. \
+    Please reply to this mail to try again, or ask the person who runs this mailbox for help.";
+
+/// Writes the answer to a mail. `None`: there is no identity to answer as or no sender to answer.
+pub(crate) fn compose(
+    item: &Item,
+    place: &Place,
+    settings: &Settings,
+    text: &str,
+) -> Option<Letter> {
+    let identity = settings.identity.as_ref()?;
+    let allowlist = &settings.allowlist;
+    let sender = Address::parse(&item.facts.from).ok()?;
+    let reply_to = Address::parse(&item.facts.reply_to).ok();
+    let to = letter::recipient(&sender, reply_to.as_ref(), |to| {
+        allowlist.find(to).is_some()
+    });
+    let mut references = item.facts.references.clone();
+    for id in item.facts.in_reply_to.iter().chain([&item.message_id]) {
+        if !references.contains(id) {
+            references.push(id.clone());
+        }
+    }
+    let name = place.name.as_ref();
+    Some(Letter {
+        from_name: name.map_or_else(
+            || identity.name.clone(),
+            |name| format!("{} ({name})", identity.name),
+        ),
+        from: own_address(item, place, identity)?,
+        to: vec![to],
+        subject: letter::reply_subject(&item.facts.subject),
+        text: text.to_owned(),
+        in_reply_to: Some(item.message_id.clone()),
+        references,
+        message_id: format!(
+            "remotelab-{:032x}@{}",
+            rand::random::<u128>(),
+            identity.domain
+        ),
+        hop: Some(format!(
+            "{}/{}",
+            name.map_or("owner", |name| name.as_str()),
+            item.facts.hops + 1
+        )),
+    })
+}
+
+/// The address the mail was sent to, when it is a plain one of ours; else the instance's usual one.
+fn own_address(item: &Item, place: &Place, identity: &Identity) -> Option<Address> {
+    let usual = match &place.name {
+        Some(name) => identity.guest_address(name),
+        None => identity.owner_address(),
+    };
+    let used = Address::parse(&item.rcpt).ok().filter(|used| {
+        let plain = [identity.owner_address(), usual.clone()];
+        let other_spelling = place.name.as_ref().map(|name| {
+            [
+                format!("{name}@{}", identity.domain),
+                format!("{}+{name}@{}", identity.local_part, identity.domain),
+            ]
+        });
+        plain
+            .iter()
+            .chain(other_spelling.iter().flatten())
+            .any(|known| used.key() == known)
+            && (place.name.is_none() || used.key() != identity.owner_address())
+    });
+    used.or_else(|| Address::parse(&usual).ok())
+}

@@ -1,0 +1,10 @@
+//! The mailbox's own configuration files. Read anew at each use, so that a change takes effect at
+//! once; keys we do not know survive a rewrite.
+
+mod automation;
+mod bridge;
+mod outbound;
+
+pub use automation::{Automation, DeliveryMode, SessionDefaults};
+pub(crate) use bridge::{Bridge, token_matches};
+pub use outbound::{Outbound, OutboundSummary, Security};

@@ -1,0 +1,140 @@
+//! The mailbox of one instance on disk: raw mail as blobs, everything else as rows of one SQLite
+//! database. What a method has returned `Ok` for survives the loss of power.
+//!
+//! All methods block; asynchronous callers go through a blocking thread.
+
+mod blob;
+mod inbound;
+mod log;
+mod outbox;
+mod schema;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use remotelab_config::atomic;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub(crate) use blob::{Blob, Incoming};
+pub(crate) use inbound::{Admitted, Delivery, Facts, Filter, Item, NewItem, Stored};
+pub(crate) use outbox::{Answer, NewLetter, Row};
+
+/// How long a writer waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An open mailbox.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder of the mailbox.
+    #[error(transparent)]
+    File(#[from] atomic::Error),
+    /// The database.
+    #[error("cannot {step} in the mailbox database {}", path.display())]
+    Database {
+        /// What was being done.
+        step: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The database was written by a later version.
+    #[error("{} was written by a newer version of remotelab (format {found})", path.display())]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+    },
+}
+
+impl Store {
+    /// Opens the mailbox below a root, making it when there is none.
+    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+        atomic::create_private_dir(root)?;
+        atomic::create_private_dir(&root.join("blobs"))?;
+        let path = database(root);
+        // Made here and not by SQLite, which would follow the umask.
+        if !path.exists() {
+            blob::create_private_file(&path)?;
+        }
+        let fail = |step| {
+            let path = path.clone();
+            move |source| Error::Database { step, path, source }
+        };
+        let mut connection = Connection::open(&path).map_err(fail("open"))?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(fail("open"))?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+            )
+            .map_err(fail("open"))?;
+        let found = schema::migrate(&mut connection).map_err(fail("migrate"))?;
+        if found > schema::VERSION {
+            return Err(Error::Newer { path, found });
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// Tells whether there is a mailbox below a root.
+    pub(crate) fn exists(root: &Path) -> bool {
+        database(root).is_file()
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic in between rolled its transaction back.
+        self.connection
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn read<T>(
+        &self,
+        step: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        read(&self.connection()).map_err(|source| self.failed(step, source))
+    }
+
+    /// Runs a change in a transaction that holds the write lock from its beginning.
+    fn change<T>(
+        &self,
+        step: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let mut connection = self.connection();
+        let run = || {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let outcome = change(&tx)?;
+            tx.commit()?;
+            Ok(outcome)
+        };
+        run().map_err(|source| self.failed(step, source))
+    }
+
+    fn failed(&self, step: &'static str, source: rusqlite::Error) -> Error {
+        Error::Database {
+            step,
+            path: database(&self.root),
+            source,
+        }
+    }
+}
+
+fn database(root: &Path) -> PathBuf {
+    root.join("mailbox.db")
+}
