@@ -7,14 +7,14 @@ use anyhow::{Context as _, bail};
 
 use crate::workspace::{entries, test_folders};
 
-/// Every file beside a `tests/<name>/main.rs`, in each crate, is a module of it.
+/// Every file below a `tests/<name>/main.rs`, in each crate, is a module of it.
 pub(crate) fn every_test_is_built() -> anyhow::Result<()> {
     let mut forgotten = Vec::new();
     for tests in test_folders()? {
         for entry in entries(&tests)? {
             let main = entry.join("main.rs");
             if main.is_file() {
-                forgotten.extend(left_out(&main, &entry)?);
+                left_out(&main, &entry, &mut forgotten)?;
             }
         }
     }
@@ -24,17 +24,23 @@ pub(crate) fn every_test_is_built() -> anyhow::Result<()> {
     bail!("no test binary includes {}", forgotten.join(", "))
 }
 
-/// Files and folders of `folder` for which `main` has no `mod` line.
-fn left_out(main: &Path, folder: &Path) -> anyhow::Result<Vec<String>> {
-    let source = fs::read_to_string(main).with_context(|| format!("read {}", main.display()))?;
-    let names = entries(folder)?
-        .into_iter()
-        .filter(|path| path.is_dir() || path.extension().is_some_and(|ext| ext == "rs"))
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-        .filter(|name| name != "main" && !declares(&source, name));
-    Ok(names
-        .map(|name| folder.join(name).display().to_string())
-        .collect())
+/// Adds the files of `folder`, and of the folders in it, for which `parent` has no `mod` line.
+fn left_out(parent: &Path, folder: &Path, forgotten: &mut Vec<String>) -> anyhow::Result<()> {
+    let source =
+        fs::read_to_string(parent).with_context(|| format!("read {}", parent.display()))?;
+    for path in entries(folder)? {
+        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
+            continue;
+        };
+        if path.extension().is_none_or(|extension| extension != "rs") || path == parent {
+            continue;
+        }
+        if !declares(&source, name) {
+            forgotten.push(path.display().to_string());
+        }
+        left_out(&path, &folder.join(name), forgotten)?;
+    }
+    Ok(())
 }
 
 fn declares(source: &str, name: &str) -> bool {
