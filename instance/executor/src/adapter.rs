@@ -16,7 +16,7 @@ use crate::spool::Stream;
 pub use parsed::Parsed;
 
 /// How many last lines may explain a failure.
-const TAIL_LINES: usize = 3;
+const TAIL_LINES: usize = 10;
 /// How much of each, in characters.
 const TAIL_CHARS: usize = 280;
 
@@ -114,7 +114,7 @@ impl Adapter {
 
     fn remember(&mut self, line: &str) {
         let line = line.trim();
-        if line.is_empty() {
+        if line.is_empty() || failure::is_backtrace(line) {
             return;
         }
         if self.tail.len() == TAIL_LINES {

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 /// The hidden subcommand of `remotelab` that is this executor.
 pub const SUBCOMMAND: &str = "demo-executor";
 
-const ID: &str = "demo";
+/// The demo's tool id.
+pub const ID: &str = "demo";
 
 /// The most that is read of a prompt, in bytes.
 const PROMPT_MAX: u64 = 16 << 20;

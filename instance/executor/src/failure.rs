@@ -8,6 +8,9 @@ use remotelab_protocol::tool::Tool;
 /// The longest detail that a sentence carries, in characters.
 const DETAIL_CHARS: usize = 280;
 
+/// How many last lines explain an executor that said nothing.
+const SILENCE_LINES: usize = 3;
+
 /// What is known beside the way the executor ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -17,6 +20,20 @@ pub struct Evidence<'a> {
     pub verdict: Option<&'a str>,
     /// Its last lines that were no events, oldest first.
     pub tail: &'a [String],
+}
+
+impl<'a> Evidence<'a> {
+    /// Picks the line that tells most: one that calls itself an error, else one whose cause is known, else
+    /// the last.
+    fn telling_line(&self) -> Option<(&'a str, Option<Cause>)> {
+        let newest_first = || self.tail.iter().rev().map(String::as_str);
+        if let Some(line) = newest_first().find(|line| calls_itself_error(line)) {
+            return Some((line, Cause::of(line)));
+        }
+        newest_first()
+            .find_map(|line| Some((line, Some(Cause::of(line)?))))
+            .or_else(|| Some((newest_first().next()?, None)))
+    }
 }
 
 /// Explains a run that ended badly.
@@ -42,24 +59,18 @@ pub fn explain(evidence: &Evidence<'_>, result: &RunResult) -> String {
         Some(_) => format!("{} ({name} crashed)", result.failure_reason()),
         None => result.failure_reason(),
     };
-    let Some(last) = evidence.tail.last() else {
-        return ending;
-    };
-    let cause = evidence
-        .tail
-        .iter()
-        .rev()
-        .find_map(|line| Some((Cause::of(line)?, line)));
-    match cause {
-        Some((cause, line)) => cause.sentence(name, &cut(line)),
-        None => format!("{ending}: {}", cut(last)),
+    match evidence.telling_line() {
+        None => ending,
+        Some((line, Some(cause))) => cause.sentence(name, &cut(line)),
+        Some((line, None)) => format!("{ending}: {}", cut(line)),
     }
 }
 
 /// Explains a run that ended well and yet brought nothing.
 #[must_use]
 pub fn explain_silence(evidence: &Evidence<'_>) -> String {
-    let lines = evidence.tail.join(" | ");
+    let last = evidence.tail.len().saturating_sub(SILENCE_LINES);
+    let lines = evidence.tail[last..].join(" | ");
     if lines.is_empty() {
         return "Provider exited without emitting structured events".into();
     }
@@ -96,6 +107,22 @@ pub fn is_lost_resume(reason: &str) -> bool {
     ]
     .iter()
     .any(|sign| reason.contains(sign))
+}
+
+/// Recognises a line of a stack trace, which buries the line that tells the reason.
+pub(crate) fn is_backtrace(line: &str) -> bool {
+    let line = line.trim_start();
+    let frame = line.trim_start_matches(|c: char| c.is_ascii_digit());
+    line.eq_ignore_ascii_case("stack backtrace:")
+        || line.starts_with("at ")
+        || (frame.len() < line.len() && frame.starts_with(": "))
+}
+
+fn calls_itself_error(line: &str) -> bool {
+    let line = line.to_lowercase();
+    ["error", "fatal", "panic"]
+        .iter()
+        .any(|word| line.starts_with(word))
 }
 
 /// Returns the name by which people know the tool in a sentence.

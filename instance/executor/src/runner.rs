@@ -18,7 +18,9 @@ mod execution;
 mod files;
 mod group;
 mod lines;
+mod output;
 mod settle;
+mod stop;
 
 use std::fs::OpenOptions;
 use std::io;
@@ -32,7 +34,7 @@ use remotelab_config::lock::{self, FileLock};
 use remotelab_protocol::run::{RunResult, RunnerReport};
 
 pub use group::kill_leftovers;
-pub use settle::{Settled, settle};
+pub use settle::{Settled, give_up, settle};
 
 /// The hidden subcommand of `remotelab` that is a runner.
 pub const SUBCOMMAND: &str = "runner";

@@ -44,6 +44,11 @@ struct Stored {
     line_bytes: Option<u64>,
 }
 
+/// Tells whether anything was ever printed.
+pub(crate) fn has_content(run_dir: &Path) -> bool {
+    std::fs::metadata(spool_path(run_dir)).is_ok_and(|meta| meta.len() > 0)
+}
+
 fn spool_path(run_dir: &Path) -> PathBuf {
     run_dir.join("spool.jsonl")
 }

@@ -426,7 +426,7 @@ fn ends_are_explained() {
         signal: Some("SIGKILL".into()),
         ..exited(0)
     };
-    let cases: [(&[&str], RunResult, Option<&str>); 9] = [
+    let cases: [(&[&str], RunResult, Option<&str>); 10] = [
         (&[], exited(3), Some("Process exited with code 3")),
         (
             &["a", "boom"],
@@ -438,6 +438,20 @@ fn ends_are_explained() {
             exited(1),
             Some(
                 "Fake could not reach its model over the network: Error: connect ECONNREFUSED 127.0.0.1:1",
+            ),
+        ),
+        (
+            &[
+                "WARNING: slow network",
+                "Error: thread/resume failed: no rollout found for thread id 0199-a (code -32600)",
+                "Stack backtrace:",
+                "   0: <unknown>",
+                "   1: <unknown>",
+            ],
+            exited(1),
+            Some(
+                "Fake no longer has this conversation; send the message again to start a fresh one: \
+                Error: thread/resume failed: no rollout found for thread id 0199-a (code -32600)",
             ),
         ),
         (

@@ -384,6 +384,31 @@ async fn a_run_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_given_up_is_never_started() {
+    let world = World::new("touch ran");
+    let result = runner::give_up(&world.run(), "remotelab is gone").unwrap();
+    assert_eq!(
+        ended(&result),
+        (Some(1), None, false, Some("remotelab is gone"))
+    );
+    assert_eq!(world.carry_out().await, result);
+    assert!(!world.file("ran").exists());
+}
+
+/// Runs of the earlier server have no mark of having started, but output.
+#[tokio::test]
+async fn a_run_with_output_is_not_started_again() {
+    let world = World::new("touch ran");
+    fs::write(world.run().join("spool.jsonl"), "{}\n").unwrap();
+    let reason = "Detached runner disappeared before writing a result";
+    assert_eq!(
+        ended(&world.carry_out().await),
+        (Some(1), None, false, Some(reason))
+    );
+    assert!(!world.file("ran").exists());
+}
+
+#[tokio::test]
 async fn a_killed_runner_is_found_out_and_its_executor_ended() {
     for (cancelled, second_runner) in [(false, false), (true, false), (false, true)] {
         let world = World::new("echo x >> ran; echo $$ > own; exec sleep 600");

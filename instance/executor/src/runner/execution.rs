@@ -11,23 +11,19 @@ use jiff::Timestamp;
 use remotelab_config::{Env, atomic};
 use remotelab_protocol::run::{RunResult, RunnerReport};
 use remotelab_protocol::time;
-use rustix::process::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::lines::Lines;
+use super::output::Output;
+use super::stop::Stop;
 use super::{codex_metrics, files, group};
 use crate::spool::{Stream, Writer};
 use crate::{Launch, failure};
 
 /// How often the runner looks whether somebody asked to stop.
 const CANCEL_POLL: Duration = Duration::from_millis(200);
-/// How long an executor has between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(5);
-/// How often the runner looks whether a stopped executor's children are gone.
-const GROUP_POLL: Duration = Duration::from_millis(50);
 /// How long output is read after the executor's exit, while a process that it left holds the pipes.
 const LINGER: Duration = Duration::from_secs(2);
 /// How often a start is tried while the program's file is being written, as by an update.
@@ -79,7 +75,7 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
     let mut child = start(&launch, env).await?;
     let leader = child.id().unwrap_or_default();
     let mut stop = Stop::new(leader);
-    report(run_dir, leader).map_err(|error| stop.give_up("reporting the executor", error))?;
+    report(run_dir, leader).map_err(|error| give_up(&stop, "reporting the executor", error))?;
     if let (Some(stdin), Some(prompt)) = (child.stdin.take(), launch.stdin.clone()) {
         tokio::spawn(feed(stdin, prompt));
     }
@@ -88,14 +84,16 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
     let mut exit: Option<(ExitStatus, Instant)> = None;
     let mut poll = interval(CANCEL_POLL);
     poll.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    while exit.is_none() || !output.ended() {
-        let linger = exit.map(|(_, at)| at + LINGER);
+    let status = loop {
+        if let (Some((status, _)), true) = (exit, output.ended()) {
+            break status;
+        }
         tokio::select! {
             read = output.read(&mut spool), if !output.ended() => {
-                read.map_err(|error| stop.give_up("writing the spool", error))?;
+                read.map_err(|error| give_up(&stop, "writing the spool", error))?;
             }
-            status = child.wait(), if exit.is_none() => {
-                let status = status.map_err(|error| stop.give_up("waiting for the executor", error))?;
+            ended = child.wait(), if exit.is_none() => {
+                let status = ended.map_err(|error| give_up(&stop, "waiting for the executor", error))?;
                 exit = Some((status, Instant::now()));
             }
             _ = terminate.recv(), if exit.is_none() => stop.request(),
@@ -105,9 +103,9 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
                 }
                 stop.escalate();
             }
-            () = until(linger) => break,
+            status = linger(exit) => break status,
         }
-    }
+    };
     stop.see_through().await;
     let thread = output
         .finish(&mut spool)
@@ -118,7 +116,6 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
         spool.push(Stream::Stdout, &line);
     }
     spool.sync().map_err(machine("writing the spool"))?;
-    let status = exit.map(|(status, _)| status).unwrap_or_default();
     Ok(result(status, stop.requested()))
 }
 
@@ -188,138 +185,13 @@ async fn feed(mut stdin: ChildStdin, prompt: String) {
     let _ = stdin.write_all(prompt.as_bytes()).await;
 }
 
-/// Both streams of an executor, on their way to the spool.
-struct Output {
-    stdout: Source,
-    stderr: Source,
-    thread: Option<String>,
-}
-
-impl Output {
-    fn new(run_dir: &Path, child: &mut Child) -> Self {
-        Self {
-            stdout: Source::new(child.stdout.take(), Lines::new(run_dir, Stream::Stdout)),
-            stderr: Source::new(child.stderr.take(), Lines::new(run_dir, Stream::Stderr)),
-            thread: None,
+/// Returns the exit some time after it; waits for ever while there is none.
+async fn linger(exit: Option<(ExitStatus, Instant)>) -> ExitStatus {
+    match exit {
+        Some((status, at)) => {
+            sleep_until(at + LINGER).await;
+            status
         }
-    }
-
-    fn ended(&self) -> bool {
-        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
-    }
-
-    /// Spools what either stream has next. Writing to the spool is the runner's whole job, so that it may
-    /// block the one thread for it.
-    async fn read(&mut self, spool: &mut Writer) -> io::Result<()> {
-        let mut seen = |line: &str| {
-            if self.thread.is_none() {
-                self.thread = codex_metrics::thread_id(line);
-            }
-        };
-        tokio::select! {
-            count = self.stdout.read() => self.stdout.spool(count, spool, &mut seen),
-            count = self.stderr.read() => self.stderr.spool(count, spool, &mut |_| {}),
-        }
-    }
-
-    /// Spools unfinished last lines. Returns the Codex thread, when one was named.
-    fn finish(mut self, spool: &mut Writer) -> io::Result<Option<String>> {
-        self.stdout.lines.end(spool, &mut |_| {})?;
-        self.stderr.lines.end(spool, &mut |_| {})?;
-        Ok(self.thread)
-    }
-}
-
-struct Source {
-    /// Absent when it has ended.
-    pipe: Option<Box<dyn AsyncRead + Unpin>>,
-    buffer: Vec<u8>,
-    lines: Lines,
-}
-
-impl Source {
-    fn new(pipe: Option<impl AsyncRead + Unpin + 'static>, lines: Lines) -> Self {
-        Self {
-            pipe: pipe.map(|pipe| Box::new(pipe) as Box<dyn AsyncRead + Unpin>),
-            buffer: vec![0; 64 * 1024],
-            lines,
-        }
-    }
-
-    /// Waits for bytes; a source that has ended waits for ever.
-    async fn read(&mut self) -> usize {
-        match &mut self.pipe {
-            // A pipe that cannot be read any more has nothing more to give.
-            Some(pipe) => pipe.read(&mut self.buffer).await.unwrap_or(0),
-            None => pending().await,
-        }
-    }
-
-    fn spool(
-        &mut self,
-        count: usize,
-        spool: &mut Writer,
-        seen: &mut dyn FnMut(&str),
-    ) -> io::Result<()> {
-        if count == 0 {
-            self.pipe = None;
-        }
-        self.lines.feed(&self.buffer[..count], spool, seen)
-    }
-}
-
-/// The request to stop and how far it went.
-struct Stop {
-    leader: u32,
-    requested: Option<Instant>,
-    killed: bool,
-}
-
-impl Stop {
-    fn new(leader: u32) -> Self {
-        Self {
-            leader,
-            requested: None,
-            killed: false,
-        }
-    }
-
-    fn requested(&self) -> bool {
-        self.requested.is_some()
-    }
-
-    fn request(&mut self) {
-        if self.requested.is_none() {
-            self.requested = Some(Instant::now());
-            group::signal(self.leader, Signal::TERM);
-        }
-    }
-
-    fn escalate(&mut self) {
-        if !self.killed && self.requested.is_some_and(|at| at.elapsed() >= GRACE) {
-            self.killed = true;
-            group::signal(self.leader, Signal::KILL);
-        }
-    }
-
-    /// Waits until nothing of a stopped executor is left, children of its included.
-    async fn see_through(&mut self) {
-        while self.requested() && !self.killed && group::is_alive(self.leader) {
-            self.escalate();
-            sleep(GROUP_POLL).await;
-        }
-    }
-
-    /// Kills an executor whose output can no longer be kept.
-    fn give_up(&self, step: &'static str, source: io::Error) -> Problem {
-        group::signal(self.leader, Signal::KILL);
-        Problem::Machine { step, source }
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
         None => pending().await,
     }
 }
@@ -351,6 +223,12 @@ fn signal_name(number: i32) -> String {
         other => return format!("SIG{other}"),
     };
     name.to_owned()
+}
+
+/// Kills an executor whose run cannot be kept track of.
+fn give_up(stop: &Stop, step: &'static str, source: io::Error) -> Problem {
+    stop.kill();
+    Problem::Machine { step, source }
 }
 
 fn machine(step: &'static str) -> impl FnOnce(io::Error) -> Problem {

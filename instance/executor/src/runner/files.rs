@@ -10,12 +10,10 @@ use remotelab_config::atomic;
 use remotelab_protocol::run::RunResult;
 use remotelab_protocol::time;
 
+use crate::spool;
+
 pub(super) fn lock(run_dir: &Path) -> PathBuf {
     run_dir.join("runner.lock")
-}
-
-pub(super) fn started(run_dir: &Path) -> PathBuf {
-    run_dir.join("started")
 }
 
 pub(super) fn cancel(run_dir: &Path) -> PathBuf {
@@ -30,13 +28,22 @@ pub(super) fn result(run_dir: &Path) -> PathBuf {
     run_dir.join("result.json")
 }
 
+/// Tells whether an executor was started, or may have been. Output alone proves it too: runs of the
+/// earlier server have no mark.
+pub(super) fn is_started(run_dir: &Path) -> bool {
+    mark(run_dir).exists() || spool::has_content(run_dir)
+}
+
 /// Marks the run as started, durably; false when it was before.
 pub(super) fn claim(run_dir: &Path) -> io::Result<bool> {
+    if is_started(run_dir) {
+        return Ok(false);
+    }
     let created = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(started(run_dir));
+        .open(mark(run_dir));
     match created {
         Ok(file) => {
             file.sync_all()?;
@@ -50,6 +57,10 @@ pub(super) fn claim(run_dir: &Path) -> io::Result<bool> {
 
 pub(super) fn write_result(run_dir: &Path, result: &RunResult) -> io::Result<()> {
     atomic::write_json(&self::result(run_dir), result).map_err(io::Error::other)
+}
+
+fn mark(run_dir: &Path) -> PathBuf {
+    run_dir.join("started")
 }
 
 /// Makes the result of a run that ended without an executor's exit.

@@ -17,7 +17,7 @@ const DISAPPEARED: &str = "Detached runner disappeared before writing a result";
 pub enum Settled {
     /// Its runner is at work.
     Alive,
-    /// Nothing was started yet: a runner may be spawned.
+    /// Nothing was started yet: a runner may be spawned, or is about to begin if one was just now.
     NotStarted,
     /// It is over.
     Ended(RunResult),
@@ -41,13 +41,29 @@ pub fn settle(run_dir: &Path, cancel_requested: bool) -> io::Result<Settled> {
     if let Some(result) = read_result(run_dir)? {
         return Ok(Settled::Ended(result));
     }
-    if !files::started(run_dir).exists() {
+    if !files::is_started(run_dir) {
         return Ok(Settled::NotStarted);
     }
     let cancelled = cancel_requested || files::cancel(run_dir).exists();
     let result = interrupted(run_dir, cancelled);
     files::write_result(run_dir, &result)?;
     Ok(Settled::Ended(result))
+}
+
+/// Writes the result of a run that a server cannot start, with the reason for people; for a runner that
+/// [`super::spawn`] failed to start, or that ended and left [`Settled::NotStarted`]. A result that is there
+/// already stays.
+///
+/// # Errors
+/// When a runner is at work on it, or its files cannot be read or written.
+pub fn give_up(run_dir: &Path, reason: &str) -> io::Result<RunResult> {
+    let _lock = FileLock::try_acquire(&files::lock(run_dir)).map_err(io::Error::other)?;
+    if let Some(result) = read_result(run_dir)? {
+        return Ok(result);
+    }
+    let result = files::failed(reason, files::cancel(run_dir).exists());
+    files::write_result(run_dir, &result)?;
+    Ok(result)
 }
 
 /// Ends what a dead runner left and makes the result of its run. The caller holds the run's lock.
