@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod body;
 pub(crate) mod exchange;
+pub(crate) mod guarded;
 pub(crate) mod live;
 pub(crate) mod pages;
 pub(crate) mod pool;

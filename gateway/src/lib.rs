@@ -6,6 +6,7 @@
 pub mod cookie;
 pub mod decision;
 mod engine;
+pub mod framing;
 pub mod gateway;
 pub mod headers;
 pub mod host;

@@ -298,8 +298,11 @@ impl Passage {
             Failure::InstanceTimedOut => (Trouble::TIMED_OUT, None),
             Failure::ClientTimedOut => (Trouble::CLIENT_TIMED_OUT, None),
             Failure::Unsent(_) => (Trouble::UNREACHABLE, None),
-            Failure::Broken(error) if is_too_long(&error) => (Trouble::TOO_LARGE, None),
-            Failure::Broken(error) => (Trouble::BROKEN, Some(error)),
+            Failure::Broken(error) => match upload_error(&error) {
+                Some(upload::Error::TooLong) => (Trouble::TOO_LARGE, None),
+                Some(upload::Error::Client(_)) => (Trouble::BAD_REQUEST, None),
+                None => (Trouble::BROKEN, Some(error)),
+            },
         };
         let error = error.as_ref().map(|error| error as &dyn std::error::Error);
         tracing::debug!(instance = %self.upstream.route.name, code = trouble.code, error, "no answer");
@@ -336,8 +339,7 @@ fn is_longer(headers: &HeaderMap, limit: u64) -> bool {
         .is_some_and(|length| length > limit)
 }
 
-fn is_too_long(error: &hyper::Error) -> bool {
-    std::error::Error::source(error)
-        .and_then(|source| source.downcast_ref())
-        .is_some_and(|error| matches!(error, upload::Error::TooLong))
+/// What the client did wrong, if it was the client.
+fn upload_error(error: &hyper::Error) -> Option<&upload::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Core;
 use super::body::Activity;
+use super::guarded::Guarded;
 use super::proxy::Client;
 use crate::settings::Timeouts;
 
@@ -81,7 +82,7 @@ async fn connection(
     let mut connection = pin!(
         http1::Builder::new()
             .max_header_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Guarded::new(stream)), service)
             .with_upgrades()
     );
     let mut idle = pin!(idle(&activity, &core.settings.timeouts));

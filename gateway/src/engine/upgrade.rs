@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::Core;
 use super::body::{Answer, Source};
+use super::guarded::Guarded;
 use super::pages::Trouble;
 use super::pool;
 use super::proxy::{Client, Passage};
@@ -143,8 +144,8 @@ async fn join(core: Arc<Core>, _client: Arc<Client>, client: OnUpgrade, instance
 type Bare = (TcpStream, bytes::Bytes);
 
 fn bare_client(upgraded: Upgraded) -> Option<Bare> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    let parts = upgraded.downcast::<TokioIo<Guarded>>().ok()?;
+    Some((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 fn bare_instance(upgraded: Upgraded) -> Option<Bare> {

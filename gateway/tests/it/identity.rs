@@ -125,3 +125,28 @@ async fn uploads_arrive_whole_with_their_framing() {
         (Some("chunked"), None, b"hello world".as_ref())
     );
 }
+
+#[tokio::test]
+async fn an_upload_over_the_limit_is_refused_however_it_is_framed() {
+    let toy = Toy::hello("ok").await;
+    let world = World::with(&toy, &[], |settings| settings.limits.body = 10).await;
+    let mut client = Client::connect(world.address).await;
+    assert_eq!(
+        client
+            .send("POST", "/owner/", &[], "0123456789")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        client
+            .send("POST", "/owner/", &[], "0123456789a")
+            .await
+            .status,
+        413
+    );
+    let chunked = "POST /owner/ HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+                   b\r\n0123456789a\r\n0\r\n\r\n";
+    let answer = crate::client::raw(world.address, chunked).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}

@@ -2,6 +2,7 @@
 
 mod aborts;
 mod client;
+mod crowd;
 mod forwarding;
 mod hostile;
 mod identity;
