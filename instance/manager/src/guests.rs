@@ -1,0 +1,159 @@
+//! Guest instances: making them, listing them, and the links by which people come in.
+//!
+//! Everything here blocks and is meant for short-lived commands. What a running system is asked to do
+//! goes through [`System`].
+
+pub mod create;
+mod discovered;
+pub mod hostname;
+mod leftovers;
+pub mod links;
+mod mailbox;
+pub mod port;
+mod reach;
+mod seed;
+mod system;
+mod tunnel;
+mod view;
+
+use std::net::SocketAddr;
+
+use remotelab_config::auth::{self, Auth};
+use remotelab_config::defaults::GuestDefaults;
+use remotelab_config::registry::{self, Record, Registry};
+use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat};
+
+use mailbox::Addresses;
+
+pub use create::{Request, Step};
+pub use leftovers::clean;
+pub(crate) use system::Idle;
+pub use system::{Local, System};
+pub use view::{Created, View};
+
+/// What commands about guests work on.
+#[derive(Clone, Debug)]
+pub struct Guests {
+    paths: OwnerPaths,
+    env: Env,
+    owner_port: u16,
+    gateway: SocketAddr,
+}
+
+/// Why a command about guests failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry cannot be read, locked or written.
+    #[error("the list of guests cannot be used")]
+    Registry(#[from] registry::Error),
+    /// The defaults file, or another file of the owner, cannot be read.
+    #[error(transparent)]
+    File(#[from] atomic::Error),
+    /// No such guest.
+    #[error("there is no guest {0}")]
+    Unknown(InstanceName),
+}
+
+impl Guests {
+    /// Works on the owner's folders; `gateway` is where the local front door listens.
+    #[must_use]
+    pub fn new(paths: OwnerPaths, env: Env, gateway: SocketAddr) -> Self {
+        let owner_port = chat::Settings::from_env(&env, paths.home()).port;
+        Self {
+            paths,
+            env,
+            owner_port,
+            gateway,
+        }
+    }
+
+    /// Describes all guests without any network access, in natural order of their names.
+    ///
+    /// # Errors
+    /// See [`Error`]; a damaged file of one guest is told in its own entry.
+    pub fn links(&self) -> Result<Vec<View>, Error> {
+        let records = Registry::load(&self.paths.registry())?.guests;
+        self.views(records)
+    }
+
+    /// Describes one guest without any network access.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] and others.
+    pub fn link(&self, name: &InstanceName) -> Result<View, Error> {
+        let record = self.record(name)?;
+        self.view(record)
+    }
+
+    /// Describes all guests without their tokens, and asks each whether it answers.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn list(&self) -> Result<Vec<View>, Error> {
+        let mut views = self.links()?;
+        reach::probe(&mut views);
+        for view in &mut views {
+            view.token = None;
+        }
+        Ok(views)
+    }
+
+    /// Describes one guest and asks whether it answers.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] and others.
+    pub fn show(&self, name: &InstanceName) -> Result<View, Error> {
+        let mut view = self.link(name)?;
+        reach::probe(std::slice::from_mut(&mut view));
+        Ok(view)
+    }
+
+    fn record(&self, name: &InstanceName) -> Result<Record, Error> {
+        let registry = Registry::load(&self.paths.registry())?;
+        let record = registry.find(name).cloned();
+        record.ok_or_else(|| Error::Unknown(name.clone()))
+    }
+
+    fn view(&self, record: Record) -> Result<View, Error> {
+        let mut views = self.views(vec![record])?;
+        Ok(views.remove(0))
+    }
+
+    fn views(&self, records: Vec<Record>) -> Result<Vec<View>, Error> {
+        let defaults = GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?;
+        let addresses = Addresses::load(self.paths.instance());
+        let door = (!defaults_have_base(&defaults) && system::gateway_runs(&self.paths))
+            .then_some(self.gateway);
+        let view = |record: Record| {
+            let (token, problem) = token(&record);
+            View {
+                bridge_base: defaults.bridge_base(&record.name).unwrap_or_default(),
+                gateway_base: door.map(|door| links::gateway_base(door, &record.name)),
+                mailbox: addresses.of(&record.name),
+                token,
+                problem,
+                local_reachable: None,
+                public_reachable: None,
+                record,
+            }
+        };
+        Ok(records.into_iter().map(view).collect())
+    }
+}
+
+fn defaults_have_base(defaults: &GuestDefaults) -> bool {
+    defaults.bridge_root.is_some() || defaults.bridge_template.is_some()
+}
+
+/// Reads a guest's token. None is no problem, a damaged one is this guest's problem.
+fn token(record: &Record) -> (Option<String>, Option<String>) {
+    let file = match record.auth_file.as_os_str().is_empty() {
+        true => record.paths().auth(),
+        false => record.auth_file.clone(),
+    };
+    match Auth::load(&file) {
+        Ok(auth) => (Some(auth.token.reveal()), None),
+        Err(auth::Error::Missing(_)) => (None, None),
+        Err(error) => (None, Some(error.to_string())),
+    }
+}

@@ -1,0 +1,408 @@
+//! Making a guest, in two phases: its name and port are taken under the registry's lock, the rest is made
+//! without it, and only a complete guest becomes ready. Whatever goes wrong leaves nothing behind.
+
+mod files;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use remotelab_config::auth::{self, Login};
+use remotelab_config::defaults::GuestDefaults;
+use remotelab_config::instance_name;
+use remotelab_config::lock::{self, FileLock};
+use remotelab_config::registry::{self, Record, Registry, State};
+use remotelab_config::{InstanceName, InstancePaths, atomic};
+use serde_json::{Map, Value};
+
+use super::discovered::{Discovered, discover};
+use super::hostname::{self, Choice, Wish};
+use super::mailbox::Addresses;
+use super::tunnel::{self, Ingress};
+use super::{Created, Guests, System, leftovers, links, port};
+use crate::control;
+use crate::supervisor::guest_log;
+
+/// Names that the supervisor's own children go by.
+const CHILDREN: [&str; 3] = ["gateway", "mail", "supervisor"];
+
+/// What guest is wanted.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its name as it was typed, or the next trial.
+    pub name: Name,
+    /// Its port, or the lowest free one.
+    pub port: Option<u16>,
+    /// Its host name.
+    pub hostname: Wish,
+    /// Its folder, absolute, or the default one.
+    pub root: Option<PathBuf>,
+    /// Days that a login lasts, 1–30.
+    pub session_expiry_days: u32,
+    /// A name and password beside the token.
+    pub login: Option<Login>,
+    /// Whether the operator wants the mail provider's routes to follow.
+    pub sync_mail_routes: bool,
+}
+
+/// How the guest is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// Like this, after normalisation.
+    Given(String),
+    /// `trialN`, one above the highest.
+    NextTrial,
+}
+
+/// How far a create has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Name and port are taken.
+    Reserved,
+    /// Its folders and files are made.
+    Furnished,
+    /// It runs, or nothing runs here.
+    Started,
+    /// It is in the registry as ready.
+    Ready,
+    /// The front door knows it.
+    Routed,
+}
+
+/// Why there is no new guest.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The name is no name for a guest.
+    #[error(transparent)]
+    Name(#[from] instance_name::Error),
+    /// There is such a guest, or a service that runs one.
+    #[error("there is a guest {0} already")]
+    Taken(InstanceName),
+    /// No port.
+    #[error(transparent)]
+    Port(#[from] port::Error),
+    /// No host name.
+    #[error(transparent)]
+    Hostname(#[from] hostname::Error),
+    /// Another guest has the host name.
+    #[error("host name {0} belongs to another guest")]
+    HostnameTaken(String),
+    /// The folder holds something, or is another guest's.
+    #[error("the folder {} is in use", .0.display())]
+    FolderInUse(PathBuf),
+    /// The registry.
+    #[error("the list of guests cannot be used")]
+    Registry(#[from] registry::Error),
+    /// A file or folder.
+    #[error(transparent)]
+    File(#[from] atomic::Error),
+    /// The guest's token.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// The lock of this create.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The guest does not come up.
+    #[error("{name} was not created")]
+    Start {
+        /// The guest.
+        name: InstanceName,
+        /// Why it does not run.
+        #[source]
+        source: control::Error,
+    },
+    /// The record vanished while the guest was being made.
+    #[error("{0} was removed by another command while it was being created")]
+    Vanished(InstanceName),
+}
+
+/// A taken name with the lock that says that somebody is at work on it.
+struct Reservation {
+    record: Record,
+    lock: FileLock,
+    warnings: Vec<String>,
+}
+
+impl Guests {
+    /// Makes a guest and returns when people can come in. `on_step` is told how far it has come.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing of the guest is left then.
+    pub fn create(
+        &self,
+        request: &Request,
+        system: &dyn System,
+        on_step: &mut dyn FnMut(Step),
+    ) -> Result<Created, Error> {
+        leftovers::clean(&self.paths, system)?;
+        let Reservation {
+            record,
+            lock,
+            mut warnings,
+        } = self.reserve(request)?;
+        on_step(Step::Reserved);
+        let runs = match self.furnish_and_start(&record, request, system, on_step) {
+            Ok(runs) => runs,
+            Err(error) => {
+                leftovers::discard(&self.paths, &record, lock, system);
+                return Err(error);
+            }
+        };
+        let record = self.finish(&record.name, lock)?;
+        on_step(Step::Ready);
+        // A supervisor that came up in between has read a list without this guest.
+        let runs = runs || system.start(&record.name).is_ok();
+        if !runs {
+            warnings.push("it does not run yet: `remotelab up` starts it".to_owned());
+        }
+        if let Err(error) = system.reload_routes() {
+            warnings.push(format!("the gateway may not know its route yet: {error}"));
+        }
+        on_step(Step::Routed);
+        self.describe(record, request, runs, warnings)
+    }
+
+    fn reserve(&self, request: &Request) -> Result<Reservation, Error> {
+        let rules = tunnel::load(self.paths.home())?;
+        let defaults = GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?;
+        let discovered = discover(self.paths.home());
+        Registry::update(&self.paths.registry(), |registry| {
+            let name = choose_name(&request.name, registry, &discovered)?;
+            let reserved = self.reserved_ports(registry, &discovered, &rules);
+            let first = self.env.port(port::FIRST_SETTING).unwrap_or(port::FIRST);
+            let port = port::choose(request.port, first, &reserved, port::is_free)?;
+            let mut warnings = Vec::new();
+            let hostname = choose_hostname(
+                request,
+                &name,
+                &defaults,
+                &rules,
+                self.owner_port,
+                &mut warnings,
+            )?;
+            let same_host = |other: &Record| !hostname.is_empty() && other.hostname == hostname;
+            if registry.guests.iter().any(same_host) {
+                return Err(Error::HostnameTaken(hostname));
+            }
+            if !hostname.is_empty() && !rules.iter().any(|rule| rule.covers(&hostname)) {
+                warnings.push(format!(
+                    "nothing leads {hostname} here yet: add it to the tunnel, for http://127.0.0.1:{port}"
+                ));
+            }
+            let root = request
+                .root
+                .clone()
+                .unwrap_or_else(|| self.paths.guest_root(&name));
+            check_root(&root, registry)?;
+            let lock = FileLock::try_acquire(&leftovers::lock_path(&self.paths, &name))?;
+            let record = self.record_for(name, port, hostname, root, request);
+            registry.guests.push(record.clone());
+            Ok(Reservation {
+                record,
+                lock,
+                warnings,
+            })
+        })
+    }
+
+    fn reserved_ports(
+        &self,
+        registry: &Registry,
+        discovered: &Discovered,
+        rules: &[Ingress],
+    ) -> BTreeSet<u16> {
+        let unreadable = registry
+            .unreadable
+            .iter()
+            .filter_map(|row| row["port"].as_u64());
+        port::PRODUCT
+            .into_iter()
+            .chain([self.owner_port, self.gateway.port()])
+            .chain(self.env.port("AGENT_MAILBOX_PORT"))
+            .chain(registry.guests.iter().map(|record| record.port))
+            .chain(unreadable.filter_map(|port| u16::try_from(port).ok()))
+            .chain(discovered.ports.iter().copied())
+            .chain(rules.iter().filter_map(|rule| rule.port))
+            .collect()
+    }
+
+    fn record_for(
+        &self,
+        name: InstanceName,
+        port: u16,
+        hostname: String,
+        root: PathBuf,
+        request: &Request,
+    ) -> Record {
+        let paths = InstancePaths::below(&root);
+        let log = guest_log(&self.paths, &name);
+        Record {
+            label: format!("remotelab-guest@{name}"),
+            port,
+            public_base_url: links::public_base(&hostname),
+            local_base_url: links::local_base(port),
+            hostname,
+            instance_root: root,
+            config_dir: paths.config().to_owned(),
+            memory_dir: paths.memory().to_owned(),
+            mailbox_root: paths.mailbox(),
+            auth_file: paths.auth(),
+            launch_agent_path: PathBuf::new(),
+            error_log_path: log.clone(),
+            log_path: log,
+            session_expiry_days: request.session_expiry_days,
+            created_at: format!("{:.3}", Timestamp::now()),
+            id: hex::encode(rand::random::<[u8; 16]>()),
+            state: State::Creating,
+            rest: Map::new(),
+            name,
+        }
+    }
+
+    /// Returns whether the guest runs; it need not where nothing does.
+    fn furnish_and_start(
+        &self,
+        record: &Record,
+        request: &Request,
+        system: &dyn System,
+        on_step: &mut dyn FnMut(Step),
+    ) -> Result<bool, Error> {
+        files::make(record, request.login.clone(), &self.paths, &self.env)?;
+        on_step(Step::Furnished);
+        let runs = match system.start(&record.name) {
+            Ok(()) => true,
+            Err(control::Error::NotRunning) => false,
+            Err(source) => {
+                return Err(Error::Start {
+                    name: record.name.clone(),
+                    source,
+                });
+            }
+        };
+        on_step(Step::Started);
+        Ok(runs)
+    }
+
+    fn finish(&self, name: &InstanceName, lock: FileLock) -> Result<Record, Error> {
+        Registry::update(&self.paths.registry(), |registry| {
+            let mut guests = registry.guests.iter_mut();
+            let record = guests
+                .find(|record| record.name == *name)
+                .ok_or_else(|| Error::Vanished(name.clone()))?;
+            record.state = State::Ready;
+            leftovers::release(&self.paths, name, lock);
+            Ok(record.clone())
+        })
+    }
+
+    fn describe(
+        &self,
+        record: Record,
+        request: &Request,
+        runs: bool,
+        warnings: Vec<String>,
+    ) -> Result<Created, Error> {
+        let addresses = Addresses::load(self.paths.instance());
+        let mut view = self.view(record).map_err(|error| match error {
+            super::Error::Registry(source) => Error::Registry(source),
+            super::Error::File(source) => Error::File(source),
+            super::Error::Unknown(name) => Error::Vanished(name),
+        })?;
+        view.local_reachable = Some(runs);
+        let (mail_routing_status, mail_routing_detail) =
+            match (addresses.route_model(), request.sync_mail_routes) {
+                ("", _) => ("unconfigured", "Owner mailbox is not initialized."),
+                (_, false) => ("skipped", "As asked."),
+                (_, true) => (
+                    "skipped",
+                    "Routes at the mail provider are left as they are.",
+                ),
+            };
+        Ok(Created {
+            view,
+            mail_routing_status,
+            mail_routing_detail,
+            mail_route_model: addresses.route_model(),
+            warnings,
+        })
+    }
+}
+
+fn choose_name(
+    wanted: &Name,
+    registry: &Registry,
+    discovered: &Discovered,
+) -> Result<InstanceName, Error> {
+    let unreadable = registry
+        .unreadable
+        .iter()
+        .filter_map(|row| row["name"].as_str());
+    let taken: BTreeSet<InstanceName> = registry
+        .guests
+        .iter()
+        .map(|record| record.name.clone())
+        .chain(unreadable.filter_map(InstanceName::normalise))
+        .chain(discovered.names.iter().cloned())
+        .collect();
+    match wanted {
+        Name::NextTrial => Ok(InstanceName::next_trial(&taken)),
+        Name::Given(text) => {
+            let name = InstanceName::for_new_guest(text)?;
+            if CHILDREN.contains(&name.as_str()) {
+                return Err(instance_name::Error::Reserved(name.to_string()).into());
+            }
+            if taken.contains(&name) {
+                Err(Error::Taken(name))
+            } else {
+                Ok(name)
+            }
+        }
+    }
+}
+
+fn choose_hostname(
+    request: &Request,
+    name: &InstanceName,
+    defaults: &GuestDefaults,
+    rules: &[Ingress],
+    owner_port: u16,
+    warnings: &mut Vec<String>,
+) -> Result<String, Error> {
+    let owner = hostname::owner_hostname(rules, owner_port);
+    let domain = defaults.public_domain.as_deref();
+    match hostname::choose(&request.hostname, name, domain, owner)? {
+        Choice::Public(hostname) => Ok(hostname),
+        Choice::Local => Ok(String::new()),
+        Choice::Unsure(owner) => {
+            warnings.push(format!(
+                "it has no host name: the domain above {owner} may not be yours; give one with --domain"
+            ));
+            Ok(String::new())
+        }
+    }
+}
+
+/// A guest's folder must be absent or empty, so that undoing a create can remove all of it.
+fn check_root(root: &Path, registry: &Registry) -> Result<(), Error> {
+    let in_use = || Error::FolderInUse(root.to_owned());
+    let overlaps = |record: &Record| {
+        let other = &record.instance_root;
+        !other.as_os_str().is_empty() && (root.starts_with(other) || other.starts_with(root))
+    };
+    if registry.guests.iter().any(overlaps) {
+        return Err(in_use());
+    }
+    match fs::read_dir(root).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(in_use()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(atomic::Error::new("read", root, source).into()),
+    }
+}
+
+/// Reads a JSON file of the owner; a damaged one seeds nothing.
+fn seed_file(path: &Path) -> Value {
+    atomic::read_json(path).ok().flatten().unwrap_or_default()
+}

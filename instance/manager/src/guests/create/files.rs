@@ -1,0 +1,59 @@
+//! The folders and files of a new guest.
+
+use std::env::split_paths;
+
+use jiff::Timestamp;
+use remotelab_config::auth::{Auth, Login};
+use remotelab_config::registry::Record;
+use remotelab_config::secret::Secret;
+use remotelab_config::{Env, OwnerPaths, atomic};
+
+use super::{Error, seed_file};
+use crate::guests::seed;
+
+/// Makes all of them below the guest's root.
+pub(super) fn make(
+    record: &Record,
+    login: Option<Login>,
+    owner: &OwnerPaths,
+    env: &Env,
+) -> Result<(), Error> {
+    let guest = record.paths();
+    for folder in [&record.instance_root, guest.config(), guest.memory()] {
+        atomic::create_private_dir(folder)?;
+    }
+    let note = seed::bootstrap(record.name.as_str(), &record.hostname);
+    atomic::write_private(&guest.memory().join("bootstrap.md"), note.as_bytes())?;
+    let tools = owner_tools(owner, env);
+    let copied = seed::tools(&tools);
+    if !copied.is_empty() {
+        atomic::write_json(&guest.tools(), &copied)?;
+    }
+    let now = format!("{:.3}", Timestamp::now());
+    if let Some(selection) = seed::selection(&tools, &copied, &now) {
+        atomic::write_json(&guest.runtime_selection(), &selection)?;
+    }
+    atomic::write_private(
+        &guest.gateway_secret(),
+        Secret::random().reveal().as_bytes(),
+    )?;
+    let mut auth = Auth::generate();
+    auth.login = login;
+    auth.save(&guest.auth())?;
+    Ok(())
+}
+
+fn owner_tools(owner: &OwnerPaths, env: &Env) -> seed::Owner {
+    let codex = atomic::read(&owner.home().join(".codex/config.toml"))
+        .ok()
+        .flatten();
+    let codex = codex.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    seed::Owner {
+        tools: seed_file(&owner.instance().tools()),
+        selection: seed_file(&owner.instance().runtime_selection()),
+        codex_model: codex.and_then(|config| seed::codex_model(&config)),
+        has_codex: env
+            .get("PATH")
+            .is_some_and(|path| split_paths(path).any(|folder| folder.join("codex").is_file())),
+    }
+}

@@ -1,0 +1,154 @@
+//! The answering side of the control socket.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use remotelab_config::registry::{Record, Registry, State};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::children::Children;
+use super::spec::{Id, Spec};
+use super::{Error, Options};
+use crate::control::{Answer, MAX_REQUEST, Request};
+
+/// Requests answered at the same time; more wait in the socket's queue.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long a client may take to send its line and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Binds the socket, readable by the operator only. The caller holds the supervisor's lock, so whatever
+/// lies there belongs to the dead.
+pub(super) fn bind(path: &Path) -> Result<UnixListener, Error> {
+    let cannot = |source| Error::ControlSocket {
+        path: path.to_owned(),
+        source,
+    };
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(cannot)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(cannot)?;
+    Ok(listener)
+}
+
+/// Answers until dropped.
+pub(super) async fn serve(listener: UnixListener, desk: Arc<Desk>) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let permit = Arc::clone(&connections).acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let desk = Arc::clone(&desk);
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, &desk).await {
+                        tracing::debug!(%error, "a control connection broke off");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a control connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
+    let (reader, mut writer) = stream.split();
+    let mut line = Vec::new();
+    let limit = MAX_REQUEST as u64;
+    let mut reader = BufReader::new(reader.take(limit));
+    timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
+    let answer = match serde_json::from_slice(&line) {
+        Ok(request) => desk.answer(request).await,
+        Err(error) => Answer::refused(format!("not a request: {error}")),
+    };
+    let mut bytes = serde_json::to_vec(&answer)?;
+    bytes.push(b'\n');
+    timeout(PATIENCE, writer.write_all(&bytes)).await?
+}
+
+/// Carries requests out.
+pub(super) struct Desk {
+    pub(super) options: Options,
+    pub(super) children: Arc<Children>,
+}
+
+impl Desk {
+    async fn answer(&self, request: Request) -> Answer {
+        let outcome = match &request {
+            Request::Status => return Answer::done(self.children.report()),
+            Request::Start { name } => self.start(name).await,
+            Request::Stop { name } => match id(name) {
+                Ok(id) => self
+                    .children
+                    .stop(&id)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error),
+            },
+            Request::Restart { name } => match id(name) {
+                Ok(id) => self
+                    .children
+                    .restart(&id)
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error),
+            },
+        };
+        match (outcome, request) {
+            (
+                Ok(()),
+                Request::Start { name } | Request::Stop { name } | Request::Restart { name },
+            ) => Answer::done(
+                self.children
+                    .report()
+                    .into_iter()
+                    .filter(|child| child.name == name)
+                    .collect(),
+            ),
+            (Ok(()), Request::Status) => Answer::done(Vec::new()),
+            (Err(error), _) => Answer::refused(error),
+        }
+    }
+
+    async fn start(&self, name: &str) -> Result<(), String> {
+        let spec = match id(name)? {
+            Id::Owner => Spec::owner(&self.options),
+            Id::Gateway => Spec::gateway(&self.options),
+            Id::Mail => Spec::mail(&self.options),
+            id @ Id::Guest(_) => Spec::guest(&self.options, &self.record(id).await?),
+        };
+        self.children
+            .start(spec)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    async fn record(&self, id: Id) -> Result<Record, String> {
+        let path = self.options.paths.registry();
+        let registry = tokio::task::spawn_blocking(move || Registry::load(&path))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        let wanted = |record: &&Record| {
+            matches!(&id, Id::Guest(name) if record.name == *name)
+                && record.state != State::Deleting
+        };
+        let record = registry.guests.iter().find(wanted).cloned();
+        record.ok_or_else(|| format!("there is no guest {id}"))
+    }
+}
+
+fn id(name: &str) -> Result<Id, String> {
+    Id::parse(name).ok_or_else(|| format!("{name:?} is not a name"))
+}

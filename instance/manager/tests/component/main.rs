@@ -1,0 +1,5 @@
+//! The manager with real processes, sockets and files.
+
+mod guests;
+mod supervisor;
+mod world;

@@ -1,0 +1,117 @@
+//! A home folder of its own, free ports, and a stand-in for the `remotelab` program.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use remotelab_config::Env;
+use remotelab_manager::supervisor::Options;
+use tempfile::TempDir;
+
+/// Says that it listens, then lives until it is told to end or its standard input does.
+const WELL_BEHAVED: &str = r#"
+echo "listening on http://127.0.0.1:${CHAT_PORT:-0}"
+trap 'exit 0' TERM
+while read -r _; do :; done
+"#;
+
+pub(crate) struct World {
+    pub(crate) home: TempDir,
+    ports: [u16; 3],
+    first_guest_port: u16,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let world = Self {
+            home: tempfile::tempdir().unwrap(),
+            ports: free_ports(),
+            first_guest_port: 10_000 + rand::random::<u16>() % 20_000,
+        };
+        world.program(WELL_BEHAVED);
+        world
+    }
+
+    /// Replaces the program that children run by a shell script; `$1` is the subcommand.
+    pub(crate) fn program(&self, script: &str) {
+        let path = self.program_path();
+        let fresh = path.with_extension("new");
+        fs::write(&fresh, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(fresh, path).unwrap();
+    }
+
+    pub(crate) fn well_behaved_unless(&self, script: &str) {
+        self.program(&format!("{script}\n{WELL_BEHAVED}"));
+    }
+
+    pub(crate) fn program_path(&self) -> PathBuf {
+        self.home.path().join("remotelab")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join(".config/remotelab")
+    }
+
+    /// Returns a child's log when it is as expected.
+    pub(crate) async fn log_when(&self, name: &str, right: impl Fn(&str) -> bool) -> String {
+        let path = self.config().join("logs").join(name);
+        for _ in 0..1000 {
+            match fs::read_to_string(&path) {
+                Ok(log) if right(&log) => return log,
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+        panic!(
+            "{} is not as expected: {:?}",
+            path.display(),
+            fs::read_to_string(&path)
+        );
+    }
+
+    pub(crate) fn env(&self) -> Env {
+        let [owner, gateway, mail] = self.ports.map(|port| port.to_string());
+        [
+            ("PATH", std::env::var("PATH").unwrap()),
+            ("CHAT_PORT", owner),
+            ("NATAPP_PROXY_LISTEN_PORT", gateway),
+            ("AGENT_MAILBOX_PORT", mail),
+            (
+                "REMOTELAB_GUEST_FIRST_PORT",
+                self.first_guest_port.to_string(),
+            ),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    pub(crate) fn owner_port(&self) -> u16 {
+        self.ports[0]
+    }
+
+    pub(crate) fn first_guest_port(&self) -> u16 {
+        self.first_guest_port
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::from_env(&self.env(), self.home.path(), self.program_path())
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.home.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+fn free_ports() -> [u16; 3] {
+    let listeners =
+        [0; 3].map(|_: u8| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("a bound address").port())
+}
