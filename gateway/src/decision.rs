@@ -20,13 +20,20 @@ pub enum Decision {
         /// Reached by prefix, so on an origin that others share.
         shared: bool,
     },
-    /// Answer 308 to this path.
+    /// Answer it here.
+    Answer(Own),
+}
+
+/// What the gateway answers itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// 308 to this path.
     Redirect(String),
-    /// Answer with the root page.
+    /// The root page.
     Root,
-    /// Answer `OPTIONS *`.
+    /// What `OPTIONS *` asks for.
     Options,
-    /// Answer with an error.
+    /// An error.
     Refuse(Refusal),
 }
 
@@ -69,7 +76,8 @@ pub fn decide(
     version: Version,
     headers: &HeaderMap,
 ) -> Decision {
-    try_decide(listener, table, method, uri, version, headers).unwrap_or_else(Decision::Refuse)
+    try_decide(listener, table, method, uri, version, headers)
+        .unwrap_or_else(|refusal| Decision::Answer(Own::Refuse(refusal)))
 }
 
 fn try_decide(
@@ -82,7 +90,7 @@ fn try_decide(
 ) -> Result<Decision, Refusal> {
     let host = host(version, headers)?;
     if uri.path() == "*" && method == Method::OPTIONS {
-        return Ok(Decision::Options);
+        return Ok(Decision::Answer(Own::Options));
     }
     let target = Target::parse(method, uri, host.as_ref())?;
     match choose(listener, table, host.as_ref())? {
@@ -145,12 +153,12 @@ fn by_prefix(table: &Table, method: &Method, target: Target<'_>) -> Result<Decis
     let (segment, slash) = target.first_segment();
     let Some(route) = table.by_prefix(segment) else {
         return match target.path() {
-            "/" | "/index.html" => Ok(Decision::Root),
+            "/" | "/index.html" => Ok(Decision::Answer(Own::Root)),
             _ => Err(Refusal::NotFound),
         };
     };
     if !slash && matches!(*method, Method::GET | Method::HEAD) {
-        return Ok(Decision::Redirect(target.with_slash()));
+        return Ok(Decision::Answer(Own::Redirect(target.with_slash())));
     }
     Ok(Decision::Forward {
         route,
@@ -203,9 +211,9 @@ mod tests {
             ("http://bridge.example/owner/z", forward("owner", "/z")),
             ("/trial4/..%2fowner/z", forward("trial4", "/..%2fowner/z")),
             ("//", refuse(Refusal::BadRequest)),
-            ("/", Decision::Root),
-            ("/index.html", Decision::Root),
-            ("/?token=x", Decision::Root),
+            ("/", Decision::Answer(Own::Root)),
+            ("/index.html", Decision::Answer(Own::Root)),
+            ("/?token=x", Decision::Answer(Own::Root)),
             ("/login", refuse(Refusal::NotFound)),
             ("/%74rial4/", refuse(Refusal::NotFound)),
         ] {
@@ -219,7 +227,10 @@ mod tests {
             ask(&Method::HEAD, "/trial4", Some("h")),
             redirect("/trial4/")
         );
-        assert_eq!(ask(&Method::OPTIONS, "*", Some("h")), Decision::Options);
+        assert_eq!(
+            ask(&Method::OPTIONS, "*", Some("h")),
+            Decision::Answer(Own::Options)
+        );
         assert_eq!(
             ask(&Method::TRACE, "/", Some("h")),
             refuse(Refusal::MethodNotAllowed)
@@ -244,7 +255,7 @@ mod tests {
             "example.com",
             "[::1]",
         ] {
-            assert_eq!(host(unknown), "Refuse(NotFound)", "{unknown}");
+            assert_eq!(host(unknown), "Answer(Refuse(NotFound))", "{unknown}");
         }
         assert_eq!(
             ask(&Method::GET, "/owner/", None),
@@ -384,10 +395,10 @@ mod tests {
     }
 
     fn redirect(to: &str) -> Decision {
-        Decision::Redirect(to.to_owned())
+        Decision::Answer(Own::Redirect(to.to_owned()))
     }
 
     fn refuse(refusal: Refusal) -> Decision {
-        Decision::Refuse(refusal)
+        Decision::Answer(Own::Refuse(refusal))
     }
 }

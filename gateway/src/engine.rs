@@ -6,6 +6,7 @@ pub(crate) mod exchange;
 pub(crate) mod guarded;
 pub(crate) mod live;
 pub(crate) mod pages;
+pub(crate) mod passage;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod serve;

@@ -19,8 +19,9 @@ use super::Core;
 use super::body::{Answer, Source};
 use super::guarded::Guarded;
 use super::pages::Trouble;
+use super::passage::Passage;
 use super::pool;
-use super::proxy::{Client, Passage};
+use super::proxy::Client;
 use super::stream::Stream;
 use super::upload::Upload;
 use crate::websocket;
@@ -56,11 +57,11 @@ impl Handshake {
 /// it is. The connection is never one that is shared with other requests.
 pub(crate) async fn pass(
     passage: &Passage,
-    client: &Arc<Client>,
     head: request::Parts,
     handshake: Handshake,
 ) -> Result<Response<Answer>, Trouble> {
-    let timeouts = &passage.core.settings.timeouts;
+    let core = &passage.client.core;
+    let timeouts = &core.settings.timeouts;
     let tcp = passage
         .upstream
         .pool
@@ -70,7 +71,7 @@ pub(crate) async fn pass(
     let (mut sender, connection) = http1::handshake(Stream::new(tcp))
         .await
         .map_err(|error| passage.no_connection(&pool::Error::Handshake(error)))?;
-    drive(&passage.core, connection);
+    drive(core, connection);
     let request = Request::from_parts(head, Upload::empty());
     let mut response = timeout(timeouts.response_header, sender.send_request(request))
         .await
@@ -83,13 +84,8 @@ pub(crate) async fn pass(
         return Err(Trouble::BROKEN);
     }
     let instance = hyper::upgrade::on(&mut response);
-    let joined = join(
-        Arc::clone(&passage.core),
-        Arc::clone(client),
-        handshake.client,
-        instance,
-    );
-    passage.core.tasks.spawn(joined);
+    let joined = join(Arc::clone(&passage.client), handshake.client, instance);
+    core.tasks.spawn(joined);
     let mut response = passage.map_response(response.map(|_| Answer::new(Source::Own(None))));
     switch(response.headers_mut());
     Ok(response)
@@ -112,9 +108,9 @@ fn switch(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops. `_client`
-/// keeps the connection counted.
-async fn join(core: Arc<Core>, _client: Arc<Client>, client: OnUpgrade, instance: OnUpgrade) {
+/// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops. Holding
+/// `asker` keeps the connection counted.
+async fn join(asker: Arc<Client>, client: OnUpgrade, instance: OnUpgrade) {
     let ends = async {
         Some((
             bare_client(client.await.ok()?)?,
@@ -135,8 +131,8 @@ async fn join(core: Arc<Core>, _client: Arc<Client>, client: OnUpgrade, instance
     };
     tokio::select! {
         _ = both => {}
-        () = silence(&moved, core.settings.timeouts.websocket_idle) => {}
-        () = core.draining.cancelled() => {}
+        () = silence(&moved, asker.core.settings.timeouts.websocket_idle) => {}
+        () = asker.core.draining.cancelled() => {}
     }
 }
 

@@ -1,0 +1,259 @@
+//! One request on its way to an instance, and its answer on the way back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, request};
+use hyper::body::Incoming;
+use remotelab_config::vouch;
+
+use super::body::{Answer, Source};
+use super::exchange::{self, Failure, Reply};
+use super::live::Upstream;
+use super::pages::{self, Form, Trouble};
+use super::proxy::Client;
+use super::upload::{self, Upload};
+use super::{pool, upgrade};
+use crate::cookie::Scope;
+use crate::headers::{self, Forwarding, names};
+use crate::host::Host;
+use crate::listener::Scheme;
+use crate::location::Frame;
+use crate::settings::Settings;
+use crate::websocket;
+
+/// A request that has its route.
+pub(crate) struct Passage {
+    pub(crate) client: Arc<Client>,
+    pub(crate) upstream: Arc<Upstream>,
+    /// Reached by prefix, on an origin that others share.
+    pub(crate) shared: bool,
+    /// The `Host` that the client sent.
+    pub(crate) host: Option<HeaderValue>,
+    pub(crate) request_id: HeaderValue,
+    /// When it came, since 1970.
+    pub(crate) now: Duration,
+}
+
+impl Passage {
+    /// Passes a request on and its answer back.
+    pub(crate) async fn forward(
+        self,
+        target: &str,
+        mut head: request::Parts,
+        body: Incoming,
+    ) -> Response<Answer> {
+        let form = Form::of(head.uri.path(), &head.headers);
+        let limit = self.settings().limits.body;
+        let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
+        let outcome = match self.prepare(target, &mut head, &upload) {
+            Err(trouble) => Err(trouble),
+            Ok(Some(handshake)) => upgrade::pass(&self, head, handshake).await,
+            Ok(None) => self
+                .send(Request::from_parts(head, upload))
+                .await
+                .map(|response| {
+                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+                }),
+        };
+        outcome.unwrap_or_else(|trouble| pages::trouble(trouble, form, &self.request_id))
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.client.core.settings
+    }
+
+    fn scheme(&self) -> Scheme {
+        self.client.listener().scheme
+    }
+
+    /// The prefix that was taken off, or nothing.
+    fn prefix(&self) -> &str {
+        if self.shared {
+            &self.upstream.route.prefix
+        } else {
+            ""
+        }
+    }
+
+    fn host(&self) -> Option<&str> {
+        self.host.as_ref()?.to_str().ok()
+    }
+
+    /// Turns the client's head into the one for the instance. Returns what is needed to join a WebSocket,
+    /// if one was asked for.
+    fn prepare(
+        &self,
+        target: &str,
+        head: &mut request::Parts,
+        upload: &Upload,
+    ) -> Result<Option<upgrade::Handshake>, Trouble> {
+        let listener = self.client.listener();
+        let chunked = is_chunked(&head.headers)?;
+        if is_longer(&head.headers, self.settings().limits.body) {
+            return Err(Trouble::TOO_LARGE);
+        }
+        let handshake = upgrade::Handshake::of(head, upload);
+        if handshake.is_some()
+            && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts)
+        {
+            return Err(Trouble::ORIGIN);
+        }
+        let client = listener.client(self.client.peer, &head.headers).to_string();
+        headers::clean_request(&mut head.headers, listener);
+        if self.shared {
+            let route = &self.upstream.route;
+            let legacy = self.settings().legacy_owner_cookies && route.cookie_prefix == "owner__";
+            headers::map_request_cookies(&mut head.headers, &route.cookie_prefix, legacy);
+        }
+        let facts = self.forwarding(&head.method, target, &client);
+        headers::forward(&mut head.headers, facts);
+        if chunked && !http_body::Body::is_end_stream(upload) {
+            head.headers
+                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        if let Some(handshake) = &handshake {
+            handshake.restore(&mut head.headers);
+        }
+        head.uri = target.parse::<Uri>().map_err(|_| Trouble::BAD_REQUEST)?;
+        head.version = Version::HTTP_11;
+        Ok(handshake)
+    }
+
+    fn forwarding(&self, method: &Method, target: &str, client: &str) -> Forwarding {
+        let host = self.host().unwrap_or_default();
+        let proto = self.scheme().as_str();
+        let port = Host::parse(host).and_then(|host| host.port);
+        let signature = self.upstream.secret.as_ref().and_then(|secret| {
+            let facts = vouch::Facts {
+                method: method.as_str(),
+                target,
+                prefix: self.prefix(),
+                client,
+                proto,
+                host,
+            };
+            let seconds = i64::try_from(self.now.as_secs()).ok()?;
+            HeaderValue::try_from(vouch::sign(secret, seconds, &facts)).ok()
+        });
+        Forwarding {
+            client: HeaderValue::try_from(client).expect("an address is a header value"),
+            proto: HeaderValue::from_static(proto),
+            host: self.host.clone(),
+            port: match (port, self.scheme()) {
+                (Some(port), _) => HeaderValue::from(port),
+                (None, Scheme::Http) => HeaderValue::from_static("80"),
+                (None, Scheme::Https) => HeaderValue::from_static("443"),
+            },
+            prefix: self.shared.then(|| self.upstream.prefix.clone()),
+            request_id: self.request_id.clone(),
+            signature,
+        }
+    }
+
+    /// Sends a request on a kept connection or a new one; once more when a kept one turns out dead and
+    /// the instance cannot have acted on the request.
+    async fn send(&self, mut request: Request<Upload>) -> Result<Response<Reply>, Trouble> {
+        let timeouts = &self.settings().timeouts;
+        let pool = &self.upstream.pool;
+        if let Some(link) = pool.take() {
+            let copy = repeatable(&request);
+            match exchange::send(link, Arc::clone(pool), request, timeouts).await {
+                Ok(response) => return Ok(response),
+                Err(Failure::Unsent(unsent)) => request = *unsent,
+                Err(failure @ Failure::Broken(_)) => {
+                    request = copy.ok_or_else(|| self.trouble(failure))?;
+                }
+                Err(failure) => return Err(self.trouble(failure)),
+            }
+        }
+        let link = pool
+            .connect(timeouts.connect)
+            .await
+            .map_err(|error| self.no_connection(&error))?;
+        exchange::send(link, Arc::clone(pool), request, timeouts)
+            .await
+            .map_err(|failure| self.trouble(failure))
+    }
+
+    /// Maps the head of an answer to the outside.
+    pub(crate) fn map_response(&self, mut response: Response<Answer>) -> Response<Answer> {
+        let route = &self.upstream.route;
+        let frame = Frame {
+            prefix: self.prefix(),
+            native: false,
+            upstream: &self.upstream.authority,
+            outside: self.host(),
+        };
+        let scope = self.shared.then_some(Scope {
+            name_prefix: &route.cookie_prefix,
+            path: &route.prefix,
+            secure: self.scheme() == Scheme::Https,
+        });
+        *response.version_mut() = Version::HTTP_11;
+        headers::map_response(response.headers_mut(), frame, scope);
+        response
+            .headers_mut()
+            .insert(names::X_REQUEST_ID, self.request_id.clone());
+        response
+    }
+
+    pub(crate) fn no_connection(&self, error: &pool::Error) -> Trouble {
+        tracing::debug!(instance = %self.upstream.route.name, error = error as &dyn std::error::Error, "no connection");
+        match error {
+            pool::Error::TimedOut => Trouble::TIMED_OUT,
+            _ => Trouble::UNREACHABLE,
+        }
+    }
+
+    fn trouble(&self, failure: Failure) -> Trouble {
+        let (trouble, error) = match failure {
+            Failure::InstanceTimedOut => (Trouble::TIMED_OUT, None),
+            Failure::ClientTimedOut => (Trouble::CLIENT_TIMED_OUT, None),
+            Failure::Unsent(_) => (Trouble::UNREACHABLE, None),
+            Failure::Broken(error) => match upload_error(&error) {
+                Some(upload::Error::TooLong) => (Trouble::TOO_LARGE, None),
+                Some(upload::Error::Client(_)) => (Trouble::BAD_REQUEST, None),
+                None => (Trouble::BROKEN, Some(error)),
+            },
+        };
+        let error = error.as_ref().map(|error| error as &dyn std::error::Error);
+        tracing::debug!(instance = %self.upstream.route.name, code = trouble.code, error, "no answer");
+        trouble
+    }
+}
+
+/// A copy to send again: only of a request that may be repeated and has no body (RFC 9110 §9.2.2).
+fn repeatable(request: &Request<Upload>) -> Option<Request<Upload>> {
+    let idempotent = request.method().is_idempotent();
+    (idempotent && request.body().progress().is_none()).then(|| {
+        let mut copy = Request::new(Upload::empty());
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.headers_mut() = request.headers().clone();
+        copy
+    })
+}
+
+/// Only the plain chunked coding has a meaning that nobody can see differently.
+fn is_chunked(headers: &HeaderMap) -> Result<bool, Trouble> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(false),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
+        _ => Err(Trouble::BAD_REQUEST),
+    }
+}
+
+fn is_longer(headers: &HeaderMap, limit: u64) -> bool {
+    headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| length > limit)
+}
+
+/// What the client did wrong, if it was the client.
+fn upload_error(error: &hyper::Error) -> Option<&upload::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
