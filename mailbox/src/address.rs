@@ -38,11 +38,7 @@ impl Address {
         }
         let domain = domain.to_lowercase();
         let key = format!("{}@{domain}", local.to_lowercase());
-        Ok(Self {
-            local: local.to_owned(),
-            domain,
-            key,
-        })
+        Ok(Self { local: local.to_owned(), domain, key })
     }
 
     /// Returns the part before the `@`, in lower case.
@@ -67,14 +63,9 @@ fn is_local_part(local: &str) -> bool {
     if local.is_empty() || local.len() > MAX_LOCAL {
         return false;
     }
-    match local
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
+    match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(quoted) => is_quoted_string(quoted),
-        None => local
-            .split('.')
-            .all(|atom| !atom.is_empty() && atom.chars().all(is_atext)),
+        None => local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext)),
     }
 }
 
@@ -94,9 +85,7 @@ fn is_domain(domain: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .chars()
-                .all(|c| c == '-' || c == '_' || c.is_alphanumeric())
+            && label.chars().all(|c| c == '-' || c == '_' || c.is_alphanumeric())
     };
     domain.len() <= MAX_DOMAIN && domain.split('.').all(is_label)
 }
@@ -176,10 +165,7 @@ mod tests {
         let address = Address::parse("Rowan+Trial4@Example.COM").unwrap();
         assert_eq!(address, Address::parse("rowan+trial4@example.com").unwrap());
         assert_eq!(address.to_string(), "Rowan+Trial4@example.com");
-        assert_eq!(
-            (address.local_key(), address.domain()),
-            ("rowan+trial4", "example.com")
-        );
+        assert_eq!((address.local_key(), address.domain()), ("rowan+trial4", "example.com"));
     }
 
     proptest! {

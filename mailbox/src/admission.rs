@@ -22,11 +22,7 @@ pub(crate) fn decide(
     allowlist: &Allowlist,
     automation: &Automation,
 ) -> Verdict {
-    let held = |state, reason| Verdict {
-        state,
-        reason,
-        rule: None,
-    };
+    let held = |state, reason| Verdict { state, reason, rule: None };
     let Ok(sender) = sender else {
         return held(Inbound::Quarantined, "malformed_from");
     };
@@ -48,11 +44,7 @@ pub(crate) fn decide(
     } else {
         (Inbound::PendingReview, "review")
     };
-    Verdict {
-        state,
-        reason,
-        rule: Some(rule),
-    }
+    Verdict { state, reason, rule: Some(rule) }
 }
 
 #[cfg(test)]

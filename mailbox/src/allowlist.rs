@@ -54,8 +54,7 @@ impl Allowlist {
 
     /// Returns the kind of entry that names this sender.
     pub(crate) fn find(&self, sender: &Address) -> Option<Rule> {
-        let has =
-            |list: &[String], text: &str| list.iter().any(|entry| entry.eq_ignore_ascii_case(text));
+        let has = |list: &[String], text: &str| list.iter().any(|entry| entry.eq_ignore_ascii_case(text));
         if has(&self.allowed_emails, sender.key()) {
             return Some(Rule::Email);
         }

@@ -59,10 +59,7 @@ pub(crate) struct Evidence<'a> {
 /// Names the class of a mail. The first rule that matches wins, the strictest first.
 pub(crate) fn classify(evidence: &Evidence<'_>) -> Class {
     let value = |name: &str| {
-        let field = evidence
-            .fields
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name));
+        let field = evidence.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
         field.map(|field| field.value.trim().to_ascii_lowercase())
     };
     let hops = value(LOOP_HEADER).and_then(|text| text.rsplit('/').next()?.trim().parse().ok());
@@ -71,27 +68,21 @@ pub(crate) fn classify(evidence: &Evidence<'_>) -> Class {
     }
     let content_type = value("content-type").unwrap_or_default();
     let role = evidence.sender.map(Address::local_key).unwrap_or_default();
-    if evidence
-        .mail_from
-        .is_some_and(|from| matches!(from.trim(), "" | "<>"))
+    if evidence.mail_from.is_some_and(|from| matches!(from.trim(), "" | "<>"))
         || content_type.starts_with("multipart/report")
         || matches!(role, "mailer-daemon" | "postmaster")
     {
         return Class::Dsn;
     }
     if value("auto-submitted").is_some_and(|text| !text.is_empty() && text != "no")
-        || ["x-autoreply", "x-autorespond"]
-            .iter()
-            .any(|name| value(name).is_some())
+        || ["x-autoreply", "x-autorespond"].iter().any(|name| value(name).is_some())
         || evidence.references > MAX_REFERENCES
         || is_out_of_office(evidence.subject)
     {
         return Class::AutoReply;
     }
     let precedence = value("precedence").unwrap_or_default();
-    if ["list-id", "list-unsubscribe", "feedback-id"]
-        .iter()
-        .any(|name| value(name).is_some())
+    if ["list-id", "list-unsubscribe", "feedback-id"].iter().any(|name| value(name).is_some())
         || matches!(precedence.as_str(), "bulk" | "list" | "junk")
     {
         return Class::Bulk;
@@ -127,12 +118,8 @@ mod tests {
 
     fn class(header: &str, mail_from: Option<&str>) -> Class {
         let fields = fields(header.as_bytes());
-        let value = |name: &str| {
-            fields
-                .iter()
-                .find(|field| field.name == name)
-                .map(|field| field.value.clone())
-        };
+        let value =
+            |name: &str| fields.iter().find(|field| field.name == name).map(|field| field.value.clone());
         let sender = value("From").and_then(|text| Address::parse(&text).ok());
         classify(&Evidence {
             fields: &fields,
@@ -149,20 +136,11 @@ mod tests {
         let cases = [
             ("From: a@b.c\nSubject: Numbers", Class::Personal),
             ("From: a@b.c\nAuto-Submitted: no", Class::Personal),
-            (
-                "From: a@b.c\nAuto-Submitted: auto-replied",
-                Class::AutoReply,
-            ),
+            ("From: a@b.c\nAuto-Submitted: auto-replied", Class::AutoReply),
             ("From: a@b.c\nX-Autoreply: yes", Class::AutoReply),
-            (
-                "From: a@b.c\nSubject: Automatische Antwort: Zahlen",
-                Class::AutoReply,
-            ),
+            ("From: a@b.c\nSubject: Automatische Antwort: Zahlen", Class::AutoReply),
             ("From: MAILER-DAEMON@b.c", Class::Dsn),
-            (
-                "From: a@b.c\nContent-Type: multipart/report; report-type=delivery-status",
-                Class::Dsn,
-            ),
+            ("From: a@b.c\nContent-Type: multipart/report; report-type=delivery-status", Class::Dsn),
             ("From: a@b.c\nList-Id: <list.b.c>", Class::Bulk),
             ("From: a@b.c\nPrecedence: bulk", Class::Bulk),
             ("From: a@b.c\nX-RemoteLab-Loop: trial1/4", Class::Loop),

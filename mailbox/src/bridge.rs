@@ -47,12 +47,7 @@ struct Bridge {
 
 /// The routes of the bridge.
 pub(crate) fn router(office: Arc<Office>, wake: Arc<Notify>, addr: SocketAddr) -> Router {
-    let bridge = Bridge {
-        office,
-        wake,
-        addr,
-        slots: Semaphore::new(MAX_DELIVERIES),
-    };
+    let bridge = Bridge { office, wake, addr, slots: Semaphore::new(MAX_DELIVERIES) };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/cloudflare-email/webhook", post(webhook))
@@ -63,10 +58,7 @@ pub(crate) fn router(office: Arc<Office>, wake: Arc<Notify>, addr: SocketAddr) -
 
 async fn not_found(request: Request) -> Response {
     let path = request.uri().path();
-    answer(
-        StatusCode::NOT_FOUND,
-        json!({"ok": false, "error": "not_found", "path": path}),
-    )
+    answer(StatusCode::NOT_FOUND, json!({"ok": false, "error": "not_found", "path": path}))
 }
 
 async fn healthz(State(bridge): State<Arc<Bridge>>) -> Response {
@@ -120,16 +112,9 @@ async fn authenticate(office: &Arc<Office>, headers: &HeaderMap) -> Result<(), R
         }
         Err(error) => return Err(refusal(&Fault::Office(error))),
     };
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &HeaderValue| value.to_str().ok())
-    };
-    let authorization =
-        text("authorization").map(|text| text.strip_prefix("Bearer ").unwrap_or(text));
-    let presented = authorization
-        .or_else(|| text("x-bridge-token"))
-        .unwrap_or_default();
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let authorization = text("authorization").map(|text| text.strip_prefix("Bearer ").unwrap_or(text));
+    let presented = authorization.or_else(|| text("x-bridge-token")).unwrap_or_default();
     if token_matches(&expected, presented.trim()) {
         return Ok(());
     }
@@ -143,9 +128,7 @@ fn expected_token(office: &Office) -> Result<Option<String>, Error> {
         return Ok(Some(token.to_owned()));
     }
     let bridge = office.places.bridge()?;
-    Ok(bridge
-        .map(|bridge| bridge.cloudflare_webhook_token)
-        .filter(|token| !token.is_empty()))
+    Ok(bridge.map(|bridge| bridge.cloudflare_webhook_token).filter(|token| !token.is_empty()))
 }
 
 /// Takes one delivery in: recipient first, then the body, then the answer once it is durable.
@@ -153,9 +136,7 @@ async fn take(office: &Arc<Office>, headers: &HeaderMap, body: Body) -> Result<R
     let delivery = payload::open(headers, body).await?;
     let recipient = delivery.recipient()?;
     let lookup = Arc::clone(office);
-    let place = blocking(move || route(&lookup, &recipient))
-        .await
-        .map_err(Fault::Office)?;
+    let place = blocking(move || route(&lookup, &recipient)).await.map_err(Fault::Office)?;
     let (place, recipient) = place.ok_or(Fault::UnknownRecipient)?;
     let (item, duplicate) = store(office, place, recipient, delivery).await?;
     let summary = json!({
@@ -200,13 +181,9 @@ async fn store(
     delivery: Delivery,
 ) -> Result<(Item, bool), Fault> {
     let opening = (Arc::clone(office), place.clone());
-    let store = blocking(move || opening.0.store(&opening.1))
-        .await
-        .map_err(Fault::Office)?;
+    let store = blocking(move || opening.0.store(&opening.1)).await.map_err(Fault::Office)?;
     let receiving = Arc::clone(&store);
-    let incoming = blocking(move || Ok(receiving.incoming()?))
-        .await
-        .map_err(Fault::Office)?;
+    let incoming = blocking(move || Ok(receiving.incoming()?)).await.map_err(Fault::Office)?;
     let source = delivery.source.clone();
     let mail_from = delivery.mail_from.clone();
     let incoming = delivery.write_to(incoming).await?;
@@ -242,26 +219,13 @@ fn refusal(fault: &Fault) -> Response {
             StatusCode::PAYLOAD_TOO_LARGE,
             json!({"ok": false, "error": "message_too_large", "limit": intake::MAX_MESSAGE}),
         ),
-        Fault::InvalidJson => (
-            StatusCode::BAD_REQUEST,
-            json!({"ok": false, "error": "invalid_json"}),
-        ),
-        Fault::MissingRaw => (
-            StatusCode::BAD_REQUEST,
-            json!({"ok": false, "error": "missing_raw_email"}),
-        ),
-        Fault::BadRecipient => (
-            StatusCode::BAD_REQUEST,
-            json!({"ok": false, "error": "missing_or_malformed_recipient"}),
-        ),
-        Fault::CutOff => (
-            StatusCode::BAD_REQUEST,
-            json!({"ok": false, "error": "body_cut_off"}),
-        ),
-        Fault::Busy => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            json!({"ok": false, "error": "busy"}),
-        ),
+        Fault::InvalidJson => (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "invalid_json"})),
+        Fault::MissingRaw => (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "missing_raw_email"})),
+        Fault::BadRecipient => {
+            (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "missing_or_malformed_recipient"}))
+        }
+        Fault::CutOff => (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "body_cut_off"})),
+        Fault::Busy => (StatusCode::SERVICE_UNAVAILABLE, json!({"ok": false, "error": "busy"})),
         Fault::Office(error) => {
             let reference = format!("{:08x}", rand::random::<u32>());
             tracing::error!(reference, "mail not taken in ({reference}): {error:?}");
@@ -270,25 +234,14 @@ fn refusal(fault: &Fault) -> Response {
         }
     };
     let response = answer(status, body);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        retry_later(response)
-    } else {
-        response
-    }
+    if status == StatusCode::SERVICE_UNAVAILABLE { retry_later(response) } else { response }
 }
 
 fn retry_later(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     response
 }
 
 fn answer(status: StatusCode, body: Value) -> Response {
-    (
-        status,
-        [(header::CACHE_CONTROL, "no-store")],
-        axum::Json(body),
-    )
-        .into_response()
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
 }

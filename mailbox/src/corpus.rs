@@ -7,9 +7,7 @@ use crate::scan::Scanner;
 use crate::text::{self, Extract};
 
 fn read(name: &str) -> (Message, Extract) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/corpus")
-        .join(name);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let raw = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let message = message::parse(&raw).expect("every message of the corpus is a mail");
     let extract = text::extract(&message.text, &message.subject);
@@ -20,13 +18,7 @@ fn files(message: &Message) -> Vec<(&str, &str, usize)> {
     message
         .attachments
         .iter()
-        .map(|file| {
-            (
-                file.name.as_str(),
-                file.mime_type.as_str(),
-                file.bytes.len(),
-            )
-        })
+        .map(|file| (file.name.as_str(), file.mime_type.as_str(), file.bytes.len()))
         .collect()
 }
 
@@ -45,16 +37,8 @@ fn class(name: &str) -> Class {
 #[test]
 fn texts_come_out_unchanged_whatever_their_encoding() {
     let cases = [
-        (
-            "01-plain.eml",
-            "Monthly numbers",
-            "Hello,\n\nplease   sum up March.\nThanks – Ö.",
-        ),
-        (
-            "02-alternative.eml",
-            "Übersicht März",
-            "Grüße, bitte die Übersicht für den ganzen Monat März.",
-        ),
+        ("01-plain.eml", "Monthly numbers", "Hello,\n\nplease   sum up March.\nThanks – Ö."),
+        ("02-alternative.eml", "Übersicht März", "Grüße, bitte die Übersicht für den ganzen Monat März."),
         ("04-latin1.eml", "Gruesse", "Grüße aus München"),
         ("05-gb2312.eml", "月度报告", "请整理三月的数据"),
         (
@@ -66,11 +50,7 @@ fn texts_come_out_unchanged_whatever_their_encoding() {
     ];
     for (name, subject, reply) in cases {
         let (message, extract) = read(name);
-        assert_eq!(
-            (message.subject.as_str(), extract.reply.as_str()),
-            (subject, reply),
-            "{name}"
-        );
+        assert_eq!((message.subject.as_str(), extract.reply.as_str()), (subject, reply), "{name}");
         assert_eq!(extract.quoted, "", "{name}");
     }
 }
@@ -80,10 +60,7 @@ fn quotes_and_signatures_are_set_apart_and_answers_never_lost() {
     let (_, reply) = read("06-reply.eml");
     assert_eq!(reply.reply, "Great - and April too?");
     assert_eq!(reply.signature, "-- \nOwner\nExample Ltd");
-    assert!(
-        reply.quoted.starts_with("On Tue, 10 Mar 2026")
-            && reply.quoted.ends_with("> Shall I go on?")
-    );
+    assert!(reply.quoted.starts_with("On Tue, 10 Mar 2026") && reply.quoted.ends_with("> Shall I go on?"));
 
     let (_, html) = read("11-html.eml");
     assert_eq!(html.reply, "First block.\n\nSecond block.\n* one\n* two");
@@ -91,10 +68,7 @@ fn quotes_and_signatures_are_set_apart_and_answers_never_lost() {
 
     let (_, outlook) = read("14-outlook.eml");
     assert_eq!(outlook.reply, "Please go on.");
-    assert!(
-        outlook.quoted.starts_with("From: Rowan")
-            && outlook.quoted.ends_with("Here are the numbers.")
-    );
+    assert!(outlook.quoted.starts_with("From: Rowan") && outlook.quoted.ends_with("Here are the numbers."));
 
     let (_, inline) = read("15-inline.eml");
     assert!(inline.reply.contains("\nMay.\n") && inline.reply.ends_with("PDF, please."));
@@ -108,16 +82,10 @@ fn attachments_keep_their_names_and_bytes() {
     assert_eq!(extract.reply, "Please file the invoice; photo attached.");
     assert_eq!(
         files(&message),
-        [
-            ("invoice; march.pdf", "application/pdf", 14),
-            ("photo.png", "image/png", 68)
-        ]
+        [("invoice; march.pdf", "application/pdf", 14), ("photo.png", "image/png", 68)]
     );
     assert_eq!(message.attachments[1].bytes, (0..68).collect::<Vec<u8>>());
-    assert_eq!(
-        files(&read("18-continuation.eml").0),
-        [("Résumé final.pdf", "application/pdf", 7)]
-    );
+    assert_eq!(files(&read("18-continuation.eml").0), [("Résumé final.pdf", "application/pdf", 7)]);
     let (table, _) = read("20-csv.eml");
     assert_eq!(files(&table), [("t.csv", "text/csv", "a,b\nä,€\n".len())]);
     assert_eq!(table.attachments[0].bytes, "a,b\nä,€\n".as_bytes());
@@ -134,10 +102,7 @@ fn machines_are_told_from_people() {
 #[test]
 fn senders_are_who_the_grammar_says() {
     assert_eq!(read("10-spoof.eml").0.sender, Err(SenderFault::Several));
-    assert_eq!(
-        read("16-utf8-local.eml").0.sender,
-        Ok(Address::parse("用户@例子.测试").unwrap())
-    );
+    assert_eq!(read("16-utf8-local.eml").0.sender, Ok(Address::parse("用户@例子.测试").unwrap()));
 }
 
 #[test]

@@ -91,9 +91,7 @@ impl Desk {
     /// Works on the mailboxes at these places. Nothing is opened yet.
     #[must_use]
     pub fn new(places: Places, env: Env, clock: Clock) -> Self {
-        Self {
-            office: Arc::new(Office::new(places, clock, env, false)),
-        }
+        Self { office: Arc::new(Office::new(places, clock, env, false)) }
     }
 
     fn places(&self) -> &Places {
@@ -104,11 +102,7 @@ impl Desk {
     fn place(&self, instance: Option<&InstanceName>) -> Result<Place, Error> {
         let place = self.places().find(instance)?;
         // The owner is always found.
-        place.ok_or_else(|| {
-            instance.map_or(Error::NotInitialised, |name| {
-                Error::NoInstance(name.clone())
-            })
-        })
+        place.ok_or_else(|| instance.map_or(Error::NotInitialised, |name| Error::NoInstance(name.clone())))
     }
 
     /// Lists the instances a command is about: the one named, else all.
@@ -121,8 +115,5 @@ impl Desk {
 }
 
 fn address(text: &str) -> Result<crate::address::Address, Error> {
-    crate::address::Address::parse(text).map_err(|source| Error::Address {
-        text: text.to_owned(),
-        source,
-    })
+    crate::address::Address::parse(text).map_err(|source| Error::Address { text: text.to_owned(), source })
 }

@@ -20,11 +20,7 @@ pub(crate) async fn send_next(
     outbound: &Outbound,
     only: Option<&str>,
 ) -> Result<bool, Error> {
-    let (leaser, by, only) = (
-        Arc::clone(store),
-        office.holder.clone(),
-        only.map(str::to_owned),
-    );
+    let (leaser, by, only) = (Arc::clone(store), office.holder.clone(), only.map(str::to_owned));
     let now = office.clock.now();
     let leased = blocking(move || Ok(leaser.lease_letter(&by, only.as_deref(), now)?)).await?;
     let Some(row) = leased else { return Ok(false) };
@@ -35,9 +31,7 @@ pub(crate) async fn send_next(
         unix_seconds: u64::try_from(row.created_at / 1000).unwrap_or_default(),
         before_text: Box::pin(async move {
             let (store, id) = marker;
-            blocking(move || Ok(store.text_goes_out(&id)?))
-                .await
-                .is_ok()
+            blocking(move || Ok(store.text_goes_out(&id)?)).await.is_ok()
         }),
     };
     let attempt = outbound::send(outbound, &env, dispatch).await;
@@ -45,12 +39,7 @@ pub(crate) async fn send_next(
     Ok(true)
 }
 
-async fn finish(
-    office: &Office,
-    store: &Arc<Store>,
-    row: Row,
-    attempt: Attempt,
-) -> Result<(), Error> {
+async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt) -> Result<(), Error> {
     let now = office.clock.now();
     let dice = rand::random();
     let store = Arc::clone(store);

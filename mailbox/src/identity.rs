@@ -101,10 +101,7 @@ mod tests {
         assert_eq!(identity.rest["status"], "x");
         let name = InstanceName::normalise("trial4").unwrap();
         assert_eq!(identity.guest_address(&name), "trial4@example.com");
-        let plus = Identity {
-            instance_address_mode: AddressMode::Plus,
-            ..identity
-        };
+        let plus = Identity { instance_address_mode: AddressMode::Plus, ..identity };
         assert_eq!(plus.guest_address(&name), "rowan+trial4@example.com");
     }
 }

@@ -28,10 +28,7 @@ pub(crate) fn commit(
 
 /// Reads a stored mail and decides its fate. Blocks.
 pub(crate) fn settle(office: &Office, place: &Place, store: &Store, id: &str) -> Result<(), Error> {
-    let Some(item) = store
-        .item(id)?
-        .filter(|item| item.state == Inbound::Received)
-    else {
+    let Some(item) = store.item(id)?.filter(|item| item.state == Inbound::Received) else {
         return Ok(());
     };
     let raw = store.raw(&item.sha256)?;
@@ -52,12 +49,7 @@ pub(crate) fn read(raw: &[u8]) -> Option<Message> {
     std::panic::catch_unwind(AssertUnwindSafe(|| message::parse(raw).ok())).unwrap_or_default()
 }
 
-fn judge(
-    office: &Office,
-    place: &Place,
-    item: &Item,
-    message: &Message,
-) -> Result<Admitted, Error> {
+fn judge(office: &Office, place: &Place, item: &Item, message: &Message) -> Result<Admitted, Error> {
     let settings = office.places.settings(place)?;
     let class = classify(office, settings.identity.as_ref(), item, message)?;
     let verdict = admission::decide(
@@ -70,8 +62,7 @@ fn judge(
     Ok(Admitted {
         state: verdict.state,
         reason: verdict.reason.to_owned(),
-        reviewer: (verdict.state == Inbound::Approved)
-            .then_some(settings.automation.auto_approve_reviewer),
+        reviewer: (verdict.state == Inbound::Approved).then_some(settings.automation.auto_approve_reviewer),
         facts: Facts {
             from: message.sender.as_ref().map(text).unwrap_or_default(),
             reply_to: message.reply_to.as_ref().map(text).unwrap_or_default(),
@@ -125,11 +116,6 @@ fn is_own_address(identity: &Identity, sender: &Address) -> bool {
 }
 
 fn hops(message: &Message) -> u32 {
-    let field = message
-        .fields
-        .iter()
-        .find(|field| field.name.eq_ignore_ascii_case(LOOP_HEADER));
-    field
-        .and_then(|field| field.value.rsplit('/').next()?.trim().parse().ok())
-        .unwrap_or_default()
+    let field = message.fields.iter().find(|field| field.name.eq_ignore_ascii_case(LOOP_HEADER));
+    field.and_then(|field| field.value.rsplit('/').next()?.trim().parse().ok()).unwrap_or_default()
 }

@@ -55,10 +55,7 @@ impl Letter {
             builder = builder.in_reply_to(format!("<{id}>"));
         }
         if !self.references.is_empty() {
-            let ids: Vec<String> = bounded(&self.references)
-                .iter()
-                .map(|id| format!("<{id}>"))
-                .collect();
+            let ids: Vec<String> = bounded(&self.references).iter().map(|id| format!("<{id}>")).collect();
             builder = builder.references(ids.join(" "));
         }
         if let Some(hop) = &self.hop {
@@ -68,8 +65,7 @@ impl Letter {
                 ("X-Auto-Response-Suppress", "All"),
                 (LOOP_HEADER, hop.as_str()),
             ] {
-                let value =
-                    HeaderValue::new(HeaderName::new_from_ascii_str(name), one_line(value, 80));
+                let value = HeaderValue::new(HeaderName::new_from_ascii_str(name), one_line(value, 80));
                 builder = builder.raw_header(value);
             }
         }
@@ -119,30 +115,20 @@ pub(crate) fn recipient(
 }
 
 fn bounded(ids: &[String]) -> Vec<&String> {
-    let tail = ids
-        .len()
-        .saturating_sub(LAST_REFERENCES)
-        .max(FIRST_REFERENCES.min(ids.len()));
-    ids[..FIRST_REFERENCES.min(ids.len())]
-        .iter()
-        .chain(&ids[tail..])
-        .collect()
+    let tail = ids.len().saturating_sub(LAST_REFERENCES).max(FIRST_REFERENCES.min(ids.len()));
+    ids[..FIRST_REFERENCES.min(ids.len())].iter().chain(&ids[tail..]).collect()
 }
 
 fn mailbox(name: &str, address: &Address) -> Result<Mailbox, Unwritable> {
-    let parsed: lettre::Address = address
-        .to_string()
-        .parse()
-        .map_err(|_| Unwritable(format!("bad address {address}")))?;
+    let parsed: lettre::Address =
+        address.to_string().parse().map_err(|_| Unwritable(format!("bad address {address}")))?;
     let name = one_line(name, 100);
     Ok(Mailbox::new((!name.is_empty()).then_some(name), parsed))
 }
 
 fn printable(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    let kept = text
-        .chars()
-        .filter(|&c| c == '\n' || c == '\t' || !c.is_control());
+    let kept = text.chars().filter(|&c| c == '\n' || c == '\t' || !c.is_control());
     kept.take(MAX_TEXT).collect()
 }
 
@@ -174,20 +160,14 @@ mod tests {
         let bytes = letter().to_bytes(1_795_332_302).unwrap();
         let parsed = crate::message::parse(&bytes).unwrap();
         let value = |name: &str| {
-            let field = parsed
-                .fields
-                .iter()
-                .find(|f| f.name.eq_ignore_ascii_case(name));
+            let field = parsed.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name));
             field.map(|field| field.value.clone()).unwrap_or_default()
         };
         assert_eq!(parsed.sender.unwrap(), address("rowan+trial1@example.com"));
         assert_eq!(parsed.subject, "Re: Zahlen für März");
         assert_eq!(parsed.text.trim_end(), "Here is the summary.\n\nGrüße");
         assert_eq!(parsed.in_reply_to, ["reply-1@example.com"]);
-        assert_eq!(
-            parsed.references,
-            ["plain-1@example.com", "reply-1@example.com"]
-        );
+        assert_eq!(parsed.references, ["plain-1@example.com", "reply-1@example.com"]);
         assert_eq!(value("message-id"), "<remotelab-1@example.com>");
         assert_eq!(value("auto-submitted"), "auto-replied");
         assert_eq!(value("x-remotelab-loop"), "trial1/1");
@@ -196,22 +176,13 @@ mod tests {
 
     #[test]
     fn bounds_the_chain_and_every_line() {
-        let references: Vec<_> = (0..60)
-            .map(|n| format!("id-{n}-{}@example.com", "x".repeat(30)))
-            .collect();
-        let long = Letter {
-            references: references.clone(),
-            subject: "ä".repeat(300),
-            ..letter()
-        };
+        let references: Vec<_> = (0..60).map(|n| format!("id-{n}-{}@example.com", "x".repeat(30))).collect();
+        let long = Letter { references: references.clone(), subject: "ä".repeat(300), ..letter() };
         let bytes = long.to_bytes(0).unwrap();
         assert!(bytes.split(|&b| b == b'\n').all(|line| line.len() <= 998));
         let kept = crate::message::parse(&bytes).unwrap().references;
         assert_eq!(kept.len(), 21);
-        assert_eq!(
-            (kept.first(), kept.last()),
-            (references.first(), references.last())
-        );
+        assert_eq!((kept.first(), kept.last()), (references.first(), references.last()));
     }
 
     #[test]
@@ -224,11 +195,7 @@ mod tests {
 
     #[test]
     fn answers_reply_to_only_within_reach() {
-        let (sender, near, far) = (
-            address("a@x.test"),
-            address("b@x.test"),
-            address("c@y.test"),
-        );
+        let (sender, near, far) = (address("a@x.test"), address("b@x.test"), address("c@y.test"));
         assert_eq!(recipient(&sender, Some(&near), |_| false), near);
         assert_eq!(recipient(&sender, Some(&far), |_| false), sender);
         assert_eq!(recipient(&sender, Some(&far), |_| true), far);

@@ -45,15 +45,13 @@ pub use allowlist::{Allowlist, BadEntry};
 pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
-    AutomationChange, Counts, Desk, Error, Ingested, InitOptions, InitReport, InstanceStatus,
-    Latest, LetterCounts, Queue, SendOptions, Sent, SmtpOptions, Status, Summary,
+    AutomationChange, Counts, Desk, Error, Ingested, InitOptions, InitReport, InstanceStatus, Latest,
+    LetterCounts, Queue, SendOptions, Sent, SmtpOptions, Status, Summary,
 };
 pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;
 pub use places::{Error as PlacesError, Places};
 pub use serve::{Error as ServeError, Options, PORT, Running, serve};
-pub use settings::{
-    Automation, DeliveryMode, Outbound, OutboundSummary, Security, SessionDefaults,
-};
+pub use settings::{Automation, DeliveryMode, Outbound, OutboundSummary, Security, SessionDefaults};
 pub use state::{Inbound, Outgoing};
 pub use store::Error as StoreError;

@@ -55,9 +55,7 @@ pub(crate) fn parse(raw: &[u8]) -> Result<Message, Unreadable> {
     let parsed = MessageParser::default().parse(raw).ok_or(Unreadable)?;
     let fields = scan::fields(scan::header_block(raw));
     let value = |name: &str| {
-        let field = fields
-            .iter()
-            .find(|field| field.name.eq_ignore_ascii_case(name));
+        let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
         field.map(|field| field.value.as_str()).unwrap_or_default()
     };
     let mut references = scan::message_ids(value("references"));
@@ -79,17 +77,10 @@ pub(crate) fn parse(raw: &[u8]) -> Result<Message, Unreadable> {
 /// those). The header is counted in the raw bytes too: two readers that disagree on what From is are
 /// what a forger hopes for.
 fn sender(parsed: &mail_parser::Message<'_>, fields: &[Field]) -> Result<Address, SenderFault> {
-    let raw = fields
-        .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case("from"))
-        .count();
+    let raw = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("from")).count();
     let mut values = parsed.header_values(HeaderName::From);
     let (Some(value), None) = (values.next(), values.next()) else {
-        return Err(if raw == 0 {
-            SenderFault::Missing
-        } else {
-            SenderFault::Several
-        });
+        return Err(if raw == 0 { SenderFault::Missing } else { SenderFault::Several });
     };
     if raw != 1 {
         return Err(SenderFault::Several);
@@ -110,21 +101,9 @@ fn single_mailbox(address: &mail_parser::Address<'_>) -> Option<Address> {
 
 /// Puts a value onto one line without control characters.
 pub(crate) fn one_line(text: &str, max_chars: usize) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|c| {
-            if c.is_control() || c.is_whitespace() {
-                ' '
-            } else {
-                c
-            }
-        })
-        .collect();
-    let joined = spaced
-        .split(' ')
-        .filter(|word| !word.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let spaced: String =
+        text.chars().map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
+    let joined = spaced.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     joined.chars().take(max_chars).collect()
 }
 
@@ -141,40 +120,19 @@ mod tests {
     #[test]
     fn believes_the_address_and_never_the_name() {
         let cases = [
-            (
-                "From: Owner <owner@example.com>",
-                Ok("owner@example.com".to_owned()),
-            ),
-            (
-                "From: owner@example.com",
-                Ok("owner@example.com".to_owned()),
-            ),
-            (
-                "From: \"owner@example.com\" <attacker@evil.test>",
-                Ok("attacker@evil.test".into()),
-            ),
+            ("From: Owner <owner@example.com>", Ok("owner@example.com".to_owned())),
+            ("From: owner@example.com", Ok("owner@example.com".to_owned())),
+            ("From: \"owner@example.com\" <attacker@evil.test>", Ok("attacker@evil.test".into())),
             ("From: 用户 <用户@例子.测试>", Ok("用户@例子.测试".into())),
             (
                 "From: =?utf-8?q?owner=40example=2Ecom_=3Cowner=40example=2Ecom=3E?= <a@evil.test>",
                 Ok("a@evil.test".into()),
             ),
             ("To: x@y.z", Err(SenderFault::Missing)),
-            (
-                "From: a@b.c\r\nFrom: owner@example.com",
-                Err(SenderFault::Several),
-            ),
-            (
-                "From: a@b.c\r\nFrom : owner@example.com",
-                Err(SenderFault::Several),
-            ),
-            (
-                "From: a@b.c, owner@example.com",
-                Err(SenderFault::NotOneMailbox),
-            ),
-            (
-                "From: Us: a@b.c, owner@example.com;",
-                Err(SenderFault::NotOneMailbox),
-            ),
+            ("From: a@b.c\r\nFrom: owner@example.com", Err(SenderFault::Several)),
+            ("From: a@b.c\r\nFrom : owner@example.com", Err(SenderFault::Several)),
+            ("From: a@b.c, owner@example.com", Err(SenderFault::NotOneMailbox)),
+            ("From: Us: a@b.c, owner@example.com;", Err(SenderFault::NotOneMailbox)),
             ("From: nobody at all", Err(SenderFault::NotOneMailbox)),
             ("From:", Err(SenderFault::NotOneMailbox)),
         ];

@@ -90,7 +90,5 @@ impl Office {
 pub(crate) async fn blocking<T: Send + 'static>(
     step: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(step)
-        .await
-        .map_err(|_| Error::CutOff)?
+    tokio::task::spawn_blocking(step).await.map_err(|_| Error::CutOff)?
 }

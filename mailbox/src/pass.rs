@@ -60,11 +60,7 @@ async fn open(office: &Arc<Office>, place: &Place) -> Result<(Arc<Store>, Settin
     blocking(move || Ok((office.store(&place)?, office.places.settings(&place)?))).await
 }
 
-async fn due(
-    office: &Office,
-    store: &Arc<Store>,
-    state: Inbound,
-) -> Result<Vec<crate::store::Item>, Error> {
+async fn due(office: &Office, store: &Arc<Store>, state: Inbound) -> Result<Vec<crate::store::Item>, Error> {
     let (store, now) = (Arc::clone(store), office.clock.now());
     blocking(move || Ok(store.due(state, now)?)).await
 }

@@ -76,9 +76,7 @@ impl Places {
         Ok(Settings {
             identity: self.identity()?,
             allowlist: self.inherited(place, "allowlist.json")?.unwrap_or_default(),
-            automation: self
-                .inherited(place, "automation.json")?
-                .unwrap_or_default(),
+            automation: self.inherited(place, "automation.json")?.unwrap_or_default(),
             outbound: self.inherited(place, "outbound.json")?.unwrap_or_default(),
         })
     }
@@ -98,11 +96,7 @@ impl Places {
         let Some(name) = name else {
             return self.owner().map(Some);
         };
-        Ok(self
-            .records()?
-            .iter()
-            .find(|record| record.name == *name)
-            .map(place))
+        Ok(self.records()?.iter().find(|record| record.name == *name).map(place))
     }
 
     /// All instances, the owner first.
@@ -117,11 +111,7 @@ impl Places {
         Ok(self.records()?.iter().map(guest).collect())
     }
 
-    fn inherited<T: DeserializeOwned>(
-        &self,
-        place: &Place,
-        file: &str,
-    ) -> Result<Option<T>, Error> {
+    fn inherited<T: DeserializeOwned>(&self, place: &Place, file: &str) -> Result<Option<T>, Error> {
         match read(&place.root, file)? {
             Some(own) => Ok(Some(own)),
             None => read(&self.owner_root, file),
@@ -138,10 +128,7 @@ impl Places {
             name: None,
             root: self.owner_root.clone(),
             config: self.owner_config.clone(),
-            base_url: self
-                .owner_base_url
-                .clone()
-                .unwrap_or(automation.chat_base_url),
+            base_url: self.owner_base_url.clone().unwrap_or(automation.chat_base_url),
             auth_file,
         })
     }
@@ -165,11 +152,7 @@ impl Place {
 fn place(record: &Record) -> Place {
     let paths = record.paths();
     let or = |path: &Path, default: PathBuf| {
-        if path.as_os_str().is_empty() {
-            default
-        } else {
-            path.to_owned()
-        }
+        if path.as_os_str().is_empty() { default } else { path.to_owned() }
     };
     let base_url = match record.local_base_url.as_str() {
         "" => format!("http://127.0.0.1:{}", record.port),
@@ -186,20 +169,11 @@ fn place(record: &Record) -> Place {
 
 fn guest(record: &Record) -> Guest {
     let text = |key: &str| record.rest.get(key).and_then(|value| value.as_str());
-    let list = record
-        .rest
-        .get("mailboxAliases")
-        .and_then(|value| value.as_array());
-    let aliases = list
-        .into_iter()
-        .flatten()
-        .filter_map(|value| value.as_str());
+    let list = record.rest.get("mailboxAliases").and_then(|value| value.as_array());
+    let aliases = list.into_iter().flatten().filter_map(|value| value.as_str());
     Guest {
         name: record.name.clone(),
-        aliases: aliases
-            .chain(text("mailboxAlias"))
-            .filter_map(InstanceName::normalise)
-            .collect(),
+        aliases: aliases.chain(text("mailboxAlias")).filter_map(InstanceName::normalise).collect(),
         address: text("mailboxAddress").and_then(|text| Address::parse(text).ok()),
     }
 }
@@ -227,32 +201,13 @@ mod tests {
         assert_eq!(place.auth_file, folder.path().join("t1/config/auth.json"));
         assert_eq!(place.root, folder.path().join("t1/config/agent-mailbox"));
         assert_eq!(places.guests().unwrap()[0].aliases[0].as_str(), "front");
-        assert_eq!(
-            places
-                .find(InstanceName::normalise("trial2").as_ref())
-                .unwrap(),
-            None
-        );
+        assert_eq!(places.find(InstanceName::normalise("trial2").as_ref()).unwrap(), None);
 
         std::fs::create_dir_all(&places.owner_root).unwrap();
-        std::fs::write(
-            places.owner_root.join("allowlist.json"),
-            r#"{"allowedEmails":["a@b.c"]}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            places.settings(&place).unwrap().allowlist.allowed_emails,
-            ["a@b.c"]
-        );
+        std::fs::write(places.owner_root.join("allowlist.json"), r#"{"allowedEmails":["a@b.c"]}"#).unwrap();
+        assert_eq!(places.settings(&place).unwrap().allowlist.allowed_emails, ["a@b.c"]);
         std::fs::create_dir_all(&place.root).unwrap();
         std::fs::write(place.root.join("allowlist.json"), "{}").unwrap();
-        assert!(
-            places
-                .settings(&place)
-                .unwrap()
-                .allowlist
-                .allowed_emails
-                .is_empty()
-        );
+        assert!(places.settings(&place).unwrap().allowlist.allowed_emails.is_empty());
     }
 }

@@ -14,45 +14,26 @@ pub(crate) const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
 /// Writes the message for the session. The header lines and the label are a contract with system
 /// instructions and with people's habits; what follows the text is ours to word.
 pub(crate) fn text(message: &Message, message_id: &str, extract: &Extract) -> String {
-    let sender = message
-        .sender
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let sender = message.sender.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut text = format!(
         "Inbound email.\n- From: {sender}\n- Subject: {}\n- Date: {}\n- Message-ID: <{message_id}>\n\nUser message:\n{}",
         message.subject, message.date, extract.reply
     );
     if !extract.quoted.is_empty() {
         let lines = extract.quoted.lines().count();
-        let _ = write!(
-            text,
-            "\n\n(The mail also quotes {lines} lines of earlier correspondence.)"
-        );
+        let _ = write!(text, "\n\n(The mail also quotes {lines} lines of earlier correspondence.)");
     }
     let (taken, left_out) = split_by_limits(&message.attachments);
     if !taken.is_empty() {
         text.push_str("\n\nAttachments:");
         for file in taken {
-            let _ = write!(
-                text,
-                "\n- {} ({}, {} bytes)",
-                file.name,
-                file.mime_type,
-                file.bytes.len()
-            );
+            let _ = write!(text, "\n- {} ({}, {} bytes)", file.name, file.mime_type, file.bytes.len());
         }
     }
     if !left_out.is_empty() {
         text.push_str("\n\nNot handed over, too many or too large:");
         for file in left_out.iter().take(MAX_FILES) {
-            let _ = write!(
-                text,
-                "\n- {} ({}, {} bytes)",
-                file.name,
-                file.mime_type,
-                file.bytes.len()
-            );
+            let _ = write!(text, "\n- {} ({}, {} bytes)", file.name, file.mime_type, file.bytes.len());
         }
     }
     text
@@ -119,17 +100,10 @@ mod tests {
 
     #[test]
     fn leaves_out_what_is_beyond_the_limits() {
-        let file = |size| Attachment {
-            name: "f".into(),
-            mime_type: "a/b".into(),
-            bytes: vec![0; size],
-        };
+        let file = |size| Attachment { name: "f".into(), mime_type: "a/b".into(), bytes: vec![0; size] };
         let files = [file(MAX_FILE_BYTES - 1), file(2), file(1)];
         let (taken, left_out) = split_by_limits(&files);
-        assert_eq!(
-            (taken.len(), left_out.len(), left_out[0].bytes.len()),
-            (2, 1, 2)
-        );
+        assert_eq!((taken.len(), left_out.len(), left_out[0].bytes.len()), (2, 1, 2));
         let many: Vec<_> = (0..MAX_FILES + 2).map(|_| file(0)).collect();
         assert_eq!(split_by_limits(&many).1.len(), 2);
     }

@@ -34,29 +34,16 @@ pub(crate) struct Unknown;
 
 /// Finds the instance of an envelope recipient. Both spellings, `owner+name@` and `name@`, count
 /// whatever the identity's mode says.
-pub(crate) fn resolve(
-    recipient: &Address,
-    identity: &Identity,
-    guests: &[Guest],
-) -> Result<Routed, Unknown> {
-    if let Some(guest) = guests
-        .iter()
-        .find(|guest| guest.address.as_ref() == Some(recipient))
-    {
-        return Ok(Routed {
-            guest: Some(guest.name.clone()),
-            detail: None,
-        });
+pub(crate) fn resolve(recipient: &Address, identity: &Identity, guests: &[Guest]) -> Result<Routed, Unknown> {
+    if let Some(guest) = guests.iter().find(|guest| guest.address.as_ref() == Some(recipient)) {
+        return Ok(Routed { guest: Some(guest.name.clone()), detail: None });
     }
     if recipient.domain() != identity.domain {
         return Err(Unknown);
     }
     let local = recipient.local_key();
     if local == identity.local_part {
-        return Ok(Routed {
-            guest: None,
-            detail: None,
-        });
+        return Ok(Routed { guest: None, detail: None });
     }
     let (name, detail) = match local.strip_prefix(&format!("{}+", identity.local_part)) {
         Some(suffix) => split_detail(suffix, '.'),
@@ -65,28 +52,16 @@ pub(crate) fn resolve(
     // A thread token right behind the owner's own name: `rowan+r-…`.
     if local.starts_with(&identity.local_part) && name.starts_with("r-") && detail.is_none() {
         return match find(name, guests) {
-            Some(guest) => Ok(Routed {
-                guest: Some(guest),
-                detail: None,
-            }),
-            None => Ok(Routed {
-                guest: None,
-                detail: Some(name.to_owned()),
-            }),
+            Some(guest) => Ok(Routed { guest: Some(guest), detail: None }),
+            None => Ok(Routed { guest: None, detail: Some(name.to_owned()) }),
         };
     }
     let detail = detail.map(str::to_owned);
     if let Some(guest) = find(name, guests) {
-        return Ok(Routed {
-            guest: Some(guest),
-            detail,
-        });
+        return Ok(Routed { guest: Some(guest), detail });
     }
     if OWNER_ROLES.contains(&local) {
-        return Ok(Routed {
-            guest: None,
-            detail: None,
-        });
+        return Ok(Routed { guest: None, detail: None });
     }
     Err(Unknown)
 }
@@ -103,15 +78,8 @@ fn find(name: &str, guests: &[Guest]) -> Option<InstanceName> {
     let by_name = guests.iter().find(|guest| guest.name == name);
     let by_alias = || guests.iter().find(|guest| guest.aliases.contains(&name));
     // A runtime from before numbering: `trial` is slot 1 while no `trial1` exists.
-    let first_trial = || {
-        guests
-            .iter()
-            .find(|g| name.as_str() == "trial1" && g.name.as_str() == "trial")
-    };
-    by_name
-        .or_else(by_alias)
-        .or_else(first_trial)
-        .map(|guest| guest.name.clone())
+    let first_trial = || guests.iter().find(|g| name.as_str() == "trial1" && g.name.as_str() == "trial");
+    by_name.or_else(by_alias).or_else(first_trial).map(|guest| guest.name.clone())
 }
 
 #[cfg(test)]
@@ -120,26 +88,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn identity() -> Identity {
-        serde_json::from_str(r#"{"name":"Rowan","localPart":"rowan","domain":"example.com"}"#)
-            .unwrap()
+        serde_json::from_str(r#"{"name":"Rowan","localPart":"rowan","domain":"example.com"}"#).unwrap()
     }
 
     fn guest(name: &str) -> Guest {
-        Guest {
-            name: InstanceName::normalise(name).unwrap(),
-            aliases: Vec::new(),
-            address: None,
-        }
+        Guest { name: InstanceName::normalise(name).unwrap(), aliases: Vec::new(), address: None }
     }
 
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap()
     }
 
-    fn route(
-        recipient: &str,
-        guests: &[Guest],
-    ) -> Result<(Option<String>, Option<String>), Unknown> {
+    fn route(recipient: &str, guests: &[Guest]) -> Result<(Option<String>, Option<String>), Unknown> {
         let recipient = address(recipient);
         resolve(&recipient, &identity(), guests)
             .map(|routed| (routed.guest.map(|name| name.to_string()), routed.detail))
@@ -166,10 +126,7 @@ mod tests {
             route("trial4+r-abc@example.com", &guests),
             Ok((Some("trial4".into()), Some("r-abc".into())))
         );
-        assert_eq!(
-            route("rowan+r-abc@example.com", &guests),
-            Ok((None, Some("r-abc".into())))
-        );
+        assert_eq!(route("rowan+r-abc@example.com", &guests), Ok((None, Some("r-abc".into()))));
         for unknown in [
             "nosuch@example.com",
             "rowan+nosuch@example.com",
@@ -184,10 +141,7 @@ mod tests {
 
     #[test]
     fn an_unnumbered_trial_answers_to_slot_one_until_there_is_one() {
-        assert_eq!(
-            route("trial1@example.com", &[guest("trial")]),
-            Ok((Some("trial".into()), None))
-        );
+        assert_eq!(route("trial1@example.com", &[guest("trial")]), Ok((Some("trial".into()), None)));
         assert_eq!(
             route("trial1@example.com", &[guest("trial"), guest("trial1")]),
             Ok((Some("trial1".into()), None))

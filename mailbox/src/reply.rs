@@ -14,19 +14,12 @@ pub(crate) const FAILURE_NOTICE: &str = "Sorry, I could not finish this task. \
     Please reply to this mail to try again, or ask the person who runs this mailbox for help.";
 
 /// Writes the answer to a mail. `None`: there is no identity to answer as or no sender to answer.
-pub(crate) fn compose(
-    item: &Item,
-    place: &Place,
-    settings: &Settings,
-    text: &str,
-) -> Option<Letter> {
+pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &str) -> Option<Letter> {
     let identity = settings.identity.as_ref()?;
     let allowlist = &settings.allowlist;
     let sender = Address::parse(&item.facts.from).ok()?;
     let reply_to = Address::parse(&item.facts.reply_to).ok();
-    let to = letter::recipient(&sender, reply_to.as_ref(), |to| {
-        allowlist.find(to).is_some()
-    });
+    let to = letter::recipient(&sender, reply_to.as_ref(), |to| allowlist.find(to).is_some());
     let mut references = item.facts.references.clone();
     for id in item.facts.in_reply_to.iter().chain([&item.message_id]) {
         if !references.contains(id) {
@@ -35,26 +28,15 @@ pub(crate) fn compose(
     }
     let name = place.name.as_ref();
     Some(Letter {
-        from_name: name.map_or_else(
-            || identity.name.clone(),
-            |name| format!("{} ({name})", identity.name),
-        ),
+        from_name: name.map_or_else(|| identity.name.clone(), |name| format!("{} ({name})", identity.name)),
         from: own_address(item, place, identity)?,
         to: vec![to],
         subject: letter::reply_subject(&item.facts.subject),
         text: text.to_owned(),
         in_reply_to: Some(item.message_id.clone()),
         references,
-        message_id: format!(
-            "remotelab-{:032x}@{}",
-            rand::random::<u128>(),
-            identity.domain
-        ),
-        hop: Some(format!(
-            "{}/{}",
-            name.map_or("owner", |name| name.as_str()),
-            item.facts.hops + 1
-        )),
+        message_id: format!("remotelab-{:032x}@{}", rand::random::<u128>(), identity.domain),
+        hop: Some(format!("{}/{}", name.map_or("owner", |name| name.as_str()), item.facts.hops + 1)),
     })
 }
 
@@ -72,10 +54,7 @@ fn own_address(item: &Item, place: &Place, identity: &Identity) -> Option<Addres
                 format!("{}+{name}@{}", identity.local_part, identity.domain),
             ]
         });
-        plain
-            .iter()
-            .chain(other_spelling.iter().flatten())
-            .any(|known| used.key() == known)
+        plain.iter().chain(other_spelling.iter().flatten()).any(|known| used.key() == known)
             && (place.name.is_none() || used.key() != identity.owner_address())
     });
     used.or_else(|| Address::parse(&usual).ok())

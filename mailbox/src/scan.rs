@@ -35,13 +35,7 @@ pub(crate) struct Scan {
 
 impl Scanner {
     pub(crate) fn new() -> Self {
-        Self {
-            header: Vec::new(),
-            in_body: false,
-            body: Sha256::new(),
-            whole: Sha256::new(),
-            size: 0,
-        }
+        Self { header: Vec::new(), in_body: false, body: Sha256::new(), whole: Sha256::new(), size: 0 }
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -65,12 +59,8 @@ impl Scanner {
     pub(crate) fn finish(self) -> Scan {
         let fields = fields(&self.header);
         let value = |name: &str| {
-            let field = fields
-                .iter()
-                .find(|field| field.name.eq_ignore_ascii_case(name));
-            field
-                .map(|field| field.value.trim().to_owned())
-                .unwrap_or_default()
+            let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+            field.map(|field| field.value.trim().to_owned()).unwrap_or_default()
         };
         let mut fingerprint = Sha256::new();
         for name in ["from", "date", "subject", "message-id"] {
@@ -112,10 +102,7 @@ pub(crate) fn fields(header: &[u8]) -> Vec<Field> {
                 field.value.push_str(line.trim());
             }
         } else if let Some((name, value)) = line.split_once(':') {
-            fields.push(Field {
-                name: name.trim().to_owned(),
-                value: value.trim().to_owned(),
-            });
+            fields.push(Field { name: name.trim().to_owned(), value: value.trim().to_owned() });
         }
     }
     fields
@@ -139,9 +126,7 @@ pub(crate) fn message_ids(value: &str) -> Vec<String> {
         rest = &rest[start + len + 2..];
         let is_id = !id.is_empty()
             && id.len() <= 900
-            && !id
-                .chars()
-                .any(|c| c.is_whitespace() || c.is_control() || c == '<');
+            && !id.chars().any(|c| c.is_whitespace() || c.is_control() || c == '<');
         if is_id && !ids.iter().any(|known| known == id) {
             ids.push(id.to_owned());
         }
@@ -189,10 +174,7 @@ mod tests {
     #[test]
     fn the_same_id_over_another_text_is_another_mail() {
         let other = MAIL.replace("Hello", "Goodbye");
-        assert_ne!(
-            scan(MAIL.as_bytes()).fingerprint,
-            scan(other.as_bytes()).fingerprint
-        );
+        assert_ne!(scan(MAIL.as_bytes()).fingerprint, scan(other.as_bytes()).fingerprint);
     }
 
     #[test]
@@ -205,10 +187,7 @@ mod tests {
 
     #[test]
     fn reads_ids_out_of_sloppy_lists() {
-        assert_eq!(
-            message_ids("<a@b> (c) <d@e><a@b> junk <f g> <"),
-            ["a@b", "d@e"]
-        );
+        assert_eq!(message_ids("<a@b> (c) <d@e><a@b> junk <f g> <"), ["a@b", "d@e"]);
     }
 
     proptest! {

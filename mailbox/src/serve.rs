@@ -89,17 +89,10 @@ impl Options {
         if let Some(registry) = env.get("REMOTELAB_GUEST_REGISTRY_FILE") {
             places.registry = PathBuf::from(registry);
         }
-        let host = env
-            .get("AGENT_MAILBOX_HOST")
-            .and_then(|host| host.parse().ok());
+        let host = env.get("AGENT_MAILBOX_HOST").and_then(|host| host.parse().ok());
         let host = host.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
         let port = env.port("AGENT_MAILBOX_PORT").unwrap_or(PORT);
-        Self {
-            bind: SocketAddr::new(host, port),
-            places,
-            env,
-            clock: Clock::system(),
-        }
+        Self { bind: SocketAddr::new(host, port), places, env, clock: Clock::system() }
     }
 }
 
@@ -132,12 +125,7 @@ pub async fn serve(options: Options, shutdown: CancellationToken) -> Result<Runn
     let failed = |source| Error::Listen { addr, source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
-    let office = Arc::new(Office::new(
-        options.places,
-        options.clock,
-        options.env,
-        true,
-    ));
+    let office = Arc::new(Office::new(options.places, options.clock, options.env, true));
     let wake = Arc::new(Notify::new());
     let task = tokio::spawn(run(listener, addr, office, wake, shutdown, lock));
     Ok(Running { addr, task })
@@ -152,8 +140,7 @@ async fn run(
     _lock: FileLock,
 ) {
     let app = bridge::router(Arc::clone(&office), Arc::clone(&wake), addr);
-    let serving =
-        axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let workers = tokio::spawn(supervise(office, wake, shutdown.clone()));
     let drained = async {
         shutdown.cancelled().await;
@@ -224,19 +211,8 @@ fn appoint(
                 let root = place.root.clone();
                 let (sender, receiver) = watch::channel(place);
                 let bell = Arc::new(Notify::new());
-                tasks.spawn(work(
-                    Arc::clone(office),
-                    receiver,
-                    Arc::clone(&bell),
-                    shutdown.clone(),
-                ));
-                workers.insert(
-                    root,
-                    Worker {
-                        place: sender,
-                        bell,
-                    },
-                );
+                tasks.spawn(work(Arc::clone(office), receiver, Arc::clone(&bell), shutdown.clone()));
+                workers.insert(root, Worker { place: sender, bell });
             }
         }
     }
@@ -272,10 +248,7 @@ async fn work(
 
 fn settled(outcome: Result<Duration, OfficeError>, place: &Place) -> Duration {
     outcome.unwrap_or_else(|error| {
-        let name = place
-            .name
-            .as_ref()
-            .map_or("the owner", |name| name.as_str());
+        let name = place.name.as_ref().map_or("the owner", |name| name.as_str());
         tracing::error!(instance = name, "mail of {name} not worked on: {error}");
         TROUBLE_PAUSE
     })

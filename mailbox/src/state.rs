@@ -72,14 +72,11 @@ impl Inbound {
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
         use Inbound::{
-            Answered, Approved, Dead, Failed, NoReply, Noted, ParseFailed, PendingReview,
-            Quarantined, Received, Rejected, Submitted,
+            Answered, Approved, Dead, Failed, NoReply, Noted, ParseFailed, PendingReview, Quarantined,
+            Received, Rejected, Submitted,
         };
         match self {
-            Received => matches!(
-                next,
-                ParseFailed | Quarantined | Noted | PendingReview | Approved
-            ),
+            Received => matches!(next, ParseFailed | Quarantined | Noted | PendingReview | Approved),
             Quarantined => matches!(next, Approved | Rejected),
             Noted => next == Approved,
             PendingReview => matches!(next, Approved | Rejected),
@@ -169,11 +166,7 @@ pub(crate) struct Failure {
 /// Before the text went out, trying again is safe. After it, one more attempt under the same
 /// Message-ID risks a second copy and no loss; a further one would risk copies without end.
 pub(crate) fn after_crash(text_had_gone_out: bool, crashes_before: u32) -> Outgoing {
-    if text_had_gone_out && crashes_before > 0 {
-        Outgoing::Unconfirmed
-    } else {
-        Outgoing::Pending
-    }
+    if text_had_gone_out && crashes_before > 0 { Outgoing::Unconfirmed } else { Outgoing::Pending }
 }
 
 #[cfg(test)]
@@ -193,10 +186,7 @@ mod tests {
     #[test]
     fn nothing_held_reaches_a_session_without_approval() {
         for state in Inbound::ALL {
-            assert_eq!(
-                state.may_become(Inbound::Submitted),
-                *state == Inbound::Approved
-            );
+            assert_eq!(state.may_become(Inbound::Submitted), *state == Inbound::Approved);
         }
         assert!(!Inbound::Rejected.may_become(Inbound::Approved));
         assert!(!Inbound::Answered.may_become(Inbound::Approved));

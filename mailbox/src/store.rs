@@ -72,22 +72,15 @@ impl Store {
             move |source| Error::Database { step, path, source }
         };
         let mut connection = Connection::open(&path).map_err(fail("open"))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(fail("open"))?;
         connection
-            .busy_timeout(BUSY_TIMEOUT)
-            .map_err(fail("open"))?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
-            )
+            .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
             .map_err(fail("open"))?;
         let found = schema::migrate(&mut connection).map_err(fail("migrate"))?;
         if found > schema::VERSION {
             return Err(Error::Newer { path, found });
         }
-        Ok(Self {
-            root: root.to_owned(),
-            connection: Mutex::new(connection),
-        })
+        Ok(Self { root: root.to_owned(), connection: Mutex::new(connection) })
     }
 
     /// Tells whether there is a mailbox below a root.
@@ -97,9 +90,7 @@ impl Store {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic in between rolled its transaction back.
-        self.connection
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn read<T>(
@@ -127,11 +118,7 @@ impl Store {
     }
 
     fn failed(&self, step: &'static str, source: rusqlite::Error) -> Error {
-        Error::Database {
-            step,
-            path: database(&self.root),
-            source,
-        }
+        Error::Database { step, path: database(&self.root), source }
     }
 }
 

@@ -50,15 +50,7 @@ pub(crate) async fn submit(
     let (raw_store, sha256) = (Arc::clone(store), item.sha256.clone());
     let message = blocking(move || Ok(intake::read(&raw_store.raw(&sha256)?))).await?;
     let Some(message) = message else {
-        give_up(
-            office,
-            place,
-            settings,
-            store,
-            item,
-            "the stored mail cannot be read",
-        )
-        .await?;
+        give_up(office, place, settings, store, item, "the stored mail cannot be read").await?;
         return Ok(Outcome::Moved);
     };
     match hand_over(office, place, store, item, &settings.automation, &message).await {
@@ -70,11 +62,7 @@ pub(crate) async fn submit(
             let (store, item, now) = (Arc::clone(store), item.clone(), office.clock.now());
             blocking(move || {
                 let run_id = run_id.as_deref();
-                let delivery = Delivery {
-                    session_id: &session_id,
-                    run_id,
-                    state,
-                };
+                let delivery = Delivery { session_id: &session_id, run_id, state };
                 Ok(store.delivered(&item, &delivery, now)?)
             })
             .await?;
@@ -136,22 +124,14 @@ async fn hand_over(
         message_id: &item.message_id,
     };
     let choice = choose(&client, place, &automation.session).await?;
-    let session = client
-        .create_session(&session(item, automation, &choice, &key, &origin))
-        .await?;
+    let session = client.create_session(&session(item, automation, &choice, &key, &origin)).await?;
     let extract = text::extract(&message.text, &message.subject);
     let post = PostMessage {
         request_id: Some(request_id(&item.id)),
         text: prompt::text(message, &item.message_id, &extract),
         tool: choice.pinned.then(|| choice.tool.clone()),
-        model: choice
-            .model
-            .clone()
-            .filter(|_| choice.pinned || session.tool == choice.tool),
-        effort: choice
-            .effort
-            .clone()
-            .filter(|_| choice.pinned || session.tool == choice.tool),
+        model: choice.model.clone().filter(|_| choice.pinned || session.tool == choice.tool),
+        effort: choice.effort.clone().filter(|_| choice.pinned || session.tool == choice.tool),
         thinking: choice.thinking.then_some(true.into()),
         source_context: Some(origin.context()),
         ..PostMessage::default()
@@ -163,13 +143,8 @@ async fn hand_over(
         bytes: file.bytes.clone(),
     };
     let files: Vec<Upload> = taken.iter().map(upload).collect();
-    let accepted = client
-        .post_message(session.id.as_str(), &post, &files)
-        .await?;
-    Ok((
-        session.id.to_string(),
-        accepted.run.map(|run| run.id.to_string()),
-    ))
+    let accepted = client.post_message(session.id.as_str(), &post, &files).await?;
+    Ok((session.id.to_string(), accepted.run.map(|run| run.id.to_string())))
 }
 
 /// The idempotency key of a mail's message.
@@ -186,10 +161,7 @@ fn session(
 ) -> CreateSession {
     let defaults = &automation.session;
     let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let description = format!(
-        "Inbound email from {}: {}",
-        item.facts.from, item.facts.subject
-    );
+    let description = format!("Inbound email from {}: {}", item.facts.from, item.facts.subject);
     CreateSession {
         folder: defaults.folder.clone(),
         tool: choice.tool.clone(),
@@ -242,21 +214,10 @@ async fn choose(
     if is_there(&wanted.tool) {
         return Ok(wanted);
     }
-    let usual = ["codex", "claude"]
-        .into_iter()
-        .find(|id| is_there(id))
-        .map(str::to_owned);
-    let first = || {
-        tools
-            .iter()
-            .find(|tool| tool.available)
-            .map(|tool| tool.id.clone())
-    };
+    let usual = ["codex", "claude"].into_iter().find(|id| is_there(id)).map(str::to_owned);
+    let first = || tools.iter().find(|tool| tool.available).map(|tool| tool.id.clone());
     let tool = usual.or_else(first).unwrap_or_else(|| "codex".to_owned());
-    Ok(Choice {
-        tool,
-        ..Choice::default()
-    })
+    Ok(Choice { tool, ..Choice::default() })
 }
 
 /// `ui-runtime-selection.json` of an instance.
@@ -289,12 +250,7 @@ async fn give_up(
     why: &str,
 ) -> Result<(), Error> {
     let letter = reply::compose(item, place, settings, reply::FAILURE_NOTICE);
-    let (store, item, why, now) = (
-        Arc::clone(store),
-        item.clone(),
-        why.to_owned(),
-        office.clock.now(),
-    );
+    let (store, item, why, now) = (Arc::clone(store), item.clone(), why.to_owned(), office.clock.now());
     blocking(move || {
         let target = format!("dead:{}", item.id);
         let letter = letter.as_ref().map(|letter| NewLetter {
@@ -305,13 +261,7 @@ async fn give_up(
         });
         let items = [item.id.clone()];
         let unless_since = Some(now - reply::NOTICE_PAUSE);
-        let answer = Answer {
-            items: &items,
-            state: Inbound::Dead,
-            reason: &why,
-            letter,
-            unless_since,
-        };
+        let answer = Answer { items: &items, state: Inbound::Dead, reason: &why, letter, unless_since };
         Ok(store.answer(&answer, now)?)
     })
     .await

@@ -47,51 +47,26 @@ pub(crate) fn extract(full: &str, subject: &str) -> Extract {
     let lines: Vec<&str> = full.lines().collect();
     let whole = |method| {
         let (reply, signature) = split_signature(&lines);
-        Extract {
-            reply,
-            signature,
-            quoted: String::new(),
-            method,
-        }
+        Extract { reply, signature, quoted: String::new(), method }
     };
     let Some(start) = quote::first(&lines) else {
         return whole(Method::Whole);
     };
     let above = &lines[..start.line];
     if quote::is_forward_subject(subject) || start.kind == quote::Kind::Forward {
-        let words: usize = above
-            .iter()
-            .map(|line| line.split_whitespace().count())
-            .sum();
+        let words: usize = above.iter().map(|line| line.split_whitespace().count()).sum();
         if words <= FORWARD_INTRODUCTION_WORDS {
-            return Extract {
-                reply: block(&lines),
-                method: Method::Forward,
-                ..Extract::default()
-            };
+            return Extract { reply: block(&lines), method: Method::Forward, ..Extract::default() };
         }
     }
     if start.kind == quote::Kind::Marked && has_own_text_below(&lines[start.line..]) {
-        return Extract {
-            reply: block(&lines),
-            method: Method::Inline,
-            ..Extract::default()
-        };
+        return Extract { reply: block(&lines), method: Method::Inline, ..Extract::default() };
     }
     let (reply, signature) = split_signature(above);
     if reply.is_empty() {
-        return Extract {
-            reply: block(&lines),
-            method: Method::Inline,
-            ..Extract::default()
-        };
+        return Extract { reply: block(&lines), method: Method::Inline, ..Extract::default() };
     }
-    Extract {
-        reply,
-        signature,
-        quoted: block(&lines[start.line..]),
-        method: Method::Top,
-    }
+    Extract { reply, signature, quoted: block(&lines[start.line..]), method: Method::Top }
 }
 
 /// Tells whether anything but quotes and a signature stands from the first quote on.
@@ -99,9 +74,7 @@ fn has_own_text_below(lines: &[&str]) -> bool {
     let introduction = quote::introduction_length(lines);
     let rest = &lines[introduction..];
     let end = signature_start(rest).unwrap_or(rest.len());
-    rest[..end]
-        .iter()
-        .any(|line| !line.trim().is_empty() && !quote::is_marked(line))
+    rest[..end].iter().any(|line| !line.trim().is_empty() && !quote::is_marked(line))
 }
 
 fn split_signature(lines: &[&str]) -> (String, String) {
@@ -114,9 +87,7 @@ fn split_signature(lines: &[&str]) -> (String, String) {
 /// Finds the line where the signature begins: the last `-- ` of RFC 3676 §4.3, or a closing
 /// "Sent from my …".
 fn signature_start(lines: &[&str]) -> Option<usize> {
-    let marker = lines
-        .iter()
-        .rposition(|line| *line == "-- " || *line == "--");
+    let marker = lines.iter().rposition(|line| *line == "-- " || *line == "--");
     if let Some(at) = marker
         && lines.len() - at <= MAX_SIGNATURE_LINES
         && !lines[at..].iter().any(|line| quote::is_marked(line))
@@ -144,12 +115,7 @@ mod tests {
 
     fn parts(text: &str) -> (String, String, String, Method) {
         let extract = extract(text, "Re: Numbers");
-        (
-            extract.reply,
-            extract.signature,
-            extract.quoted,
-            extract.method,
-        )
+        (extract.reply, extract.signature, extract.quoted, extract.method)
     }
 
     #[test]
@@ -185,10 +151,7 @@ mod tests {
             let text = format!("Yes.\n\n{header}\n> Shall I?\n");
             let (reply, _, quoted, method) = parts(&text);
             assert_eq!((reply.as_str(), method), ("Yes.", Method::Top), "{header}");
-            assert!(
-                quoted.starts_with(header.lines().next().unwrap()),
-                "{header}"
-            );
+            assert!(quoted.starts_with(header.lines().next().unwrap()), "{header}");
         }
     }
 
@@ -205,15 +168,9 @@ mod tests {
     #[test]
     fn keeps_answers_between_and_below_quotes() {
         let inline = "On Monday Rowan wrote:\n> Which month?\nMay.\n> Which format?\nPDF.";
-        assert_eq!(
-            parts(inline),
-            (inline.into(), String::new(), String::new(), Method::Inline)
-        );
+        assert_eq!(parts(inline), (inline.into(), String::new(), String::new(), Method::Inline));
         let below = "> Which month?\n\nMay, please.";
-        assert_eq!(
-            parts(below),
-            (below.into(), String::new(), String::new(), Method::Inline)
-        );
+        assert_eq!(parts(below), (below.into(), String::new(), String::new(), Method::Inline));
         // No marks in front of the history: nothing tells it from an answer.
         let unmarked = "Yes.\n\nOn Monday Rowan wrote:\n\nShall I?";
         assert_eq!(parts(unmarked).0, unmarked);
@@ -223,20 +180,13 @@ mod tests {
     fn keeps_a_forward_whole() {
         let text = "Please file this.\n\n---------- Forwarded message ---------\nFrom: X <x@y.z>\nSubject: Bill\n\nPay 10.";
         let extract = extract(text, "Fwd: Bill");
-        assert_eq!(
-            (extract.reply.as_str(), extract.method),
-            (text, Method::Forward)
-        );
+        assert_eq!((extract.reply.as_str(), extract.method), (text, Method::Forward));
     }
 
     #[test]
     fn leaves_code_and_spacing_alone() {
-        let code =
-            "Fix this:\n\ndef f(x):\n    if x < 3:   print(\"<p>hi\")\n\n\n\n--flag is needed";
-        assert_eq!(
-            parts(code),
-            (code.into(), String::new(), String::new(), Method::Whole)
-        );
+        let code = "Fix this:\n\ndef f(x):\n    if x < 3:   print(\"<p>hi\")\n\n\n\n--flag is needed";
+        assert_eq!(parts(code), (code.into(), String::new(), String::new(), Method::Whole));
     }
 
     #[test]

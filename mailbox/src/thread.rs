@@ -65,10 +65,7 @@ pub(crate) fn resolve<E>(
     } else {
         format!("<{}>", claims.message_id)
     };
-    Ok(Resolution::Opens {
-        key,
-        claim_rejected,
-    })
+    Ok(Resolution::Opens { key, claim_rejected })
 }
 
 /// Returns the name by which the chat server finds the conversation's session.
@@ -82,10 +79,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn known(id: &str) -> Result<Option<Thread>, std::convert::Infallible> {
-        let thread = |id, who: &str| Thread {
-            id,
-            participants: [who.to_owned()].into(),
-        };
+        let thread = |id, who: &str| Thread { id, participants: [who.to_owned()].into() };
         Ok(match id {
             "m1@a" | "r1@us" => Some(thread(1, "a@x.test")),
             "m2@b" => Some(thread(2, "b@x.test")),
@@ -110,24 +104,12 @@ mod tests {
 
     #[test]
     fn follows_any_known_id_newest_first() {
-        assert_eq!(
-            resolved("a@x.test", &["m1@a", "r1@us"], &[], "n"),
-            Resolution::Continues(1)
-        );
-        assert_eq!(
-            resolved("a@x.test", &[], &["r1@us"], "n"),
-            Resolution::Continues(1)
-        );
-        assert_eq!(
-            resolved("a@x.test", &["gone@x", "m1@a"], &[], "n"),
-            Resolution::Continues(1)
-        );
+        assert_eq!(resolved("a@x.test", &["m1@a", "r1@us"], &[], "n"), Resolution::Continues(1));
+        assert_eq!(resolved("a@x.test", &[], &["r1@us"], "n"), Resolution::Continues(1));
+        assert_eq!(resolved("a@x.test", &["gone@x", "m1@a"], &[], "n"), Resolution::Continues(1));
         assert_eq!(
             resolved("a@x.test", &["gone@x"], &[], "n@x"),
-            Resolution::Opens {
-                key: "<n@x>".into(),
-                claim_rejected: false
-            }
+            Resolution::Opens { key: "<n@x>".into(), claim_rejected: false }
         );
     }
 
@@ -135,26 +117,17 @@ mod tests {
     fn nobody_joins_by_quoting_an_id() {
         assert_eq!(
             resolved("b@x.test", &["m1@a"], &[], "n@x"),
-            Resolution::Opens {
-                key: "<n@x>".into(),
-                claim_rejected: true
-            }
+            Resolution::Opens { key: "<n@x>".into(), claim_rejected: true }
         );
         assert_eq!(
             resolved("b@x.test", &[], &[], "m1@a"),
-            Resolution::Opens {
-                key: "<mail_1@instance.invalid>".into(),
-                claim_rejected: false
-            }
+            Resolution::Opens { key: "<mail_1@instance.invalid>".into(), claim_rejected: false }
         );
     }
 
     #[test]
     fn names_sessions_as_connectors_always_did() {
-        assert_eq!(
-            external_trigger_id("<att-1@example.com>"),
-            "email-thread:%3Catt-1%40example.com%3E"
-        );
+        assert_eq!(external_trigger_id("<att-1@example.com>"), "email-thread:%3Catt-1%40example.com%3E");
     }
 
     proptest! {

@@ -75,9 +75,7 @@ impl From<remotelab_client::Error> for Fault {
 
 /// Tells whether the instance knows nothing of the session or run any more.
 fn is_gone(error: &remotelab_client::Error) -> bool {
-    error
-        .status()
-        .is_some_and(|status| status == http::StatusCode::NOT_FOUND)
+    error.status().is_some_and(|status| status == http::StatusCode::NOT_FOUND)
 }
 
 /// Returns how the mail's run ended and which mails it answers, or `None` while it goes on.
@@ -98,9 +96,7 @@ async fn find_end(
             };
             let (store, id, found) = (Arc::clone(store), item.id.clone(), run_id.clone());
             let now = office.clock.now();
-            blocking(move || Ok(store.found_run(&id, &found, now)?))
-                .await
-                .map_err(Fault::Office)?;
+            blocking(move || Ok(store.found_run(&id, &found, now)?)).await.map_err(Fault::Office)?;
             run_id
         }
     };
@@ -115,10 +111,7 @@ async fn find_end(
         (RunState::Completed, Some(text)) => End::Answered(text),
         (RunState::Completed, None) => End::Failed("the run said nothing".to_owned()),
         (RunState::Cancelled, _) => End::Failed("the run was cancelled".to_owned()),
-        (_, _) => End::Failed(
-            run.failure_reason
-                .unwrap_or_else(|| "the run failed".to_owned()),
-        ),
+        (_, _) => End::Failed(run.failure_reason.unwrap_or_else(|| "the run failed".to_owned())),
     };
     Ok(Some((items, end)))
 }
@@ -126,18 +119,12 @@ async fn find_end(
 /// Finds the run that works on a mail: the user message that carries it, alone or in a batch.
 fn run_of(events: &[Event], item_id: &str) -> Option<String> {
     let carries = |event: &&Event| items_in(event).iter().any(|id| id == item_id);
-    events
-        .iter()
-        .filter(|event| event.is_message_of(Role::User))
-        .find(carries)?
-        .run_id
-        .clone()
+    events.iter().filter(|event| event.is_message_of(Role::User)).find(carries)?.run_id.clone()
 }
 
 /// Lists the mails that a run answers.
 fn items_of(events: &[Event], run_id: &str) -> Vec<String> {
-    let of_run =
-        |event: &&Event| event.is_message_of(Role::User) && event.run_id.as_deref() == Some(run_id);
+    let of_run = |event: &&Event| event.is_message_of(Role::User) && event.run_id.as_deref() == Some(run_id);
     events.iter().filter(of_run).flat_map(items_in).collect()
 }
 
@@ -149,12 +136,7 @@ fn items_in(event: &Event) -> Vec<String> {
         let id = context.get("itemId").and_then(Value::as_str)?;
         is_mail.then(|| id.to_owned())
     };
-    let mut items: Vec<String> = event
-        .request_id
-        .as_deref()
-        .and_then(of_request)
-        .into_iter()
-        .collect();
+    let mut items: Vec<String> = event.request_id.as_deref().and_then(of_request).into_iter().collect();
     let Some(message) = event.as_message() else {
         return items;
     };
@@ -163,21 +145,10 @@ fn items_in(event: &Event) -> Vec<String> {
         let queued = context.get("queuedMessages").and_then(Value::as_array);
         for entry in queued.into_iter().flatten() {
             items.extend(entry.get("sourceContext").and_then(of_context));
-            items.extend(
-                entry
-                    .get("requestId")
-                    .and_then(Value::as_str)
-                    .and_then(of_request),
-            );
+            items.extend(entry.get("requestId").and_then(Value::as_str).and_then(of_request));
         }
     }
-    items.extend(
-        message
-            .queued_request_ids
-            .iter()
-            .flatten()
-            .filter_map(|id| of_request(id)),
-    );
+    items.extend(message.queued_request_ids.iter().flatten().filter_map(|id| of_request(id)));
     items.sort();
     items.dedup();
     items
@@ -195,32 +166,18 @@ async fn conclude(
     end: End,
 ) -> Result<(), Error> {
     let now = office.clock.now();
-    let (store, item, place, settings) = (
-        Arc::clone(store),
-        item.clone(),
-        place.clone(),
-        settings.clone(),
-    );
+    let (store, item, place, settings) = (Arc::clone(store), item.clone(), place.clone(), settings.clone());
     let items = items.to_vec();
     blocking(move || {
         let mut together = vec![item.clone()];
         for id in items.iter().filter(|id| **id != item.id) {
             let other = store.item(id)?;
-            together
-                .extend(other.filter(|other| other.thread_id == item.thread_id && is_open(other)));
+            together.extend(other.filter(|other| other.thread_id == item.thread_id && is_open(other)));
         }
-        let newest = together
-            .iter()
-            .max_by_key(|item| (item.received_at, &item.id))
-            .unwrap_or(&item);
+        let newest = together.iter().max_by_key(|item| (item.received_at, &item.id)).unwrap_or(&item);
         let (state, kind, text, reason) = match &end {
             End::Answered(text) => (Inbound::Answered, "reply", text.as_str(), ""),
-            End::Failed(why) => (
-                Inbound::Failed,
-                "failure",
-                reply::FAILURE_NOTICE,
-                why.as_str(),
-            ),
+            End::Failed(why) => (Inbound::Failed, "failure", reply::FAILURE_NOTICE, why.as_str()),
         };
         let letter = reply::compose(newest, &place, &settings, text);
         let target = format!("run:{}", item.run_id.as_deref().unwrap_or(&item.id));
@@ -232,16 +189,7 @@ async fn conclude(
         });
         let ids: Vec<String> = together.iter().map(|item| item.id.clone()).collect();
         let unless_since = (state == Inbound::Failed).then_some(now - reply::NOTICE_PAUSE);
-        Ok(store.answer(
-            &Answer {
-                items: &ids,
-                state,
-                reason,
-                letter,
-                unless_since,
-            },
-            now,
-        )?)
+        Ok(store.answer(&Answer { items: &ids, state, reason, letter, unless_since }, now)?)
     })
     .await
 }
@@ -258,14 +206,8 @@ mod tests {
     use serde_json::json;
 
     fn user(run: &str, context: Value) -> Event {
-        let message = Message {
-            source_context: Some(context),
-            ..Message::default()
-        };
-        Event {
-            run_id: Some(run.into()),
-            ..Event::message(Role::User, message, 0)
-        }
+        let message = Message { source_context: Some(context), ..Message::default() };
+        Event { run_id: Some(run.into()), ..Event::message(Role::User, message, 0) }
     }
 
     #[test]
@@ -281,17 +223,9 @@ mod tests {
                     {"requestId": "mailbox_reply_c"},
                 ]}),
             ),
-            Event {
-                request_id: Some("mailbox_reply_d".into()),
-                ..user("run_4", json!({}))
-            },
+            Event { request_id: Some("mailbox_reply_d".into()), ..user("run_4", json!({})) },
         ];
-        for (item, run) in [
-            ("a", "run_1"),
-            ("b", "run_3"),
-            ("c", "run_3"),
-            ("d", "run_4"),
-        ] {
+        for (item, run) in [("a", "run_1"), ("b", "run_3"), ("c", "run_3"), ("d", "run_4")] {
             assert_eq!(run_of(&events, item).as_deref(), Some(run));
         }
         assert_eq!(run_of(&events, "e"), None);

@@ -59,9 +59,7 @@ pub(super) async fn open(headers: &HeaderMap, body: Body) -> Result<Delivery, Fa
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let declared = text("content-length").and_then(|text| text.parse::<u64>().ok());
     let is_streamed = text("content-type").is_some_and(|kind| {
-        kind.split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("message/rfc822"))
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("message/rfc822"))
     });
     let request = text("cf-ray").map(str::to_owned);
     if is_streamed {
@@ -69,12 +67,7 @@ pub(super) async fn open(headers: &HeaderMap, body: Body) -> Result<Delivery, Fa
             return Err(Fault::TooLarge);
         }
         let envelope = |name: &str| {
-            text(name).map(|text| {
-                percent_decode_str(text)
-                    .decode_utf8_lossy()
-                    .trim()
-                    .to_owned()
-            })
+            text(name).map(|text| percent_decode_str(text).decode_utf8_lossy().trim().to_owned())
         };
         return Ok(Delivery {
             mail_from: envelope("x-envelope-from"),
@@ -141,33 +134,20 @@ async fn stream(body: Body, mut incoming: Incoming) -> Result<Incoming, Fault> {
         }
     }
     drop(sender);
-    writer
-        .await
-        .map_err(|_| Fault::CutOff)?
-        .map_err(Fault::Office)
+    writer.await.map_err(|_| Fault::CutOff)?.map_err(Fault::Office)
 }
 
 async fn from_json(body: Body, request: Option<String>) -> Result<Delivery, Fault> {
     let _slot = JSON_SLOTS.acquire().await.map_err(|_| Fault::Busy)?;
     let limited = http_body_util::Limited::new(body, MAX_JSON);
     let bytes = limited.collect().await.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            Fault::TooLarge
-        } else {
-            Fault::CutOff
-        }
+        if error.is::<http_body_util::LengthLimitError>() { Fault::TooLarge } else { Fault::CutOff }
     })?;
-    let payload: Value =
-        serde_json::from_slice(&bytes.to_bytes()).map_err(|_| Fault::InvalidJson)?;
+    let payload: Value = serde_json::from_slice(&bytes.to_bytes()).map_err(|_| Fault::InvalidJson)?;
     if !payload.is_object() {
         return Err(Fault::InvalidJson);
     }
-    let text = |path: &str| {
-        payload
-            .pointer(path)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let text = |path: &str| payload.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let raw = match (text("/rawBase64"), text("/raw")) {
         (Some(encoded), _) => decode(&encoded)?,
         (None, Some(raw)) => raw.into_bytes(),
@@ -192,25 +172,14 @@ async fn from_json(body: Body, request: Option<String>) -> Result<Delivery, Faul
 }
 
 fn decode(encoded: &str) -> Result<Vec<u8>, Fault> {
-    let packed: Vec<u8> = encoded
-        .bytes()
-        .filter(|b| !b.is_ascii_whitespace())
-        .collect();
+    let packed: Vec<u8> = encoded.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     STANDARD.decode(packed).map_err(|_| Fault::MissingRaw)
 }
 
 fn source(request: Option<&str>) -> String {
     let id = one_line(request.unwrap_or_default(), 100);
-    let id: String = id
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || "._-".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
+    let id: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
     format!("cloudflare-email:{id}")
 }
 
@@ -220,10 +189,7 @@ mod tests {
     use axum::http::HeaderName;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
     }
 
     #[tokio::test]
@@ -234,10 +200,7 @@ mod tests {
             ("x-envelope-to", "trial4@example.com"),
             ("cf-ray", "8f00/aa"),
         ]);
-        let delivery = open(&headers, Body::from("From: a@b.c\r\n\r\nHi"))
-            .await
-            .ok()
-            .unwrap();
+        let delivery = open(&headers, Body::from("From: a@b.c\r\n\r\nHi")).await.ok().unwrap();
         assert_eq!(delivery.mail_from.as_deref(), Some("Owner@example.com"));
         assert_eq!(delivery.recipient().unwrap().key(), "trial4@example.com");
         assert_eq!(delivery.source, "cloudflare-email:8f00_aa");
@@ -246,21 +209,13 @@ mod tests {
     #[tokio::test]
     async fn reads_the_json_form_and_says_what_is_wrong_with_it() {
         let open = async |body: &str| open(&HeaderMap::new(), Body::from(body.to_owned())).await;
-        let delivery =
-            open(r#"{"rawBase64":"RnJvbTogYUBiLmMKVG86IHRyaWFsNEBleGFtcGxlLmNvbQoKSGk="}"#).await;
-        assert_eq!(
-            delivery.ok().unwrap().recipient().unwrap().key(),
-            "trial4@example.com"
-        );
-        let delivery =
-            open(r#"{"raw":"x","recipients":["r@e.com"],"envelope":{"rcptTo":""}}"#).await;
+        let delivery = open(r#"{"rawBase64":"RnJvbTogYUBiLmMKVG86IHRyaWFsNEBleGFtcGxlLmNvbQoKSGk="}"#).await;
+        assert_eq!(delivery.ok().unwrap().recipient().unwrap().key(), "trial4@example.com");
+        let delivery = open(r#"{"raw":"x","recipients":["r@e.com"],"envelope":{"rcptTo":""}}"#).await;
         assert_eq!(delivery.ok().unwrap().recipient().unwrap().key(), "r@e.com");
         assert!(matches!(open("{").await, Err(Fault::InvalidJson)));
         assert!(matches!(open("[]").await, Err(Fault::InvalidJson)));
         assert!(matches!(open("{}").await, Err(Fault::MissingRaw)));
-        assert!(matches!(
-            open(r#"{"rawBase64":"***"}"#).await,
-            Err(Fault::MissingRaw)
-        ));
+        assert!(matches!(open(r#"{"rawBase64":"***"}"#).await, Err(Fault::MissingRaw)));
     }
 }

@@ -128,22 +128,14 @@ impl Desk {
     ///
     /// # Errors
     /// [`Error::NoInstance`], or an unreadable store.
-    pub fn queue(
-        &self,
-        queue: Queue,
-        instance: Option<&InstanceName>,
-    ) -> Result<Vec<Summary>, Error> {
+    pub fn queue(&self, queue: Queue, instance: Option<&InstanceName>) -> Result<Vec<Summary>, Error> {
         let mut items = Vec::new();
         for place in self.scope(instance)? {
             if Store::exists(&place.root) {
                 items.extend(self.office.store(&place)?.items(queue.filter(), LISTING)?);
             }
         }
-        items.sort_by(|a, b| {
-            b.received_at
-                .cmp(&a.received_at)
-                .then_with(|| b.id.cmp(&a.id))
-        });
+        items.sort_by(|a, b| b.received_at.cmp(&a.received_at).then_with(|| b.id.cmp(&a.id)));
         Ok(items.iter().map(Summary::of).collect())
     }
 
@@ -152,13 +144,7 @@ impl Desk {
     /// # Errors
     /// [`Error::NoMail`] or [`Error::NotNow`].
     pub fn approve(&self, id: &str, reviewer: Option<&str>) -> Result<Summary, Error> {
-        self.review(
-            id,
-            &[Inbound::PendingReview],
-            Inbound::Approved,
-            "approved",
-            reviewer,
-        )
+        self.review(id, &[Inbound::PendingReview], Inbound::Approved, "approved", reviewer)
     }
 
     /// Lets mail that was held, put aside or given up become work.
@@ -166,12 +152,7 @@ impl Desk {
     /// # Errors
     /// [`Error::NoMail`] or [`Error::NotNow`].
     pub fn release(&self, id: &str, reviewer: Option<&str>) -> Result<Summary, Error> {
-        const FROM: [Inbound; 4] = [
-            Inbound::Quarantined,
-            Inbound::Noted,
-            Inbound::Failed,
-            Inbound::Dead,
-        ];
+        const FROM: [Inbound; 4] = [Inbound::Quarantined, Inbound::Noted, Inbound::Failed, Inbound::Dead];
         self.review(id, &FROM, Inbound::Approved, "released", reviewer)
     }
 
@@ -180,11 +161,7 @@ impl Desk {
     /// # Errors
     /// [`Error::NoMail`] or [`Error::NotNow`].
     pub fn reject(&self, id: &str, reviewer: Option<&str>) -> Result<Summary, Error> {
-        const FROM: [Inbound; 3] = [
-            Inbound::PendingReview,
-            Inbound::Quarantined,
-            Inbound::Approved,
-        ];
+        const FROM: [Inbound; 3] = [Inbound::PendingReview, Inbound::Quarantined, Inbound::Approved];
         self.review(id, &FROM, Inbound::Rejected, "rejected", reviewer)
     }
 
@@ -201,8 +178,7 @@ impl Desk {
         let mut ingested = Vec::new();
         let mut concerned: Vec<Place> = Vec::new();
         for path in files(source)? {
-            let raw =
-                std::fs::read(&path).map_err(|source| atomic::Error::new("read", &path, source))?;
+            let raw = std::fs::read(&path).map_err(|source| atomic::Error::new("read", &path, source))?;
             if raw.len() as u64 > intake::MAX_MESSAGE {
                 return Err(Error::TooLarge(path));
             }
@@ -228,23 +204,12 @@ impl Desk {
         Ok(Ingested { ingested, counts })
     }
 
-    fn take_in(
-        &self,
-        place: &Place,
-        rcpt: &Address,
-        raw: &[u8],
-        path: &Path,
-    ) -> Result<Summary, Error> {
+    fn take_in(&self, place: &Place, rcpt: &Address, raw: &[u8], path: &Path) -> Result<Summary, Error> {
         let store = self.office.store(place)?;
         let mut incoming = store.incoming()?;
         incoming.write(raw)?;
         let source = path.display().to_string();
-        let new = NewItem {
-            instance: place.label(),
-            rcpt: rcpt.key(),
-            mail_from: None,
-            source: &source,
-        };
+        let new = NewItem { instance: place.label(), rcpt: rcpt.key(), mail_from: None, source: &source };
         let stored = intake::commit(&self.office, &store, incoming, &new)?;
         intake::settle(&self.office, place, &store, &stored.id)?;
         let item = store.item(&stored.id)?.ok_or(Error::NoMail(stored.id))?;
@@ -269,11 +234,7 @@ impl Desk {
             };
             let reviewer = reviewer.unwrap_or(REVIEWER);
             if !store.review(id, from, next, reviewer, self.office.clock.now())? {
-                return Err(Error::NotNow {
-                    id: id.to_owned(),
-                    state: item.state.as_str(),
-                    verb,
-                });
+                return Err(Error::NotNow { id: id.to_owned(), state: item.state.as_str(), verb });
             }
             let item = store.item(id)?.unwrap_or(item);
             return Ok(Summary::of(&item));
@@ -287,8 +248,7 @@ fn to_header(raw: &[u8]) -> Option<Address> {
     scanner.update(crate::scan::header_block(raw));
     let to = scanner.finish().to;
     // Good enough for a default: the first thing in the list that is an address.
-    to.split([',', ';', '<', '>', ' '])
-        .find_map(|word| Address::parse(word).ok())
+    to.split([',', ';', '<', '>', ' ']).find_map(|word| Address::parse(word).ok())
 }
 
 fn files(source: &Path) -> Result<Vec<std::path::PathBuf>, Error> {

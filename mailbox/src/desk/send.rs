@@ -81,12 +81,7 @@ impl Desk {
         let (queueing, queued, now) = (Arc::clone(&store), letter.clone(), self.office.clock.now());
         let id = blocking(move || {
             let target = format!("manual:{:032x}", rand::random::<u128>());
-            let new = NewLetter {
-                target: &target,
-                kind: "manual",
-                thread_id: None,
-                letter: &queued,
-            };
+            let new = NewLetter { target: &target, kind: "manual", thread_id: None, letter: &queued };
             Ok(queueing.queue_letter(&new, now)?)
         })
         .await?
@@ -98,14 +93,7 @@ impl Desk {
         let response = row.response.unwrap_or_default();
         let (status_code, response_message) = match row.last_error {
             Some(failure) => (failure.code, failure.text),
-            None => (
-                response
-                    .split(' ')
-                    .next()
-                    .and_then(|code| code.parse().ok())
-                    .unwrap_or(0),
-                response,
-            ),
+            None => (response.split(' ').next().and_then(|code| code.parse().ok()).unwrap_or(0), response),
         };
         Ok(Sent {
             id: row.id,
@@ -140,11 +128,7 @@ fn letter(options: &SendOptions, usual: &str, name: &str, domain: &str) -> Resul
     Ok(Letter {
         from_name: name.to_owned(),
         from: address(options.from.as_deref().unwrap_or(usual))?,
-        to: options
-            .to
-            .iter()
-            .map(|to| address(to))
-            .collect::<Result<_, _>>()?,
+        to: options.to.iter().map(|to| address(to)).collect::<Result<_, _>>()?,
         subject: options.subject.clone(),
         text: options.text.clone(),
         references: scan::message_ids(options.references.as_deref().unwrap_or_default()),

@@ -112,10 +112,7 @@ impl Desk {
         }
         let now = iso_from_ms(self.office.clock.now());
         let identity = identity(options, &now)?;
-        let mut allowlist = Allowlist {
-            updated_at: Some(now.clone()),
-            ..Allowlist::default()
-        };
+        let mut allowlist = Allowlist { updated_at: Some(now.clone()), ..Allowlist::default() };
         for entry in options.allow.iter().chain(&options.allow_domains) {
             allowlist.add(entry)?;
         }
@@ -158,11 +155,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Error::Entry`], [`Error::NoInstance`], or an unwritable file.
-    pub fn allow_add(
-        &self,
-        instance: Option<&InstanceName>,
-        entry: &str,
-    ) -> Result<Allowlist, Error> {
+    pub fn allow_add(&self, instance: Option<&InstanceName>, entry: &str) -> Result<Allowlist, Error> {
         self.must_be_initialised()?;
         let place = self.place(instance)?;
         let mut allowlist = self.places().settings(&place)?.allowlist;
@@ -181,10 +174,7 @@ impl Desk {
     pub fn configure_smtp(&self, options: SmtpOptions) -> Result<OutboundSummary, Error> {
         self.must_be_initialised()?;
         if options.host.trim().is_empty() || options.host.chars().any(char::is_whitespace) {
-            return Err(Error::Option(format!(
-                "\"{}\" is no host name",
-                options.host
-            )));
+            return Err(Error::Option(format!("\"{}\" is no host name", options.host)));
         }
         if let Some(from) = options.from.as_deref().filter(|from| !from.is_empty()) {
             address(from)?;
@@ -210,10 +200,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`Error::NoInstance`], or an unreadable file.
-    pub fn outbound_status(
-        &self,
-        instance: Option<&InstanceName>,
-    ) -> Result<OutboundSummary, Error> {
+    pub fn outbound_status(&self, instance: Option<&InstanceName>) -> Result<OutboundSummary, Error> {
         let settings = self.places().settings(&self.place(instance)?)?;
         Ok(self.outbound_summary(&settings.outbound))
     }
@@ -263,10 +250,7 @@ fn identity(options: &InitOptions, now: &str) -> Result<Identity, Error> {
         rest: Map::from_iter([
             ("createdAt".to_owned(), json!(now)),
             ("updatedAt".to_owned(), json!(now)),
-            (
-                "status".to_owned(),
-                json!("local_intake_ready_public_dns_pending"),
-            ),
+            ("status".to_owned(), json!("local_intake_ready_public_dns_pending")),
         ]),
     }
     .normalised();
@@ -276,9 +260,7 @@ fn identity(options: &InitOptions, now: &str) -> Result<Identity, Error> {
     // The local part becomes the stem of every guest's address.
     address(&identity.owner_address())?;
     if identity.local_part.contains('+') {
-        return Err(Error::Option(
-            "the local part must not contain a +".to_owned(),
-        ));
+        return Err(Error::Option("the local part must not contain a +".to_owned()));
     }
     Ok(identity)
 }
@@ -290,14 +272,8 @@ fn apply(mut automation: Automation, change: AutomationChange) -> Automation {
         }
     }
     set(&mut automation.enabled, change.enabled);
-    set(
-        &mut automation.allowlist_auto_approve,
-        change.allowlist_auto_approve,
-    );
-    set(
-        &mut automation.auto_approve_reviewer,
-        change.auto_approve_reviewer,
-    );
+    set(&mut automation.allowlist_auto_approve, change.allowlist_auto_approve);
+    set(&mut automation.auto_approve_reviewer, change.auto_approve_reviewer);
     set(&mut automation.chat_base_url, change.chat_base_url);
     set(&mut automation.auth_file, change.auth_file);
     set(&mut automation.delivery_mode, change.delivery_mode);

@@ -133,18 +133,10 @@ impl Desk {
         let outbound = self.outbound_summary(&settings.outbound);
         let (counts, outbox) = self.counts(&owner)?;
         let instances = self.instances(settings.identity.as_ref())?;
-        let public_ingress = bridge
-            .as_ref()
-            .map_or("not_configured", |bridge| bridge.public_ingress());
+        let public_ingress = bridge.as_ref().map_or("not_configured", |bridge| bridge.public_ingress());
         let own_word = || {
-            let status = settings
-                .identity
-                .as_ref()
-                .and_then(|identity| identity.rest.get("status"));
-            status
-                .and_then(Value::as_str)
-                .unwrap_or("not_initialised")
-                .to_owned()
+            let status = settings.identity.as_ref().and_then(|identity| identity.rest.get("status"));
+            status.and_then(Value::as_str).unwrap_or("not_initialised").to_owned()
         };
         let effective_status = match public_ingress {
             "not_configured" | "bridge_configured_pending_validation" => own_word(),
@@ -154,16 +146,11 @@ impl Desk {
         if settings.identity.is_none() {
             diagnostics.push("There is no mailbox yet; run: remotelab mail init".to_owned());
         } else if !outbound.configured {
-            diagnostics.push(format!(
-                "Answers cannot be sent yet; {}",
-                outbound.setup_hint
-            ));
+            diagnostics.push(format!("Answers cannot be sent yet; {}", outbound.setup_hint));
         }
         if outbox.dead + outbox.unconfirmed > 0 {
             let number = outbox.dead + outbox.unconfirmed;
-            diagnostics.push(format!(
-                "{number} letters were given up or are unconfirmed."
-            ));
+            diagnostics.push(format!("{number} letters were given up or are unconfirmed."));
         }
         Ok(Status {
             root_dir: owner.root.display().to_string(),
@@ -201,12 +188,7 @@ impl Desk {
             let (counts, outbox) = self.counts(&place)?;
             if let Some(name) = place.name {
                 let address = identity.guest_address(&name);
-                instances.push(InstanceStatus {
-                    name,
-                    address,
-                    counts,
-                    outbox,
-                });
+                instances.push(InstanceStatus { name, address, counts, outbox });
             }
         }
         Ok(instances)
@@ -228,10 +210,7 @@ impl Desk {
         }
         let store = self.office.store(place)?;
         let newest = |queue| -> Result<Option<Summary>, Error> {
-            Ok(store
-                .items(Filter::Queue(queue), 1)?
-                .first()
-                .map(Summary::of))
+            Ok(store.items(Filter::Queue(queue), 1)?.first().map(Summary::of))
         };
         Ok(Latest {
             review: newest("review")?,

@@ -13,25 +13,21 @@ const MAX_CHARS: usize = 150_000;
 /// Returns the readable text: the plain part unless it is empty or says "look at the HTML".
 pub(super) fn text(message: &mail_parser::Message<'_>) -> String {
     let plain = join(message.text_bodies().filter_map(plain_text));
-    let html = || {
-        join(message.html_bodies().filter_map(|part| match &part.body {
-            PartType::Html(html) => Some(text::to_text(html).unwrap_or_else(|| {
-                "(HTML mail that cannot be shown as text; it is attached)".to_owned()
-            })),
-            _ => None,
-        }))
-    };
+    let html =
+        || {
+            join(message.html_bodies().filter_map(|part| match &part.body {
+                PartType::Html(html) => Some(text::to_text(html).unwrap_or_else(|| {
+                    "(HTML mail that cannot be shown as text; it is attached)".to_owned()
+                })),
+                _ => None,
+            }))
+        };
     let chosen = if plain.trim().is_empty() || is_stub(&plain) {
-        Some(html())
-            .filter(|text| !text.is_empty())
-            .unwrap_or(plain)
+        Some(html()).filter(|text| !text.is_empty()).unwrap_or(plain)
     } else {
         plain
     };
-    let chosen = chosen
-        .replace("\r\n", "\n")
-        .replace('\r', "\n")
-        .replace('\0', "");
+    let chosen = chosen.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "");
     match chosen.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}\n[…]", &chosen[..end]),
         None => chosen,
@@ -62,14 +58,9 @@ fn is_stub(plain: &str) -> bool {
     let plain = plain.trim().to_lowercase();
     plain.chars().count() <= STUB_CHARS
         && plain.contains("html")
-        && ["view", "support", "enable", "require"]
-            .iter()
-            .any(|word| plain.contains(word))
+        && ["view", "support", "enable", "require"].iter().any(|word| plain.contains(word))
 }
 
 fn join(texts: impl Iterator<Item = String>) -> String {
-    texts
-        .filter(|text| !text.trim().is_empty())
-        .collect::<Vec<_>>()
-        .join("\n\n")
+    texts.filter(|text| !text.trim().is_empty()).collect::<Vec<_>>().join("\n\n")
 }

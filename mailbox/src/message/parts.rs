@@ -21,41 +21,27 @@ pub(crate) struct Attachment {
 
 impl std::fmt::Debug for Attachment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} ({}, {} bytes)",
-            self.name,
-            self.mime_type,
-            self.bytes.len()
-        )
+        write!(f, "{} ({}, {} bytes)", self.name, self.mime_type, self.bytes.len())
     }
 }
 
 /// Returns all parts that are not the text, in order, with names safe to use as file names.
 pub(super) fn attachments(message: &mail_parser::Message<'_>) -> Vec<Attachment> {
     let mut found: Vec<Attachment> = Vec::new();
-    let unshown = message
-        .html_bodies()
-        .filter(|part| body::has_unshown_html(part));
+    let unshown = message.html_bodies().filter(|part| body::has_unshown_html(part));
     for part in message.attachments().chain(unshown) {
         let bytes = exact_bytes(message, part);
         let mime_type = mime_type(part);
         let is_ornament = part.content_id().is_some()
             && mime_type.starts_with("image/")
             && bytes.len() < ORNAMENT
-            && !part
-                .content_disposition()
-                .is_some_and(|kind| kind.is_attachment());
+            && !part.content_disposition().is_some_and(|kind| kind.is_attachment());
         if is_ornament && part.attachment_name().is_none() {
             continue;
         }
         let name = file_name(part, &mime_type, found.len() + 1);
         let name = unused(name, &found);
-        found.push(Attachment {
-            name,
-            mime_type,
-            bytes,
-        });
+        found.push(Attachment { name, mime_type, bytes });
     }
     found
 }
@@ -65,9 +51,7 @@ fn exact_bytes(message: &mail_parser::Message<'_>, part: &MessagePart<'_>) -> Ve
     if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &part.body {
         return bytes.to_vec();
     }
-    let range = usize::try_from(part.offset_body)
-        .ok()
-        .zip(usize::try_from(part.offset_end).ok());
+    let range = usize::try_from(part.offset_body).ok().zip(usize::try_from(part.offset_end).ok());
     let raw = range.and_then(|(start, end)| message.raw_message.get(start..end));
     let Some(raw) = raw else {
         return part.contents().to_vec();
@@ -85,19 +69,13 @@ fn mime_type(part: &MessagePart<'_>) -> String {
         return "message/rfc822".to_owned();
     }
     let is_token = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
     let declared = part.content_type().and_then(|kind| {
         let subtype = kind.subtype()?;
         (is_token(kind.ctype()) && is_token(subtype)).then(|| format!("{}/{subtype}", kind.ctype()))
     });
-    declared.map_or_else(
-        || "application/octet-stream".to_owned(),
-        |kind| kind.to_ascii_lowercase(),
-    )
+    declared.map_or_else(|| "application/octet-stream".to_owned(), |kind| kind.to_ascii_lowercase())
 }
 
 fn file_name(part: &MessagePart<'_>, mime_type: &str, number: usize) -> String {
@@ -111,11 +89,7 @@ fn file_name(part: &MessagePart<'_>, mime_type: &str, number: usize) -> String {
     let given = one_line(&given.unwrap_or_default(), MAX_NAME).replace(['/', '\\', '"'], "_");
     let given = given.trim_matches(['.', ' ']);
     if given.is_empty() {
-        let kind = if mime_type.starts_with("image/") {
-            "image"
-        } else {
-            "attachment"
-        };
+        let kind = if mime_type.starts_with("image/") { "image" } else { "attachment" };
         return format!("{kind}-{number}.{}", extension(mime_type));
     }
     given.to_owned()
@@ -144,11 +118,7 @@ fn extension(mime_type: &str) -> &'static str {
 
 /// Returns the name, numbered when another attachment has it.
 fn unused(name: String, taken: &[Attachment]) -> String {
-    let is_taken = |name: &str| {
-        taken
-            .iter()
-            .any(|other| other.name.eq_ignore_ascii_case(name))
-    };
+    let is_taken = |name: &str| taken.iter().any(|other| other.name.eq_ignore_ascii_case(name));
     if !is_taken(&name) {
         return name;
     }
@@ -156,8 +126,5 @@ fn unused(name: String, taken: &[Attachment]) -> String {
         Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
         _ => (name.as_str(), String::new()),
     };
-    (2..)
-        .map(|n| format!("{stem}-{n}{extension}"))
-        .find(|name| !is_taken(name))
-        .expect("endless")
+    (2..).map(|n| format!("{stem}-{n}{extension}")).find(|name| !is_taken(name)).expect("endless")
 }

@@ -24,20 +24,13 @@ const TEXT_TIMEOUT: Duration = Duration::from_secs(300);
 
 const MAX_FAILURE_CHARS: usize = 300;
 
-pub(super) async fn send(
-    outbound: &Outbound,
-    password: Option<String>,
-    dispatch: Dispatch<'_>,
-) -> Attempt {
+pub(super) async fn send(outbound: &Outbound, password: Option<String>, dispatch: Dispatch<'_>) -> Attempt {
     // Fails only when another part of the process installed one first, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let bytes = match dispatch.letter.to_bytes(dispatch.unix_seconds) {
         Ok(bytes) => bytes,
         Err(error) => {
-            return Attempt::Permanent(Failure {
-                code: 0,
-                text: error.to_string(),
-            });
+            return Attempt::Permanent(Failure { code: 0, text: error.to_string() });
         }
     };
     // What fails before the envelope is about our settings or the relay, not about this letter: a
@@ -55,10 +48,7 @@ pub(super) async fn send(
     }
     if !dispatch.before_text.await {
         connection.abort().await;
-        return Attempt::Transient(Failure {
-            code: 0,
-            text: "the row could not be written".to_owned(),
-        });
+        return Attempt::Transient(Failure { code: 0, text: "the row could not be written".to_owned() });
     }
     let answer = tokio::time::timeout(TEXT_TIMEOUT, connection.message(&bytes)).await;
     let attempt = match answer {
@@ -73,10 +63,7 @@ pub(super) async fn send(
     attempt
 }
 
-async fn connect(
-    outbound: &Outbound,
-    password: Option<String>,
-) -> Result<AsyncSmtpConnection, Error> {
+async fn connect(outbound: &Outbound, password: Option<String>) -> Result<AsyncSmtpConnection, Error> {
     let hello = ClientId::default();
     let address = (outbound.host.as_str(), outbound.effective_port());
     let tls = match outbound.security {
@@ -86,24 +73,16 @@ async fn connect(
     let mut connection =
         AsyncSmtpConnection::connect_tokio1(address, Some(STEP_TIMEOUT), &hello, tls, None).await?;
     if outbound.security == Security::Starttls {
-        connection
-            .starttls(TlsParameters::new(outbound.host.clone())?, &hello)
-            .await?;
+        connection.starttls(TlsParameters::new(outbound.host.clone())?, &hello).await?;
     }
     if let Some(password) = password.filter(|_| !outbound.username.is_empty()) {
         let credentials = Credentials::new(outbound.username.clone(), password);
-        connection
-            .auth(&[Mechanism::Plain, Mechanism::Login], &credentials)
-            .await?;
+        connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
     }
     Ok(connection)
 }
 
-async fn envelope(
-    connection: &mut AsyncSmtpConnection,
-    letter: &Letter,
-    bytes: &[u8],
-) -> Result<(), Error> {
+async fn envelope(connection: &mut AsyncSmtpConnection, letter: &Letter, bytes: &[u8]) -> Result<(), Error> {
     // Both parsed when the bytes were written.
     let parse = |address: &crate::address::Address| address.to_string().parse::<lettre::Address>();
     let mut parameters = Vec::new();
@@ -111,16 +90,10 @@ async fn envelope(
     if addresses().any(|address| !address.to_string().is_ascii()) {
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    if !bytes.is_ascii()
-        && connection
-            .server_info()
-            .supports_feature(Extension::EightBitMime)
-    {
+    if !bytes.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    connection
-        .command(Mail::new(parse(&letter.from).ok(), parameters))
-        .await?;
+    connection.command(Mail::new(parse(&letter.from).ok(), parameters)).await?;
     for to in letter.to.iter().filter_map(|to| parse(to).ok()) {
         connection.command(Rcpt::new(to, Vec::new())).await?;
     }
@@ -137,14 +110,8 @@ struct Refused {
 async fn step<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Refused> {
     match tokio::time::timeout(STEP_TIMEOUT, work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Refused {
-            is_permanent: error.is_permanent(),
-            failure: failure(&error),
-        }),
-        Err(_) => Err(Refused {
-            is_permanent: false,
-            failure: timed_out(),
-        }),
+        Ok(Err(error)) => Err(Refused { is_permanent: error.is_permanent(), failure: failure(&error) }),
+        Err(_) => Err(Refused { is_permanent: false, failure: timed_out() }),
     }
 }
 
@@ -155,28 +122,15 @@ fn failure(error: &Error) -> Failure {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    let text = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_FAILURE_CHARS)
-        .collect();
-    Failure {
-        code: error.status().map_or(0, u16::from),
-        text,
-    }
+    let text = text.chars().filter(|c| !c.is_control()).take(MAX_FAILURE_CHARS).collect();
+    Failure { code: error.status().map_or(0, u16::from), text }
 }
 
 fn timed_out() -> Failure {
-    Failure {
-        code: 0,
-        text: "the relay did not answer in time".to_owned(),
-    }
+    Failure { code: 0, text: "the relay did not answer in time".to_owned() }
 }
 
 fn last_line(response: &Response) -> String {
     let line = response.message().last().unwrap_or_default();
-    format!("{} {line}", response.code())
-        .chars()
-        .take(MAX_FAILURE_CHARS)
-        .collect()
+    format!("{} {line}", response.code()).chars().take(MAX_FAILURE_CHARS).collect()
 }

@@ -143,17 +143,8 @@ mod tests {
         .unwrap();
         assert!(automation.enabled && automation.allowlist_auto_approve);
         assert_eq!(automation.delivery_mode, DeliveryMode::SessionOnly);
-        assert_eq!(
-            (
-                automation.session.tool.as_str(),
-                automation.session.group.as_str()
-            ),
-            ("codex", "Mail")
-        );
+        assert_eq!((automation.session.tool.as_str(), automation.session.group.as_str()), ("codex", "Mail"));
         assert_eq!(serde_json::to_value(&automation).unwrap()["future"], 1);
-        assert_eq!(
-            serde_json::from_str::<Automation>("{}").unwrap(),
-            Automation::default()
-        );
+        assert_eq!(serde_json::from_str::<Automation>("{}").unwrap(), Automation::default());
     }
 }

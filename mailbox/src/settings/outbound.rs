@@ -160,9 +160,7 @@ impl Outbound {
         if !self.password.is_empty() {
             return Some(self.password.clone());
         }
-        (!self.password_env.is_empty())
-            .then(|| env(&self.password_env))
-            .flatten()
+        (!self.password_env.is_empty()).then(|| env(&self.password_env)).flatten()
     }
 }
 
@@ -188,13 +186,8 @@ mod tests {
         assert_eq!(outbound.summary(|_| None).missing, ["password"]);
         let summary = outbound.summary(|_| Some("secret".into()));
         assert!(summary.configured && summary.port == 587 && summary.auth_mode == "password");
-        assert!(
-            !format!("{outbound:?}{}", serde_json::to_string(&summary).unwrap()).contains("hush")
-        );
-        let other = Outbound {
-            provider: "resend_api".into(),
-            ..Outbound::default()
-        };
+        assert!(!format!("{outbound:?}{}", serde_json::to_string(&summary).unwrap()).contains("hush"));
+        let other = Outbound { provider: "resend_api".into(), ..Outbound::default() };
         assert_eq!(
             other.summary(|_| None).setup_hint,
             "the provider resend_api is not supported yet; use smtp"

@@ -32,13 +32,7 @@ impl Store {
         let temporary = blobs.join(format!("tmp-{:032x}", rand::random::<u128>()));
         let file = create_private_file(&temporary)?;
         let scanner = Scanner::new();
-        Ok(Incoming {
-            blobs,
-            temporary,
-            file: BufWriter::new(file),
-            scanner,
-            kept: false,
-        })
+        Ok(Incoming { blobs, temporary, file: BufWriter::new(file), scanner, kept: false })
     }
 
     /// Reads a message back.
@@ -64,10 +58,7 @@ impl Store {
 impl Incoming {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.scanner.update(bytes);
-        Ok(self
-            .file
-            .write_all(bytes)
-            .map_err(|source| self.failed(source))?)
+        Ok(self.file.write_all(bytes).map_err(|source| self.failed(source))?)
     }
 
     /// Makes the message durable under its final name.
@@ -107,11 +98,7 @@ impl Drop for Incoming {
 
 /// Creates a file that must not exist yet, 0600 whatever the umask.
 pub(super) fn create_private_file(path: &Path) -> Result<File, Error> {
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     Ok(match created {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             OpenOptions::new().write(true).open(path)

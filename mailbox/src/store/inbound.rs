@@ -114,18 +114,9 @@ const BATCH: usize = 50;
 impl Store {
     /// Stores a message whose bytes are already durable. The same mail for the same recipient is
     /// stored once, however many deliver it at the same time.
-    pub(crate) fn insert(
-        &self,
-        new: &NewItem<'_>,
-        blob: &super::Blob,
-        now: i64,
-    ) -> Result<Stored, Error> {
+    pub(crate) fn insert(&self, new: &NewItem<'_>, blob: &super::Blob, now: i64) -> Result<Stored, Error> {
         let scan = &blob.scan;
-        let id = format!(
-            "mail_{now}_{}_{:08x}",
-            &scan.sha256[..12],
-            rand::random::<u32>()
-        );
+        let id = format!("mail_{now}_{}_{:08x}", &scan.sha256[..12], rand::random::<u32>());
         self.change("store a mail", |tx| {
             let id_reuse: bool = tx.query_row(
                 "SELECT EXISTS (SELECT 1 FROM inbound WHERE instance = ? AND rcpt = ? AND message_id = ?)",
@@ -188,8 +179,8 @@ impl Store {
         now: i64,
     ) -> Result<bool, Error> {
         self.change("review a mail", |tx| {
-            let Some(item) = find(tx, id)?
-                .filter(|item| from.contains(&item.state) && item.state.may_become(next))
+            let Some(item) =
+                find(tx, id)?.filter(|item| from.contains(&item.state) && item.state.may_become(next))
             else {
                 return Ok(false);
             };
@@ -214,17 +205,14 @@ impl Store {
     /// Lists rows, newest first.
     pub(crate) fn items(&self, filter: Filter<'_>, limit: usize) -> Result<Vec<Item>, Error> {
         let items = self.read("list mails", |connection| {
-            let mut query = connection.prepare(&format!(
-                "SELECT {COLUMNS} FROM inbound ORDER BY received_at DESC, rowid DESC"
-            ))?;
+            let mut query = connection
+                .prepare(&format!("SELECT {COLUMNS} FROM inbound ORDER BY received_at DESC, rowid DESC"))?;
             let wanted = |item: &Item| match filter {
                 Filter::All => true,
                 Filter::Queue(queue) => item.state.queue() == queue,
             };
             let rows = query.query_map([], from_row)?;
-            rows.filter(|row| row.as_ref().map_or(true, wanted))
-                .take(limit)
-                .collect()
+            rows.filter(|row| row.as_ref().map_or(true, wanted)).take(limit).collect()
         })?;
         Ok(items)
     }
@@ -232,17 +220,11 @@ impl Store {
     /// Counts the rows of each state.
     pub(crate) fn counts(&self) -> Result<Vec<(Inbound, u64)>, Error> {
         self.read("count mails", |connection| {
-            let mut query =
-                connection.prepare("SELECT state, count(*) FROM inbound GROUP BY state")?;
-            let rows = query.query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-            })?;
+            let mut query = connection.prepare("SELECT state, count(*) FROM inbound GROUP BY state")?;
+            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
             let known = rows.filter_map(|row| {
                 row.map(|(state, count)| {
-                    Some((
-                        Inbound::parse(&state)?,
-                        u64::try_from(count).unwrap_or_default(),
-                    ))
+                    Some((Inbound::parse(&state)?, u64::try_from(count).unwrap_or_default()))
                 })
                 .transpose()
             });
@@ -257,9 +239,7 @@ impl Store {
                 "SELECT {COLUMNS} FROM inbound AS item WHERE state = ?1 AND due_at <= ?2
                      AND NOT {IS_BLOCKED} ORDER BY rowid LIMIT {BATCH}"
             ))?;
-            query
-                .query_map(params![state.as_str(), now], from_row)?
-                .collect()
+            query.query_map(params![state.as_str(), now], from_row)?.collect()
         })
     }
 
@@ -280,19 +260,12 @@ impl Store {
     /// Returns the key of a conversation.
     pub(crate) fn thread_key(&self, thread_id: i64) -> Result<String, Error> {
         self.read("read a conversation", |connection| {
-            connection.query_row("SELECT key FROM threads WHERE id = ?", [thread_id], |row| {
-                row.get(0)
-            })
+            connection.query_row("SELECT key FROM threads WHERE id = ?", [thread_id], |row| row.get(0))
         })
     }
 
     /// Records that the instance has the mail.
-    pub(crate) fn delivered(
-        &self,
-        item: &Item,
-        delivery: &Delivery<'_>,
-        now: i64,
-    ) -> Result<(), Error> {
+    pub(crate) fn delivered(&self, item: &Item, delivery: &Delivery<'_>, now: i64) -> Result<(), Error> {
         self.change("record a delivery", |tx| {
             tx.execute(
                 "UPDATE inbound SET state = ?, session_id = ?, run_id = ?, submitted_at = ?4, updated_at = ?4,
@@ -319,12 +292,7 @@ impl Store {
     }
 
     /// Puts a row off. `error` counts as a failed attempt.
-    pub(crate) fn postpone(
-        &self,
-        item: &Item,
-        due_at: i64,
-        error: Option<&str>,
-    ) -> Result<(), Error> {
+    pub(crate) fn postpone(&self, item: &Item, due_at: i64, error: Option<&str>) -> Result<(), Error> {
         let sql = "UPDATE inbound SET due_at = ?1, attempts = attempts + ?2,
             last_error = coalesce(?3, last_error) WHERE id = ?4 AND state = ?5";
         let attempts = i64::from(error.is_some());
@@ -354,21 +322,12 @@ fn join_thread(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Result<
     let resolution = thread::resolve(&claims, |id| find_thread(tx, id))?;
     let (thread_id, claim_rejected) = match resolution {
         Resolution::Continues(id) => (id, false),
-        Resolution::Opens {
-            key,
-            claim_rejected,
-        } => {
-            tx.execute(
-                "INSERT INTO threads (key, created_at) VALUES (?, ?)",
-                params![key, now],
-            )?;
+        Resolution::Opens { key, claim_rejected } => {
+            tx.execute("INSERT INTO threads (key, created_at) VALUES (?, ?)", params![key, now])?;
             (tx.last_insert_rowid(), claim_rejected)
         }
     };
-    let facts = Facts {
-        claim_rejected,
-        ..item.facts.clone()
-    };
+    let facts = Facts { claim_rejected, ..item.facts.clone() };
     tx.execute(
         "UPDATE inbound SET thread_id = ?, facts = ? WHERE id = ?",
         params![thread_id, to_json(&facts)?, item.id],
@@ -391,9 +350,7 @@ fn find_thread(tx: &Transaction<'_>, message_id: &str) -> rusqlite::Result<Optio
         .optional()?;
     let Some(id) = id else { return Ok(None) };
     let mut query = tx.prepare_cached("SELECT address FROM participants WHERE thread_id = ?")?;
-    let participants = query
-        .query_map([id], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+    let participants = query.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     Ok(Some(Thread { id, participants }))
 }
 
@@ -434,6 +391,5 @@ fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
 }
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

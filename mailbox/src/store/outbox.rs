@@ -76,21 +76,12 @@ impl Store {
     }
 
     /// Stores a letter that answers no mail.
-    pub(crate) fn queue_letter(
-        &self,
-        new: &NewLetter<'_>,
-        now: i64,
-    ) -> Result<Option<String>, Error> {
+    pub(crate) fn queue_letter(&self, new: &NewLetter<'_>, now: i64) -> Result<Option<String>, Error> {
         self.change("store a letter", |tx| insert(tx, new, now))
     }
 
     /// Leases the next due letter: from here on the row says that an attempt is under way.
-    pub(crate) fn lease_letter(
-        &self,
-        by: &str,
-        only: Option<&str>,
-        now: i64,
-    ) -> Result<Option<Row>, Error> {
+    pub(crate) fn lease_letter(&self, by: &str, only: Option<&str>, now: i64) -> Result<Option<Row>, Error> {
         self.change("lease a letter", |tx| {
             let id: Option<String> = tx
                 .prepare_cached(
@@ -121,10 +112,7 @@ impl Store {
     /// Records that the text of a letter is about to go out.
     pub(crate) fn text_goes_out(&self, id: &str) -> Result<(), Error> {
         self.change("record an attempt", |tx| {
-            tx.execute(
-                "UPDATE outbox SET text_out = 1 WHERE id = ? AND state = 'sending'",
-                [id],
-            )?;
+            tx.execute("UPDATE outbox SET text_out = 1 WHERE id = ? AND state = 'sending'", [id])?;
             Ok(())
         })
     }
@@ -154,13 +142,7 @@ impl Store {
     }
 
     /// Puts a letter back that could not be tried at all.
-    pub(crate) fn return_letter(
-        &self,
-        id: &str,
-        due_at: i64,
-        why: &str,
-        now: i64,
-    ) -> Result<(), Error> {
+    pub(crate) fn return_letter(&self, id: &str, due_at: i64, why: &str, now: i64) -> Result<(), Error> {
         self.change("return a letter", |tx| {
             let error = to_json(&Failure { code: 0, text: why.to_owned() })?;
             tx.execute(
@@ -174,11 +156,7 @@ impl Store {
 
     /// Takes over letters whose process died. `is_dead` tells of the holder of a lease whether it
     /// lives no more; a lease that ran out says so itself.
-    pub(crate) fn recover_letters(
-        &self,
-        is_dead: impl Fn(&str) -> bool,
-        now: i64,
-    ) -> Result<(), Error> {
+    pub(crate) fn recover_letters(&self, is_dead: impl Fn(&str) -> bool, now: i64) -> Result<(), Error> {
         self.change("recover letters", |tx| {
             let mut query = tx.prepare(
                 "SELECT id, text_out, crashes, lease_by, lease_until FROM outbox WHERE state = 'sending'",
@@ -228,17 +206,11 @@ impl Store {
     /// Counts the letters of each state.
     pub(crate) fn letter_counts(&self) -> Result<Vec<(Outgoing, u64)>, Error> {
         self.read("count letters", |connection| {
-            let mut query =
-                connection.prepare("SELECT state, count(*) FROM outbox GROUP BY state")?;
-            let rows = query.query_map([], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-            })?;
+            let mut query = connection.prepare("SELECT state, count(*) FROM outbox GROUP BY state")?;
+            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
             rows.filter_map(|row| {
                 row.map(|(state, count)| {
-                    Some((
-                        Outgoing::parse(&state)?,
-                        u64::try_from(count).unwrap_or_default(),
-                    ))
+                    Some((Outgoing::parse(&state)?, u64::try_from(count).unwrap_or_default()))
                 })
                 .transpose()
             })
@@ -254,11 +226,7 @@ fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Row>> {
         .optional()
 }
 
-fn is_too_soon(
-    tx: &Transaction<'_>,
-    new: &NewLetter<'_>,
-    since: Option<i64>,
-) -> rusqlite::Result<bool> {
+fn is_too_soon(tx: &Transaction<'_>, new: &NewLetter<'_>, since: Option<i64>) -> rusqlite::Result<bool> {
     let Some(since) = since else { return Ok(false) };
     tx.query_row(
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE thread_id = ? AND kind = ? AND created_at > ?)",
@@ -275,11 +243,8 @@ fn insert(tx: &Transaction<'_>, new: &NewLetter<'_>, now: i64) -> rusqlite::Resu
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 'pending', ?6) ON CONFLICT (target) DO NOTHING",
         params![id, new.target, new.kind, new.thread_id, to_json(new.letter)?, now],
     )?;
-    let id: String = tx.query_row(
-        "SELECT id FROM outbox WHERE target = ?",
-        [new.target],
-        |row| row.get(0),
-    )?;
+    let id: String =
+        tx.query_row("SELECT id FROM outbox WHERE target = ?", [new.target], |row| row.get(0))?;
     if let Some(thread_id) = new.thread_id {
         remember(tx, &new.letter.message_id, thread_id)?;
         for to in &new.letter.to {
@@ -295,17 +260,11 @@ fn insert(tx: &Transaction<'_>, new: &NewLetter<'_>, now: i64) -> rusqlite::Resu
 /// Some relays replace the Message-ID and tell theirs in the last line; answers will name it.
 fn learn_ids(tx: &Transaction<'_>, id: &str, response: &str) -> rusqlite::Result<()> {
     let thread: Option<i64> =
-        tx.query_row("SELECT thread_id FROM outbox WHERE id = ?", [id], |row| {
-            row.get(0)
-        })?;
+        tx.query_row("SELECT thread_id FROM outbox WHERE id = ?", [id], |row| row.get(0))?;
     let Some(thread_id) = thread else {
         return Ok(());
     };
-    for learned in crate::scan::message_ids(response)
-        .iter()
-        .filter(|id| id.contains('@'))
-        .take(1)
-    {
+    for learned in crate::scan::message_ids(response).iter().filter(|id| id.contains('@')).take(1) {
         remember(tx, learned, thread_id)?;
     }
     Ok(())

@@ -36,10 +36,7 @@ mod tests {
     fn joins_soft_breaks_only() {
         assert_eq!(unflow("one \ntwo\nthree\n", false), "one two\nthree");
         assert_eq!(unflow("one \ntwo", true), "onetwo");
-        assert_eq!(
-            unflow("> a \n> b\nc \n-- \nme", false),
-            "> a b\nc \n-- \nme"
-        );
+        assert_eq!(unflow("> a \n> b\nc \n-- \nme", false), "> a b\nc \n-- \nme");
         assert_eq!(unflow(" indented", false), "indented");
     }
 }

@@ -45,17 +45,13 @@ fn is_too_deep(html: &str) -> bool {
 }
 
 fn tag_name(text: &str) -> &str {
-    let end = text
-        .find(|c: char| !c.is_ascii_alphanumeric())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
     &text[..end]
 }
 
 fn is_void(name: &str) -> bool {
-    const VOID: [&str; 13] = [
-        "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "p", "source",
-        "wbr",
-    ];
+    const VOID: [&str; 13] =
+        ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "p", "source", "wbr"];
     VOID.iter().any(|void| name.eq_ignore_ascii_case(void))
 }
 
@@ -68,10 +64,7 @@ mod tests {
     fn keeps_blocks_apart_and_marks_quotes() {
         let html = "<html><head><style>p{color:red}</style></head><body><p>Hello &amp; welcome</p>\
             <p>Second</p><script>alert(1)</script><blockquote type=cite>Old words</blockquote></body></html>";
-        assert_eq!(
-            to_text(html).unwrap(),
-            "Hello & welcome\n\nSecond\n\n> Old words"
-        );
+        assert_eq!(to_text(html).unwrap(), "Hello & welcome\n\nSecond\n\n> Old words");
     }
 
     #[test]

@@ -56,34 +56,23 @@ pub(super) fn introduction_length(lines: &[&str]) -> usize {
         return 0;
     }
     let continues = |line: &&&str| !line.trim().is_empty() && !begins_introduction(line);
-    let length = 1 + lines[1..]
-        .iter()
-        .take_while(continues)
-        .take(MAX_HEADER_LINES - 1)
-        .count();
-    (2..=length)
-        .find(|&count| is_introduction(&lines[..count].join(" ")))
-        .unwrap_or(0)
+    let length = 1 + lines[1..].iter().take_while(continues).take(MAX_HEADER_LINES - 1).count();
+    (2..=length).find(|&count| is_introduction(&lines[..count].join(" "))).unwrap_or(0)
 }
 
 fn begins_introduction(line: &str) -> bool {
     const STARTS: [&str; 14] = [
-        "on ", "am ", "le ", "el ", "il ", "em ", "op ", "w dniu ", "dnia ", "den ", "no dia ",
-        "в ", "在", "于",
+        "on ", "am ", "le ", "el ", "il ", "em ", "op ", "w dniu ", "dnia ", "den ", "no dia ", "в ", "在",
+        "于",
     ];
     let line = line.trim().to_lowercase();
-    STARTS.iter().any(|start| line.starts_with(start))
-        || line.starts_with(|c: char| c.is_ascii_digit())
+    STARTS.iter().any(|start| line.starts_with(start)) || line.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// "On … wrote:" with marked lines below it.
 fn is_introduced_quote(lines: &[&str]) -> bool {
     let length = introduction_length(lines);
-    length > 0
-        && lines[length..]
-            .iter()
-            .find(|line| !line.trim().is_empty())
-            .is_some_and(|l| is_marked(l))
+    length > 0 && lines[length..].iter().find(|line| !line.trim().is_empty()).is_some_and(|l| is_marked(l))
 }
 
 /// Recognises the sentence that mail programs put above a quote, in the languages they ship with.
@@ -121,12 +110,11 @@ fn is_introduction(text: &str) -> bool {
         return false;
     }
     let text = text.trim_end().to_lowercase();
-    let says_written = ENDINGS.iter().any(|ending| text.ends_with(ending))
-        || GERMAN.iter().any(|verb| text.contains(verb));
+    let says_written =
+        ENDINGS.iter().any(|ending| text.ends_with(ending)) || GERMAN.iter().any(|verb| text.contains(verb));
     // Dates and addresses tell the sentence from one that a person wrote.
     let is_dated = text.chars().any(|c| c.is_ascii_digit()) || text.contains('@');
-    says_written
-        && (is_dated || text.starts_with("on ") || text.starts_with('在') || text.starts_with('于'))
+    says_written && (is_dated || text.starts_with("on ") || text.starts_with('在') || text.starts_with('于'))
 }
 
 /// A line that only mail programs write, such as `-----Original Message-----`.
@@ -164,25 +152,12 @@ fn is_forward_divider(line: &str) -> bool {
     ];
     let inner = line.trim().trim_matches(['-', ' ']).to_lowercase();
     let is_ruled = line.trim_start().starts_with("--") || inner.ends_with(':');
-    is_ruled
-        && WORDS
-            .iter()
-            .any(|word| inner == *word || inner == format!("{word}:"))
+    is_ruled && WORDS.iter().any(|word| inner == *word || inner == format!("{word}:"))
 }
 
 /// Tells whether a subject says that a mail is passed on.
 pub(super) fn is_forward_subject(subject: &str) -> bool {
-    const PREFIXES: [&str; 9] = [
-        "fwd:",
-        "fw:",
-        "wg:",
-        "tr:",
-        "rv:",
-        "i:",
-        "enc:",
-        "转发:",
-        "转发：",
-    ];
+    const PREFIXES: [&str; 9] = ["fwd:", "fw:", "wg:", "tr:", "rv:", "i:", "enc:", "转发:", "转发："];
     let subject = subject.trim_start().to_lowercase();
     PREFIXES.iter().any(|prefix| subject.starts_with(prefix))
 }

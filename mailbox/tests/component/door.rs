@@ -1,0 +1,125 @@
+//! What the bridge takes, what it refuses, and with which words.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::world::{World, answer, http, mail};
+
+const WEBHOOK: &str = "/cloudflare-email/webhook";
+
+#[tokio::test]
+async fn says_who_it_is() {
+    let world = World::new().await;
+    let (status, body) = answer(http().get(world.url("/healthz"))).await;
+    assert_eq!((status, &body["ok"], &body["status"]), (200, &json!(true), &json!("configured")));
+    assert_eq!(body["service"], "agent-mail-http-bridge");
+    assert_eq!(body["cloudflareWebhookConfigured"], true);
+    assert!(!body.to_string().contains(&world.webhook_token()));
+    let (status, body) = answer(http().get(world.url("/nowhere"))).await;
+    assert_eq!((status, body), (404, json!({"ok": false, "error": "not_found", "path": "/nowhere"})));
+    assert_eq!(answer(http().get(world.url(WEBHOOK))).await.0, 404);
+}
+
+#[tokio::test]
+async fn takes_mail_only_with_the_token() {
+    let world = World::new().await;
+    for authorization in ["Bearer wrong", "", &format!("Bearer {}x", world.webhook_token())] {
+        let call = http().post(world.url(WEBHOOK)).header("authorization", authorization).body("{}");
+        let (status, body) = answer(call).await;
+        assert_eq!((status, body), (403, json!({"ok": false, "error": "invalid_cloudflare_webhook_token"})));
+    }
+    let call = http().post(world.url(WEBHOOK)).header("x-bridge-token", world.webhook_token()).body("{}");
+    assert_eq!(answer(call).await.1["error"], "missing_raw_email");
+}
+
+#[tokio::test]
+async fn an_unknown_recipient_is_refused_and_nothing_stored() {
+    let world = World::new().await;
+    for to in ["nosuch@example.com", "rowan+nosuch@example.com", "someone@other.test"] {
+        let (status, body) = world.deliver(to, mail("m1@example.com", "", "Hi")).await;
+        assert_eq!((status, &body["error"]), (403, &json!("unknown_recipient")), "{to}");
+        assert!(body["smtp"].as_str().unwrap().starts_with("550 5.1.1"));
+    }
+    assert_eq!(world.desk().queue(Default::default(), None).unwrap(), []);
+    assert!(blobs(&world).is_empty());
+}
+
+#[tokio::test]
+async fn malformed_deliveries_get_a_word_and_leave_nothing() {
+    let world = World::new().await;
+    let token = format!("Bearer {}", world.webhook_token());
+    let post = |body: &str| {
+        answer(http().post(world.url(WEBHOOK)).header("authorization", &token).body(body.to_owned()))
+    };
+    assert_eq!(post("{").await, (400, json!({"ok": false, "error": "invalid_json"})));
+    assert_eq!(post("{}").await, (400, json!({"ok": false, "error": "missing_raw_email"})));
+    let no_recipient = r#"{"raw": "Subject: x\n\nHi"}"#;
+    assert_eq!(post(no_recipient).await.1["error"], "missing_or_malformed_recipient");
+    assert_eq!(world.deliver("a b", "x").await.0, 400);
+    assert!(blobs(&world).is_empty());
+}
+
+#[tokio::test]
+async fn too_large_is_said_and_the_rest_fits() {
+    let world = World::new().await;
+    let filled = |mib: usize| mail(&format!("m{mib}@example.com"), "", &"x".repeat(mib * 1024 * 1024));
+    let (status, body) = world.deliver("trial1@example.com", filled(27)).await;
+    assert_eq!((status, &body["error"]), (413, &json!("message_too_large")));
+    assert_eq!(world.deliver("trial1@example.com", filled(25)).await.0, 200);
+    assert_eq!(world.desk().queue(Default::default(), None).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_same_mail_fifty_times_at_once_is_one() {
+    let world = World::new().await;
+    let raw = mail("m1@example.com", "", "Once");
+    let deliveries = (0..50).map(|n| {
+        // Each hop writes another trace line.
+        world.deliver("trial1@example.com", format!("Received: by hop {n}\r\n{raw}"))
+    });
+    let answers = futures_util::future::join_all(deliveries).await;
+    let taken: Vec<&Value> =
+        answers.iter().filter(|(status, _)| *status == 200).map(|(_, body)| body).collect();
+    let ids: BTreeSet<_> = taken.iter().map(|body| body["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(taken.iter().filter(|body| body["duplicate"] == false).count(), 1);
+    // What found no room was asked to come back.
+    assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 503)));
+    assert_eq!(world.desk().queue(Default::default(), None).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn raw_bytes_are_kept_exactly_and_privately() {
+    let world = World::new().await;
+    let raw = include_bytes!("../corpus/04-latin1.eml");
+    world.deliver("trial1@example.com", raw.as_slice()).await;
+    let files = blobs(&world);
+    assert_eq!(files.len(), 1);
+    assert_eq!(std::fs::read(&files[0]).unwrap(), raw);
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&files[0]), 0o600);
+    let root = world.folder.path().join("trial1/config/agent-mailbox");
+    assert_eq!((mode(&root), mode(&root.join("mailbox.db"))), (0o700, 0o600));
+    assert_eq!(mode(&world.places.owner_root.join("bridge.json")), 0o600);
+}
+
+/// Stored messages of all mailboxes.
+fn blobs(world: &World) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![
+        world.places.owner_root.join("blobs"),
+        world.folder.path().join("trial1/config/agent-mailbox/blobs"),
+    ];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}

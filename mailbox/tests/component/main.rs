@@ -1,0 +1,10 @@
+//! The mail service against a chat server and a relay of the test's own.
+
+mod chat;
+mod crash;
+mod door;
+mod path;
+mod relay;
+mod review;
+mod trouble;
+mod world;
