@@ -23,11 +23,7 @@ pub struct Error {
 impl Error {
     /// Builds an error for a step on a path.
     pub fn new(step: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
-        Self {
-            step,
-            path: path.to_owned(),
-            source: source.into(),
-        }
+        Self { step, path: path.to_owned(), source: source.into() }
     }
 }
 
@@ -99,17 +95,10 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = temporary_beside(path)?;
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         // The mode above is subject to the umask; secrets must not depend on it.
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(bytes)?;
@@ -144,10 +133,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         write_private(&path, b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
@@ -156,9 +142,6 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("missing/file");
         let error = write_private(&path, b"x").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("cannot write {}", path.display())
-        );
+        assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
     }
 }

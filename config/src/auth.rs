@@ -58,11 +58,7 @@ impl Auth {
     /// Makes a new one with a random token and no password.
     #[must_use]
     pub fn generate() -> Self {
-        Self {
-            token: Secret::random(),
-            login: None,
-            rest: Map::new(),
-        }
+        Self { token: Secret::random(), login: None, rest: Map::new() }
     }
 
     /// Reads the file.
@@ -71,21 +67,13 @@ impl Auth {
     /// [`Error::Missing`], [`Error::BadToken`] for a token that is not exactly 64 hex digits, or
     /// [`Error::File`].
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let stored: Stored =
-            atomic::read_json(path)?.ok_or_else(|| Error::Missing(path.to_owned()))?;
+        let stored: Stored = atomic::read_json(path)?.ok_or_else(|| Error::Missing(path.to_owned()))?;
         let token = Secret::parse(&stored.token).map_err(|_| Error::BadToken(path.to_owned()))?;
         let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         let login = non_empty(stored.username)
             .zip(non_empty(stored.password_hash))
-            .map(|(username, password_hash)| Login {
-                username,
-                password_hash,
-            });
-        Ok(Self {
-            token,
-            login,
-            rest: stored.rest,
-        })
+            .map(|(username, password_hash)| Login { username, password_hash });
+        Ok(Self { token, login, rest: stored.rest })
     }
 
     /// Reads the file, or makes it when there is none.
@@ -109,27 +97,17 @@ impl Auth {
     /// When the file cannot be replaced.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let (username, password_hash) = match &self.login {
-            Some(login) => (
-                Some(login.username.clone()),
-                Some(login.password_hash.clone()),
-            ),
+            Some(login) => (Some(login.username.clone()), Some(login.password_hash.clone())),
             None => (None, None),
         };
-        let stored = Stored {
-            token: self.token.reveal(),
-            username,
-            password_hash,
-            rest: self.rest.clone(),
-        };
+        let stored = Stored { token: self.token.reveal(), username, password_hash, rest: self.rest.clone() };
         Ok(atomic::write_json(path, &stored)?)
     }
 }
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
@@ -142,18 +120,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("auth.json");
         assert!(matches!(Auth::load(&path), Err(Error::Missing(_))));
-        for token in [
-            "",
-            "nothex",
-            "ab",
-            &"f".repeat(63),
-            &format!("{}xx", "f".repeat(62)),
-        ] {
+        for token in ["", "nothex", "ab", &"f".repeat(63), &format!("{}xx", "f".repeat(62))] {
             std::fs::write(&path, format!(r#"{{"token":"{token}"}}"#)).unwrap();
-            assert!(
-                matches!(Auth::load(&path), Err(Error::BadToken(_))),
-                "{token}"
-            );
+            assert!(matches!(Auth::load(&path), Err(Error::BadToken(_))), "{token}");
         }
         std::fs::write(&path, "{\"token\":\"").unwrap();
         assert!(matches!(Auth::load(&path), Err(Error::File(_))));
@@ -164,11 +133,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("auth.json");
         let token = "ab".repeat(32);
-        std::fs::write(
-            &path,
-            format!(r#"{{"token":"{token}","note":{{"kept":true}}}}"#),
-        )
-        .unwrap();
+        std::fs::write(&path, format!(r#"{{"token":"{token}","note":{{"kept":true}}}}"#)).unwrap();
         Auth::load(&path).unwrap().save(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(

@@ -48,31 +48,17 @@ impl Settings {
     /// Reads the settings; an invalid value means the default, as the existing installations expect.
     #[must_use]
     pub fn from_env(env: &Env, home: &Path) -> Self {
-        let home = env
-            .get("HOME")
-            .map_or_else(|| home.to_owned(), |text| expand(text, home));
+        let home = env.get("HOME").map_or_else(|| home.to_owned(), |text| expand(text, home));
         Self {
             bind_host: env.get("CHAT_BIND_HOST").unwrap_or("127.0.0.1").to_owned(),
             port: env.port("CHAT_PORT").unwrap_or(OWNER_PORT),
             session_expiry: session_expiry(env.get("SESSION_EXPIRY")),
             secure_cookies: env.get("SECURE_COOKIES") != Some("0"),
             paths: InstancePaths::from_env(env, &home),
-            instance_name: env
-                .get("REMOTELAB_INSTANCE_NAME")
-                .unwrap_or("owner")
-                .to_owned(),
-            instance_id: env
-                .get("REMOTELAB_INSTANCE_ID")
-                .unwrap_or_default()
-                .to_owned(),
-            codex_prompt_prefix: env
-                .get_raw("REMOTELAB_CODEX_SYSTEM_PREFIX")
-                .unwrap_or_default()
-                .to_owned(),
-            personal_codex_home: matches!(
-                env.get("REMOTELAB_CODEX_HOME_MODE"),
-                Some("personal" | "inherit")
-            ),
+            instance_name: env.get("REMOTELAB_INSTANCE_NAME").unwrap_or("owner").to_owned(),
+            instance_id: env.get("REMOTELAB_INSTANCE_ID").unwrap_or_default().to_owned(),
+            codex_prompt_prefix: env.get_raw("REMOTELAB_CODEX_SYSTEM_PREFIX").unwrap_or_default().to_owned(),
+            personal_codex_home: matches!(env.get("REMOTELAB_CODEX_HOME_MODE"), Some("personal" | "inherit")),
             codex_developer_instructions: env
                 .get_raw("REMOTELAB_CODEX_DEVELOPER_INSTRUCTIONS")
                 .map(str::to_owned),
@@ -113,11 +99,7 @@ mod tests {
             (Some("soon"), DAY_MS),
         ];
         for (text, expected) in cases {
-            assert_eq!(
-                session_expiry(text),
-                Duration::from_millis(expected),
-                "{text:?}"
-            );
+            assert_eq!(session_expiry(text), Duration::from_millis(expected), "{text:?}");
         }
     }
 

@@ -53,15 +53,9 @@ impl GuestDefaults {
                 &[&stored.public_domain, &stored.public_domain_suffix],
             )
             .map(|domain| domain.trim_matches('.').to_lowercase()),
-            bridge_root: pick(
-                "REMOTELAB_BRIDGE_ROOT_BASE_URL",
-                &[&stored.bridge_root_base_url],
-            )
-            .or(legacy_root),
-            bridge_template: pick(
-                "REMOTELAB_BRIDGE_BASE_URL_TEMPLATE",
-                &[&stored.bridge_base_url_template],
-            ),
+            bridge_root: pick("REMOTELAB_BRIDGE_ROOT_BASE_URL", &[&stored.bridge_root_base_url])
+                .or(legacy_root),
+            bridge_template: pick("REMOTELAB_BRIDGE_BASE_URL_TEMPLATE", &[&stored.bridge_base_url_template]),
         })
     }
 
@@ -87,36 +81,13 @@ mod tests {
         let trial1 = InstanceName::normalise("trial1").unwrap();
         let base = |json: &str, env: &[(&str, &str)]| {
             std::fs::write(&path, json).unwrap();
-            GuestDefaults::load(&path, &env.iter().copied().collect())
-                .unwrap()
-                .bridge_base(&trial1)
+            GuestDefaults::load(&path, &env.iter().copied().collect()).unwrap().bridge_base(&trial1)
         };
         let expected = Some("https://cn.example.net/trial1".to_owned());
-        assert_eq!(
-            base(r#"{"mainlandBaseUrl":"https://cn.example.net/"}"#, &[]),
-            expected
-        );
-        assert_eq!(
-            base(r#"{"bridgeRootBaseUrl":"https://cn.example.net"}"#, &[]),
-            expected
-        );
-        assert_eq!(
-            base(
-                r#"{"bridgeBaseUrlTemplate":"https://cn.example.net/{name}/"}"#,
-                &[]
-            ),
-            expected
-        );
-        assert_eq!(
-            base(
-                "{}",
-                &[(
-                    "REMOTELAB_GUEST_MAINLAND_BASE_URL",
-                    "https://cn.example.net"
-                )]
-            ),
-            expected
-        );
+        assert_eq!(base(r#"{"mainlandBaseUrl":"https://cn.example.net/"}"#, &[]), expected);
+        assert_eq!(base(r#"{"bridgeRootBaseUrl":"https://cn.example.net"}"#, &[]), expected);
+        assert_eq!(base(r#"{"bridgeBaseUrlTemplate":"https://cn.example.net/{name}/"}"#, &[]), expected);
+        assert_eq!(base("{}", &[("REMOTELAB_GUEST_MAINLAND_BASE_URL", "https://cn.example.net")]), expected);
         assert_eq!(base("{}", &[]), None);
     }
 }

@@ -95,11 +95,7 @@ impl InstanceName {
 
     /// Returns the next trial name: one above the highest slot that is taken, gaps stay gaps.
     pub fn next_trial<'a>(taken: impl IntoIterator<Item = &'a Self>) -> Self {
-        let highest = taken
-            .into_iter()
-            .filter_map(Self::trial_slot)
-            .max()
-            .unwrap_or(0);
+        let highest = taken.into_iter().filter_map(Self::trial_slot).max().unwrap_or(0);
         Self(format!("trial{}", highest.saturating_add(1)))
     }
 
@@ -127,10 +123,8 @@ pub fn natural_cmp(a: &str, b: &str) -> Ordering {
     loop {
         let (l_digits, r_digits) = (digit_run(left), digit_run(right));
         if l_digits > 0 && r_digits > 0 {
-            let (l, r) = (
-                left[..l_digits].trim_start_matches('0'),
-                right[..r_digits].trim_start_matches('0'),
-            );
+            let (l, r) =
+                (left[..l_digits].trim_start_matches('0'), right[..r_digits].trim_start_matches('0'));
             let order = l.len().cmp(&r.len()).then_with(|| l.cmp(r));
             if order != Ordering::Equal {
                 return order;
@@ -197,29 +191,15 @@ mod tests {
             ("智能", None),
         ];
         for (input, expected) in cases {
-            assert_eq!(
-                InstanceName::normalise(input)
-                    .as_ref()
-                    .map(InstanceName::as_str),
-                expected
-            );
+            assert_eq!(InstanceName::normalise(input).as_ref().map(InstanceName::as_str), expected);
         }
     }
 
     #[test]
     fn refuses_names_the_product_needs_or_dns_cannot_hold() {
-        assert_eq!(
-            InstanceName::for_new_guest("Owner"),
-            Err(Error::Reserved("owner".into()))
-        );
-        assert_eq!(
-            InstanceName::for_new_guest("A".repeat(80).as_str()),
-            Err(Error::TooLong("a".repeat(80)))
-        );
-        assert_eq!(
-            InstanceName::for_new_guest("…"),
-            Err(Error::Empty("…".into()))
-        );
+        assert_eq!(InstanceName::for_new_guest("Owner"), Err(Error::Reserved("owner".into())));
+        assert_eq!(InstanceName::for_new_guest("A".repeat(80).as_str()), Err(Error::TooLong("a".repeat(80))));
+        assert_eq!(InstanceName::for_new_guest("…"), Err(Error::Empty("…".into())));
         assert!(InstanceName::for_new_guest("trial4").is_ok());
     }
 

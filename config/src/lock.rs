@@ -35,9 +35,7 @@ impl FileLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Held(path.to_owned())),
-            Err(TryLockError::Error(source)) => {
-                Err(Error::File(atomic::Error::new("lock", path, source)))
-            }
+            Err(TryLockError::Error(source)) => Err(Error::File(atomic::Error::new("lock", path, source))),
         }
     }
 

@@ -11,17 +11,11 @@ const P: u32 = 1;
 #[must_use]
 pub fn hash(password: &str) -> String {
     let salt: [u8; 16] = rand::random();
-    let params =
-        Params::new(LOG_N, R, P).expect("the parameters are constants that scrypt accepts");
+    let params = Params::new(LOG_N, R, P).expect("the parameters are constants that scrypt accepts");
     let mut output = [0; 32];
     scrypt::scrypt(password.as_bytes(), &salt, &params, &mut output)
         .expect("32 bytes is a length that scrypt accepts");
-    format!(
-        "scrypt${}${R}${P}${}${}",
-        1_u32 << LOG_N,
-        hex::encode(salt),
-        hex::encode(output)
-    )
+    format!("scrypt${}${R}${P}${}${}", 1_u32 << LOG_N, hex::encode(salt), hex::encode(output))
 }
 
 /// Verifies a password; a stored hash that cannot be read matches nothing.
@@ -41,10 +35,8 @@ fn check(password: &str, stored: &str) -> Option<bool> {
     let salt = hex::decode(fields.next()?).ok()?;
     let expected = hex::decode(fields.next()?).ok()?;
     // The cost comes from a file: cap it so that a damaged one cannot stall the server (128·N·r bytes).
-    let affordable = n.is_power_of_two()
-        && (2..=1 << 17).contains(&n)
-        && (1..=32).contains(&r)
-        && (1..=4).contains(&p);
+    let affordable =
+        n.is_power_of_two() && (2..=1 << 17).contains(&n) && (1..=32).contains(&r) && (1..=4).contains(&p);
     if fields.next().is_some() || !affordable || expected.len() != 32 {
         return None;
     }
@@ -64,13 +56,7 @@ mod tests {
         let stored = hash("correct horse");
         assert!(verify("correct horse", &stored));
         assert!(!verify("wrong horse", &stored));
-        for broken in [
-            "",
-            "scrypt",
-            "scrypt$16384$8$1$zz$00",
-            "bcrypt$1$2$3$4$5",
-            "scrypt$3$8$1$00$00",
-        ] {
+        for broken in ["", "scrypt", "scrypt$16384$8$1$zz$00", "bcrypt$1$2$3$4$5", "scrypt$3$8$1$00$00"] {
             assert!(!verify("", broken));
         }
     }

@@ -32,10 +32,7 @@ impl InstancePaths {
     /// Returns the folders of an instance whose root is known.
     #[must_use]
     pub fn below(root: &Path) -> Self {
-        Self {
-            config: root.join("config"),
-            memory: root.join("memory"),
-        }
+        Self { config: root.join("config"), memory: root.join("memory") }
     }
 
     /// Takes the two folders as they are.
@@ -140,10 +137,7 @@ impl OwnerPaths {
     /// Resolves the owner's folders from the environment and the home folder.
     #[must_use]
     pub fn from_env(env: &Env, home: &Path) -> Self {
-        Self {
-            home: home.to_owned(),
-            instance: InstancePaths::from_env(env, home),
-        }
+        Self { home: home.to_owned(), instance: InstancePaths::from_env(env, home) }
     }
 
     /// The operator's home folder.
@@ -230,24 +224,15 @@ mod tests {
     #[test]
     fn overrides_follow_the_documented_order() {
         let expect = |config: &str, memory: &str| (PathBuf::from(config), PathBuf::from(memory));
-        assert_eq!(
-            paths(&[]),
-            expect("/home/op/.config/remotelab", "/home/op/.remotelab/memory")
-        );
+        assert_eq!(paths(&[]), expect("/home/op/.config/remotelab", "/home/op/.remotelab/memory"));
         assert_eq!(
             paths(&[("REMOTELAB_INSTANCE_ROOT", "~/x")]),
             expect("/home/op/x/config", "/home/op/x/memory")
         );
         assert_eq!(
-            paths(&[
-                ("REMOTELAB_INSTANCE_ROOT", "/r"),
-                ("REMOTELAB_CONFIG_DIR", "/c")
-            ]),
+            paths(&[("REMOTELAB_INSTANCE_ROOT", "/r"), ("REMOTELAB_CONFIG_DIR", "/c")]),
             expect("/c", "/r/memory")
         );
-        assert_eq!(
-            paths(&[("REMOTELAB_MEMORY_DIR", "~")]),
-            expect("/home/op/.config/remotelab", "/home/op")
-        );
+        assert_eq!(paths(&[("REMOTELAB_MEMORY_DIR", "~")]), expect("/home/op/.config/remotelab", "/home/op"));
     }
 }

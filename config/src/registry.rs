@@ -101,11 +101,7 @@ impl Record {
     #[must_use]
     pub fn paths(&self) -> InstancePaths {
         let or_below_root = |path: &Path, name: &str| {
-            if path.as_os_str().is_empty() {
-                self.instance_root.join(name)
-            } else {
-                path.to_owned()
-            }
+            if path.as_os_str().is_empty() { self.instance_root.join(name) } else { path.to_owned() }
         };
         InstancePaths::new(
             or_below_root(&self.config_dir, "config"),

@@ -63,13 +63,7 @@ mod tests {
     fn only_sixty_four_hex_digits_are_a_secret() {
         let text = "0123456789abcdef".repeat(4);
         assert!(Secret::parse(&text).unwrap().matches(&text.to_uppercase()));
-        for wrong in [
-            "",
-            "zz",
-            &text[1..],
-            &format!("{text}0"),
-            &format!("{}g", &text[1..]),
-        ] {
+        for wrong in ["", "zz", &text[1..], &format!("{text}0"), &format!("{}g", &text[1..])] {
             assert_eq!(Secret::parse(wrong), Err(Malformed));
             assert!(!Secret::parse(&text).unwrap().matches(wrong));
         }

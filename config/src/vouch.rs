@@ -56,20 +56,12 @@ fn parse(value: &str) -> Option<(i64, [u8; 32])> {
 }
 
 fn mac(secret: &Secret, unix_seconds: i64, facts: &Facts<'_>) -> Hmac<Sha256> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("HMAC takes a key of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.bytes()).expect("HMAC takes a key of any length");
     let time = unix_seconds.to_string();
     // No field can hold a line feed: HTTP forbids it in all of them.
-    for field in [
-        "v1",
-        &time,
-        facts.method,
-        facts.target,
-        facts.prefix,
-        facts.client,
-        facts.proto,
-        facts.host,
-    ] {
+    for field in
+        ["v1", &time, facts.method, facts.target, facts.prefix, facts.client, facts.proto, facts.host]
+    {
         mac.update(field.as_bytes());
         mac.update(b"\n");
     }
@@ -95,22 +87,8 @@ mod tests {
         assert!(verify(&secret, 1_060, &facts, &value));
         assert!(!verify(&secret, 1_061, &facts, &value));
         assert!(!verify(&Secret::random(), 1_000, &facts, &value));
-        assert!(!verify(
-            &secret,
-            1_000,
-            &Facts {
-                prefix: "/trial2",
-                ..facts
-            },
-            &value
-        ));
-        for garbage in [
-            "",
-            "v1",
-            "v1; ts=1; sig=00",
-            "v1; ts=x; sig=",
-            "v2; ts=1000; sig=00",
-        ] {
+        assert!(!verify(&secret, 1_000, &Facts { prefix: "/trial2", ..facts }, &value));
+        for garbage in ["", "v1", "v1; ts=1; sig=00", "v1; ts=x; sig=", "v2; ts=1000; sig=00"] {
             assert!(!verify(&secret, 1_000, &facts, garbage));
         }
     }

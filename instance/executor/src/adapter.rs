@@ -45,9 +45,7 @@ impl Adapter {
     pub fn for_tool(tool: &Tool) -> Self {
         let dialect = match tool.runtime_family {
             Some(RuntimeFamily::CodexJson) => Dialect::Codex(codex::Reader::default()),
-            Some(RuntimeFamily::ClaudeStreamJson) | None => {
-                Dialect::Claude(claude::Reader::default())
-            }
+            Some(RuntimeFamily::ClaudeStreamJson) | None => Dialect::Claude(claude::Reader::default()),
         };
         Self {
             tool_name: failure::spoken_name(tool),
@@ -105,10 +103,7 @@ impl Adapter {
         } else {
             None
         };
-        parsed.resume_lost = parsed
-            .failure
-            .as_deref()
-            .is_some_and(failure::is_lost_resume);
+        parsed.resume_lost = parsed.failure.as_deref().is_some_and(failure::is_lost_resume);
         parsed
     }
 
@@ -125,7 +120,5 @@ impl Adapter {
 }
 
 fn status(content: impl Into<String>) -> Known {
-    Known::Status {
-        content: content.into(),
-    }
+    Known::Status { content: content.into() }
 }

@@ -57,12 +57,7 @@ impl Catalogue {
     }
 
     fn with_search(tools_file: &Path, search: SearchPath, program: &Path) -> Self {
-        Self {
-            tools_file: tools_file.to_owned(),
-            search,
-            demo: demo::tool(program),
-            state: Mutex::default(),
-        }
+        Self { tools_file: tools_file.to_owned(), search, demo: demo::tool(program), state: Mutex::default() }
     }
 
     /// Lists the tools: built-in ones, then those of `tools.json` in its order. The demo is listed only
@@ -163,11 +158,8 @@ mod tests {
             let bin = root.path().join("bin");
             fs::create_dir(&bin).unwrap();
             let search = SearchPath::of(vec![bin], root.path());
-            let catalogue = Catalogue::with_search(
-                &root.path().join("tools.json"),
-                search,
-                Path::new("/opt/remotelab"),
-            );
+            let catalogue =
+                Catalogue::with_search(&root.path().join("tools.json"), search, Path::new("/opt/remotelab"));
             Self { root, catalogue }
         }
 
@@ -185,19 +177,11 @@ mod tests {
     }
 
     fn ids(expected: &[(&str, bool)]) -> Vec<(String, bool)> {
-        expected
-            .iter()
-            .map(|&(id, available)| (id.to_owned(), available))
-            .collect()
+        expected.iter().map(|&(id, available)| (id.to_owned(), available)).collect()
     }
 
-    const NOTHING: [(&str, bool); 5] = [
-        ("codex", false),
-        ("claude", false),
-        ("copilot", false),
-        ("cline", false),
-        ("kilo-code", false),
-    ];
+    const NOTHING: [(&str, bool); 5] =
+        [("codex", false), ("claude", false), ("copilot", false), ("cline", false), ("kilo-code", false)];
 
     #[test]
     fn the_demo_stands_in_until_a_real_executor_is_installed() {
@@ -210,10 +194,7 @@ mod tests {
         expected.pop();
         expected[0].1 = true;
         assert_eq!(world.listed(), expected);
-        assert_eq!(
-            world.catalogue.find("demo").unwrap().command,
-            "/opt/remotelab"
-        );
+        assert_eq!(world.catalogue.find("demo").unwrap().command, "/opt/remotelab");
         assert_eq!(world.catalogue.find("nonsense"), None);
     }
 
@@ -247,15 +228,7 @@ mod tests {
         assert_eq!(find("real"), Some(real.clone()));
         assert_eq!(find(real.to_str().unwrap()), Some(real.clone()));
         assert_eq!(find("~/bin/real"), Some(real));
-        for missing in [
-            "notes",
-            "folder",
-            "nothing",
-            "",
-            "bin/real",
-            "../bin/real",
-            "/nowhere/real",
-        ] {
+        for missing in ["notes", "folder", "nothing", "", "bin/real", "../bin/real", "/nowhere/real"] {
             assert_eq!(find(missing), None, "{missing}");
         }
     }

@@ -88,8 +88,7 @@ impl Context {
 /// Returns the user's own Codex home, which holds the login that managed homes share.
 #[must_use]
 pub fn personal_codex_home(env: &Env, home: &Path) -> PathBuf {
-    env.get("CODEX_HOME")
-        .map_or_else(|| home.join(".codex"), |text| paths::expand(text, home))
+    env.get("CODEX_HOME").map_or_else(|| home.join(".codex"), |text| paths::expand(text, home))
 }
 
 /// Tells whether the tool continues its own earlier conversation. Custom tools get the history in the
@@ -105,17 +104,9 @@ pub fn resumes(tool: &Tool) -> bool {
 /// The built-in executors read the prompt from standard input, where no process list shows it and no limit
 /// cuts it. Custom tools get it as their last argument, up to [`PROMPT_ARGUMENT_MAX`].
 #[must_use]
-pub fn launch(
-    tool: &Tool,
-    program: Option<PathBuf>,
-    manifest: &Manifest,
-    context: &Context,
-) -> Launch {
+pub fn launch(tool: &Tool, program: Option<PathBuf>, manifest: &Manifest, context: &Context) -> Launch {
     let (args, stdin) = if demo::is_demo(tool) {
-        (
-            vec![demo::SUBCOMMAND.to_owned()],
-            Some(with_files(manifest)),
-        )
+        (vec![demo::SUBCOMMAND.to_owned()], Some(with_files(manifest)))
     } else {
         let prompt = prompt(tool, manifest, context);
         match tool.runtime_family {
@@ -133,30 +124,15 @@ pub fn launch(
     }
 }
 
-fn codex(
-    tool: &Tool,
-    options: &Options,
-    context: &Context,
-    prompt: String,
-) -> (Vec<String>, Option<String>) {
-    let mut args: Vec<String> = [
-        "exec",
-        "--json",
-        "--dangerously-bypass-approvals-and-sandbox",
-        "--skip-git-repo-check",
-    ]
-    .map(str::to_owned)
-    .into();
-    let instructions = context
-        .codex_developer_instructions
-        .as_deref()
-        .unwrap_or(DEVELOPER_INSTRUCTIONS);
+fn codex(tool: &Tool, options: &Options, context: &Context, prompt: String) -> (Vec<String>, Option<String>) {
+    let mut args: Vec<String> =
+        ["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"]
+            .map(str::to_owned)
+            .into();
+    let instructions = context.codex_developer_instructions.as_deref().unwrap_or(DEVELOPER_INSTRUCTIONS);
     if !instructions.trim().is_empty() {
         args.push("-c".into());
-        args.push(format!(
-            "developer_instructions={}",
-            toml_string(instructions)
-        ));
+        args.push(format!("developer_instructions={}", toml_string(instructions)));
     }
     if let Some(model) = plain(options.model.as_deref()) {
         args.extend(["-m".into(), model.to_owned()]);
@@ -177,21 +153,14 @@ fn codex(
 }
 
 fn claude(tool: &Tool, options: &Options, prompt: String) -> (Vec<String>, Option<String>) {
-    let mut args: Vec<String> = [
-        "--output-format",
-        "stream-json",
-        "--verbose",
-        "--dangerously-skip-permissions",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut args: Vec<String> =
+        ["--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"]
+            .map(str::to_owned)
+            .into();
     if let Some(model) = plain(options.model.as_deref()) {
         args.extend(["--model".into(), model.to_owned()]);
     }
-    let effort = options
-        .effort
-        .as_deref()
-        .filter(|effort| tool.builtin && CLAUDE_EFFORTS.contains(effort));
+    let effort = options.effort.as_deref().filter(|effort| tool.builtin && CLAUDE_EFFORTS.contains(effort));
     if let Some(effort) = effort.or(options.thinking.then_some("high")) {
         args.extend(["--effort".into(), effort.to_owned()]);
     }
@@ -219,11 +188,7 @@ fn fits_argument(tool: &Tool, prompt: &str) -> bool {
 
 fn prompt(tool: &Tool, manifest: &Manifest, context: &Context) -> String {
     let text = with_files(manifest);
-    let text = if tool.flatten_prompt {
-        text.split_whitespace().collect::<Vec<_>>().join(" ")
-    } else {
-        text
-    };
+    let text = if tool.flatten_prompt { text.split_whitespace().collect::<Vec<_>>().join(" ") } else { text };
     match tool.runtime_family {
         Some(RuntimeFamily::CodexJson) => format!("{}{text}", context.codex_prompt_prefix),
         _ => text,
@@ -248,17 +213,15 @@ fn uses_codex_home(tool: &Tool) -> bool {
 
 /// Accepts a value that a program cannot take for a flag.
 fn plain(value: Option<&str>) -> Option<&str> {
-    value.map(str::trim).filter(|text| {
-        !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_control)
-    })
+    value
+        .map(str::trim)
+        .filter(|text| !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_control))
 }
 
 /// Accepts an id or a level: letters, digits, `-` and `_`.
 fn word(value: Option<&str>) -> Option<&str> {
-    let is_word = |text: &&str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    };
+    let is_word =
+        |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     plain(value).filter(is_word)
 }
 

@@ -54,10 +54,7 @@ pub fn main(prompt: impl Read, mut output: impl Write) -> io::Result<()> {
 fn answer(prompt: &str) -> Vec<Value> {
     let request = request(prompt);
     let command = "remotelab demo: look at the request";
-    let seen = format!(
-        "{} characters, nothing was changed on this machine\n",
-        request.chars().count()
-    );
+    let seen = format!("{} characters, nothing was changed on this machine\n", request.chars().count());
     let step = |kind: &str, output: &str, exit_code: Value, status: &str| {
         json!({"type": kind, "item": {"id": "item_0", "type": "command_execution", "command": command,
             "aggregated_output": output, "exit_code": exit_code, "status": status}})
@@ -92,10 +89,7 @@ fn reply(request: &str) -> String {
 /// Finds what the person wrote in an assembled prompt; all of it when it has no such part.
 fn request(prompt: &str) -> &str {
     let marks = ["Current user message:\n", "User message:\n"];
-    let start = marks
-        .iter()
-        .filter_map(|mark| Some(prompt.rfind(mark)? + mark.len()))
-        .max();
+    let start = marks.iter().filter_map(|mark| Some(prompt.rfind(mark)? + mark.len())).max();
     let text = &prompt[start.unwrap_or(0)..];
     let end = text.find("\n\n---\n\n<private>").unwrap_or(text.len());
     text[..end].trim()
@@ -114,10 +108,8 @@ mod tests {
         main(prompt.as_bytes(), &mut output).unwrap();
         let mut adapter = Adapter::for_tool(&tool(Path::new("/opt/remotelab")));
         let text = String::from_utf8(output).unwrap();
-        let events: Vec<Known> = text
-            .lines()
-            .flat_map(|line| adapter.line(Stream::Stdout, line).events)
-            .collect();
+        let events: Vec<Known> =
+            text.lines().flat_map(|line| adapter.line(Stream::Stdout, line).events).collect();
         let [
             Known::Status { .. },
             Known::ToolUse { .. },
@@ -129,16 +121,8 @@ mod tests {
             panic!("unexpected events: {events:?}");
         };
         assert_eq!(content, "completed");
-        assert!(
-            message
-                .content
-                .starts_with("**This is the built-in demo, not an AI.**")
-        );
-        assert!(
-            message
-                .content
-                .contains("You wrote:\n\n> Clean up\n> the March sales\n\n")
-        );
+        assert!(message.content.starts_with("**This is the built-in demo, not an AI.**"));
+        assert!(message.content.contains("You wrote:\n\n> Clean up\n> the March sales\n\n"));
         assert!(message.content.contains("npm install -g @openai/codex"));
     }
 

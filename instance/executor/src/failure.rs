@@ -88,10 +88,9 @@ pub fn not_found(tool_name: &str, program: &Path) -> String {
         Some(command) => {
             format!("{tool_name} was not found on this machine; install it with: {command}")
         }
-        None => format!(
-            "{tool_name} was not found on this machine: there is no program {}",
-            program.display()
-        ),
+        None => {
+            format!("{tool_name} was not found on this machine: there is no program {}", program.display())
+        }
     }
 }
 
@@ -99,14 +98,9 @@ pub fn not_found(tool_name: &str, program: &Path) -> String {
 #[must_use]
 pub fn is_lost_resume(reason: &str) -> bool {
     let reason = reason.to_lowercase();
-    [
-        "no conversation found",
-        "no rollout found",
-        "thread not found",
-        "no saved session found",
-    ]
-    .iter()
-    .any(|sign| reason.contains(sign))
+    ["no conversation found", "no rollout found", "thread not found", "no saved session found"]
+        .iter()
+        .any(|sign| reason.contains(sign))
 }
 
 /// Recognises a line of a stack trace, which buries the line that tells the reason.
@@ -120,9 +114,7 @@ pub(crate) fn is_backtrace(line: &str) -> bool {
 
 fn calls_itself_error(line: &str) -> bool {
     let line = line.to_lowercase();
-    ["error", "fatal", "panic"]
-        .iter()
-        .any(|word| line.starts_with(word))
+    ["error", "fatal", "panic"].iter().any(|word| line.starts_with(word))
 }
 
 /// Returns the name by which people know the tool in a sentence.
@@ -172,24 +164,14 @@ impl Cause {
             " 429",
         ]) {
             Some(Self::Quota)
-        } else if has(&[
-            "context window",
-            "context_length",
-            "prompt is too long",
-            "too many tokens",
-        ]) {
+        } else if has(&["context window", "context_length", "prompt is too long", "too many tokens"]) {
             Some(Self::TooLong)
         } else if has(&["overloaded", " 529", " 503", "at capacity"]) {
             Some(Self::Busy)
         } else if looks_like_login(&text) || has(&[" 401", "api key", "/login", "credentials"]) {
             Some(Self::SignIn)
         } else if text.contains("model")
-            && has(&[
-                "not found",
-                "does not exist",
-                "not supported",
-                "may not exist",
-            ])
+            && has(&["not found", "does not exist", "not supported", "may not exist"])
         {
             Some(Self::Model)
         } else if has(&[
@@ -251,8 +233,7 @@ fn looks_like_login(text: &str) -> bool {
         "授权",
     ];
     let is_word = |word: &str| matches!(word, "auth" | "sso");
-    SIGNS.iter().any(|sign| text.contains(sign))
-        || text.split(|c: char| !c.is_alphanumeric()).any(is_word)
+    SIGNS.iter().any(|sign| text.contains(sign)) || text.split(|c: char| !c.is_alphanumeric()).any(is_word)
 }
 
 fn cut(text: &str) -> String {

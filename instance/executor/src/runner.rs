@@ -49,11 +49,7 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the program cannot be started or the log file not be made.
 pub fn spawn(program: &Path, run_dir: &Path, env: &Env) -> io::Result<tokio::process::Child> {
-    let log = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(run_dir.join("runner.log"))?;
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(run_dir.join("runner.log"))?;
     tokio::process::Command::new(program)
         .arg(SUBCOMMAND)
         .arg(run_dir)

@@ -76,37 +76,23 @@ fn fixture(name: &str) -> String {
 }
 
 fn status(content: &str) -> Known {
-    Known::Status {
-        content: content.into(),
-    }
+    Known::Status { content: content.into() }
 }
 
 fn says(content: &str) -> Known {
-    Known::Message(Box::new(Message {
-        content: content.into(),
-        ..Message::default()
-    }))
+    Known::Message(Box::new(Message { content: content.into(), ..Message::default() }))
 }
 
 fn thinks(content: &str) -> Known {
-    Known::Reasoning {
-        content: content.into(),
-    }
+    Known::Reasoning { content: content.into() }
 }
 
 fn uses(name: &str, input: &str) -> Known {
-    Known::ToolUse {
-        tool_name: name.into(),
-        tool_input: input.into(),
-    }
+    Known::ToolUse { tool_name: name.into(), tool_input: input.into() }
 }
 
 fn gets(name: &str, output: &str, exit_code: i32) -> Known {
-    Known::ToolResult {
-        tool_name: name.into(),
-        output: output.into(),
-        exit_code,
-    }
+    Known::ToolResult { tool_name: name.into(), output: output.into(), exit_code }
 }
 
 fn unknown_model(model: &str) -> Known {
@@ -145,10 +131,7 @@ fn codex_changes_a_file() {
             unknown_model("gpt-5"),
             status("thinking"),
             thinks("**Thinking** about it"),
-            Known::FileChange {
-                file_path: "/home/owner/work/hello.txt".into(),
-                change_type: "add".into(),
-            },
+            Known::FileChange { file_path: "/home/owner/work/hello.txt".into(), change_type: "add".into() },
             says("All done: **hello**"),
             status("completed"),
         ]
@@ -160,11 +143,7 @@ fn codex_changes_a_file() {
 fn codex_searches_the_web() {
     assert_eq!(
         read(&codex(), fixture("codex-web.jsonl").lines(), &exited(0)).events[3..],
-        [
-            uses("web_search", "weather"),
-            says("All done: **hello**"),
-            status("completed"),
-        ]
+        [uses("web_search", "weather"), says("All done: **hello**"), status("completed"),]
     );
 }
 
@@ -172,14 +151,7 @@ fn codex_searches_the_web() {
 fn codex_resumes() {
     let told = read(&codex(), fixture("codex-resume.jsonl").lines(), &exited(0));
     assert_eq!(told.resume_ids, ["01a20245-1d1b-7e33-b938-10410039ac12"]);
-    assert_eq!(
-        told.events[2..],
-        [
-            status("thinking"),
-            says("All done: **hello**"),
-            status("completed")
-        ]
-    );
+    assert_eq!(told.events[2..], [status("thinking"), says("All done: **hello**"), status("completed")]);
 }
 
 /// Retries are progress, and the reason is told once: as the failure.
@@ -216,24 +188,14 @@ fn an_error_that_the_turn_survives_is_an_event() {
         r#"{"type":"error","message":"the stream hiccupped"}"#,
         r#"{"type":"turn.completed"}"#,
     ];
-    let expected = [
-        status("thinking"),
-        status("error: the stream hiccupped"),
-        status("completed"),
-    ];
+    let expected = [status("thinking"), status("error: the stream hiccupped"), status("completed")];
     assert_eq!(read(&codex(), lines, &exited(0)).events, expected);
     let last = read(&codex(), lines[..2].iter().copied(), &exited(0));
-    assert_eq!(
-        (last.events.as_slice(), last.failure),
-        (&expected[..2], None)
-    );
+    assert_eq!((last.events.as_slice(), last.failure), (&expected[..2], None));
     let died = read(&codex(), lines[..2].iter().copied(), &exited(1));
     assert_eq!(
         (died.events.as_slice(), died.failure.as_deref()),
-        (
-            &expected[..1],
-            Some("Codex reported an error: the stream hiccupped")
-        )
+        (&expected[..1], Some("Codex reported an error: the stream hiccupped"))
     );
 }
 
@@ -297,10 +259,7 @@ fn claude_runs_a_command() {
         events: vec![
             status(&format!("Session started ({session})")),
             says("Running a command."),
-            uses(
-                "Bash",
-                "{\n  \"command\": \"echo hello-from-tool\",\n  \"description\": \"say hi\"\n}",
-            ),
+            uses("Bash", "{\n  \"command\": \"echo hello-from-tool\",\n  \"description\": \"say hi\"\n}"),
             gets("Bash", "hello-from-tool", 0),
             says("All done: **hello**"),
             claude_usage([50, 100, 42], 1_000_000),
@@ -315,22 +274,14 @@ fn claude_runs_a_command() {
         expected("10edf6d8-c666-4667-8557-a998a1411b36")
     );
     assert_eq!(
-        read(
-            &claude(),
-            fixture("claude-partial.jsonl").lines(),
-            &exited(0)
-        ),
+        read(&claude(), fixture("claude-partial.jsonl").lines(), &exited(0)),
         expected("e0045a17-8ee2-4a76-a755-682a61067e0f")
     );
 }
 
 #[test]
 fn claude_resumes() {
-    let told = read(
-        &claude(),
-        fixture("claude-resume.jsonl").lines(),
-        &exited(0),
-    );
+    let told = read(&claude(), fixture("claude-resume.jsonl").lines(), &exited(0));
     assert_eq!(
         told.events,
         [
@@ -346,15 +297,9 @@ fn claude_resumes() {
 #[test]
 fn claude_is_not_signed_in() {
     assert_eq!(
-        read(
-            &claude(),
-            fixture("claude-noauth.jsonl").lines(),
-            &exited(1)
-        ),
+        read(&claude(), fixture("claude-noauth.jsonl").lines(), &exited(1)),
         Told {
-            events: vec![status(
-                "Session started (4a4c7edd-2c85-4c1b-942b-e21d4b23b3fa)"
-            )],
+            events: vec![status("Session started (4a4c7edd-2c85-4c1b-942b-e21d4b23b3fa)")],
             resume_ids: vec!["4a4c7edd-2c85-4c1b-942b-e21d4b23b3fa".into()],
             failure: Some("Claude is not signed in: Not logged in · Please run /login".into()),
             ..Told::default()
@@ -408,12 +353,7 @@ fn claude_helpers_do_not_speak_to_the_person() {
 
 #[test]
 fn ends_are_explained() {
-    let fake = Tool {
-        builtin: false,
-        id: "fake".into(),
-        name: "Fake".into(),
-        ..codex()
-    };
+    let fake = Tool { builtin: false, id: "fake".into(), name: "Fake".into(), ..codex() };
     let failure = |stderr: &[&str], result: RunResult| {
         let mut adapter = Adapter::for_tool(&fake);
         for line in stderr {
@@ -421,24 +361,14 @@ fn ends_are_explained() {
         }
         adapter.finish(&result).failure
     };
-    let killed = RunResult {
-        exit_code: None,
-        signal: Some("SIGKILL".into()),
-        ..exited(0)
-    };
+    let killed = RunResult { exit_code: None, signal: Some("SIGKILL".into()), ..exited(0) };
     let cases: [(&[&str], RunResult, Option<&str>); 10] = [
         (&[], exited(3), Some("Process exited with code 3")),
-        (
-            &["a", "boom"],
-            exited(3),
-            Some("Process exited with code 3: boom"),
-        ),
+        (&["a", "boom"], exited(3), Some("Process exited with code 3: boom")),
         (
             &["Error: connect ECONNREFUSED 127.0.0.1:1", "at main"],
             exited(1),
-            Some(
-                "Fake could not reach its model over the network: Error: connect ECONNREFUSED 127.0.0.1:1",
-            ),
+            Some("Fake could not reach its model over the network: Error: connect ECONNREFUSED 127.0.0.1:1"),
         ),
         (
             &[
@@ -466,34 +396,18 @@ fn ends_are_explained() {
                 "Process exited via signal SIGKILL (something on this machine stopped Fake, often for lack of memory)",
             ),
         ),
-        (
-            &[],
-            exited(0),
-            Some("Provider exited without emitting structured events"),
-        ),
+        (&[], exited(0), Some("Provider exited without emitting structured events")),
         (
             &["Please sign in first"],
             exited(0),
-            Some(
-                "Provider requires interactive login before RemoteLab can use it: Please sign in first",
-            ),
+            Some("Provider requires interactive login before RemoteLab can use it: Please sign in first"),
         ),
         (
             &[],
-            RunResult {
-                error: Some("Fake was not found".into()),
-                ..exited(1)
-            },
+            RunResult { error: Some("Fake was not found".into()), ..exited(1) },
             Some("Fake was not found"),
         ),
-        (
-            &["x"],
-            RunResult {
-                cancelled: true,
-                ..exited(143)
-            },
-            None,
-        ),
+        (&["x"], RunResult { cancelled: true, ..exited(143) }, None),
     ];
     for (stderr, result, expected) in cases {
         assert_eq!(failure(stderr, result).as_deref(), expected);
@@ -503,10 +417,7 @@ fn ends_are_explained() {
 /// A tool of no family promised no structure, so that silence is no failure.
 #[test]
 fn silence_without_a_family_is_fine() {
-    let plain = Tool {
-        runtime_family: None,
-        ..claude()
-    };
+    let plain = Tool { runtime_family: None, ..claude() };
     assert_eq!(read(&plain, ["just text"], &exited(0)), Told::default());
 }
 
@@ -521,31 +432,23 @@ fn any_line() -> impl Strategy<Value = String> {
         "claude-noauth.jsonl",
         "claude-partial.jsonl",
     ];
-    let real: Vec<String> = names
-        .iter()
-        .flat_map(|name| fixture(name).lines().map(str::to_owned).collect::<Vec<_>>())
-        .collect();
+    let real: Vec<String> =
+        names.iter().flat_map(|name| fixture(name).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let words = "(type|item|id|message|content|usage|text|result|item.completed|assistant|system|user|error|todo_list|null|0|-1|true)";
     let json = proptest::collection::vec((words, words), 0..5).prop_map(|pairs| {
-        let fields: Vec<_> = pairs
-            .iter()
-            .map(|(key, value)| format!("\"{key}\":\"{value}\""))
-            .collect();
+        let fields: Vec<_> = pairs.iter().map(|(key, value)| format!("\"{key}\":\"{value}\"")).collect();
         format!("{{{}}}", fields.join(","))
     });
     let shaped = (words, words, "[\\PC]{0,20}").prop_map(|(kind, field, value)| {
-        serde_json::json!({"type": kind, field.clone(): {field: [value]}, "item": {"type": value}}).to_string()
+        serde_json::json!({"type": kind, field.clone(): {field: [value]}, "item": {"type": value}})
+            .to_string()
     });
     prop_oneof![
         proptest::sample::select(real.clone()),
-        (
-            proptest::sample::select(real),
-            any::<proptest::sample::Index>()
-        )
-            .prop_map(|(line, at)| {
-                let cut = at.index(line.chars().count() + 1);
-                line.chars().take(cut).collect()
-            }),
+        (proptest::sample::select(real), any::<proptest::sample::Index>()).prop_map(|(line, at)| {
+            let cut = at.index(line.chars().count() + 1);
+            line.chars().take(cut).collect()
+        }),
         json,
         shaped,
         "\\PC{0,40}",

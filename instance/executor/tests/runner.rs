@@ -36,10 +36,7 @@ impl World {
         let world = Self::without_tool();
         let tool = world.root.path().join("tool");
         write_script(&tool, script);
-        world.launch(&Launch {
-            program: tool,
-            ..world.call()
-        });
+        world.launch(&Launch { program: tool, ..world.call() });
         world
     }
 
@@ -57,11 +54,7 @@ impl World {
     }
 
     fn call(&self) -> Launch {
-        Launch {
-            tool_name: "Codex".into(),
-            folder: self.root.path().to_owned(),
-            ..Launch::default()
-        }
+        Launch { tool_name: "Codex".into(), folder: self.root.path().to_owned(), ..Launch::default() }
     }
 
     fn launch(&self, launch: &Launch) {
@@ -77,12 +70,8 @@ impl World {
     }
 
     async fn spawn(&self) -> tokio::process::Child {
-        let env: Env = [
-            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
-            ("GREETING", "hello"),
-        ]
-        .into_iter()
-        .collect();
+        let env: Env =
+            [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("GREETING", "hello")].into_iter().collect();
         let run = self.run();
         eventually("the runner's wrapper is not busy", || {
             match runner::spawn(&self.runner, &run, &env) {
@@ -99,9 +88,7 @@ impl World {
         let status = self.spawn().await.wait().await.unwrap();
         let log = fs::read_to_string(self.run().join("runner.log")).unwrap();
         assert!(status.success(), "{log}");
-        runner::result(&self.run())
-            .unwrap()
-            .expect("the runner has ended")
+        runner::result(&self.run()).unwrap().expect("the runner has ended")
     }
 
     fn lines(&self) -> Vec<(Stream, String)> {
@@ -112,11 +99,7 @@ impl World {
             if records.is_empty() {
                 return lines;
             }
-            lines.extend(
-                records
-                    .into_iter()
-                    .map(|record| (record.stream, record.line)),
-            );
+            lines.extend(records.into_iter().map(|record| (record.stream, record.line)));
         }
     }
 
@@ -163,12 +146,7 @@ fn runs(pid: u32) -> bool {
 }
 
 fn ended(result: &RunResult) -> (Option<i32>, Option<&str>, bool, Option<&str>) {
-    (
-        result.exit_code,
-        result.signal.as_deref(),
-        result.cancelled,
-        result.error.as_deref(),
-    )
+    (result.exit_code, result.signal.as_deref(), result.cancelled, result.error.as_deref())
 }
 
 fn out(line: &str) -> (Stream, String) {
@@ -182,27 +160,17 @@ async fn an_executor_that_exits_at_once_loses_nothing() {
     assert_eq!(ended(&result), (Some(3), None, false, None));
     let mut lines = world.lines();
     lines.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
-    assert_eq!(
-        lines,
-        [out("hello"), out("no end"), (Stream::Stderr, "oops".into())]
-    );
+    assert_eq!(lines, [out("hello"), out("no end"), (Stream::Stderr, "oops".into())]);
     let report = world.started().await;
     assert!(report.tool_process_id.is_some() && report.started_at.is_some());
     assert!(!runner::is_alive(&world.run()).unwrap());
-    assert_eq!(
-        runner::settle(&world.run(), false).unwrap(),
-        Settled::Ended(result)
-    );
+    assert_eq!(runner::settle(&world.run(), false).unwrap(), Settled::Ended(result));
 }
 
 #[tokio::test]
 async fn a_start_that_fails_says_why() {
     let world = World::without_tool();
-    let missing = |program: PathBuf, folder: PathBuf| Launch {
-        program,
-        folder,
-        ..world.call()
-    };
+    let missing = |program: PathBuf, folder: PathBuf| Launch { program, folder, ..world.call() };
     fs::write(world.file("text"), "no program").unwrap();
     write_script(&world.file("strange"), "");
     fs::write(world.file("strange"), "#!/nowhere/interpreter\n").unwrap();
@@ -210,8 +178,7 @@ async fn a_start_that_fails_says_why() {
     let cases = [
         (
             missing("codex".into(), here.into()),
-            "Codex was not found on this machine; install it with: npm install -g @openai/codex"
-                .to_owned(),
+            "Codex was not found on this machine; install it with: npm install -g @openai/codex".to_owned(),
         ),
         (
             missing("/nowhere/mine".into(), here.into()),
@@ -223,10 +190,7 @@ async fn a_start_that_fails_says_why() {
         ),
         (
             missing(world.file("text"), here.into()),
-            format!(
-                "Codex could not be started: {} may not be executed",
-                world.file("text").display()
-            ),
+            format!("Codex could not be started: {} may not be executed", world.file("text").display()),
         ),
         (
             missing(world.file("strange"), here.into()),
@@ -241,10 +205,7 @@ async fn a_start_that_fails_says_why() {
         fs::create_dir(world.run()).unwrap();
         world.launch(&launch);
         let result = world.carry_out().await;
-        assert_eq!(
-            ended(&result),
-            (Some(1), None, false, Some(expected.as_str()))
-        );
+        assert_eq!(ended(&result), (Some(1), None, false, Some(expected.as_str())));
     }
 }
 
@@ -252,11 +213,7 @@ async fn a_start_that_fails_says_why() {
 async fn a_big_prompt_arrives_whole() {
     let world = World::new("cat > prompt; wc -c < prompt");
     let prompt = "0123456789".repeat(500_000);
-    world.launch(&Launch {
-        program: world.file("tool"),
-        stdin: Some(prompt.clone()),
-        ..world.call()
-    });
+    world.launch(&Launch { program: world.file("tool"), stdin: Some(prompt.clone()), ..world.call() });
     let result = world.carry_out().await;
     assert_eq!(ended(&result), (Some(0), None, false, None));
     assert_eq!(world.lines()[0].1.trim(), "5000000");
@@ -266,42 +223,26 @@ async fn a_big_prompt_arrives_whole() {
 #[tokio::test]
 async fn an_executor_need_not_read_its_prompt() {
     let world = World::new("exec 0<&-; echo done");
-    world.launch(&Launch {
-        program: world.file("tool"),
-        stdin: Some("x".repeat(5_000_000)),
-        ..world.call()
-    });
-    assert_eq!(
-        ended(&world.carry_out().await),
-        (Some(0), None, false, None)
-    );
+    world.launch(&Launch { program: world.file("tool"), stdin: Some("x".repeat(5_000_000)), ..world.call() });
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
     assert_eq!(world.lines(), [out("done")]);
 }
 
 #[tokio::test]
 async fn much_output_comes_through_in_order() {
     let world = World::new("seq -f 'line %010.0f of the long output of an executor' 1 400000");
-    assert_eq!(
-        ended(&world.carry_out().await),
-        (Some(0), None, false, None)
-    );
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
     let lines = world.lines();
     assert_eq!(lines.len(), 400_000);
     for (index, (_, line)) in lines.iter().enumerate() {
-        assert_eq!(
-            *line,
-            format!("line {:010} of the long output of an executor", index + 1)
-        );
+        assert_eq!(*line, format!("line {:010} of the long output of an executor", index + 1));
     }
 }
 
 #[tokio::test]
 async fn a_signal_is_told_by_name() {
     let world = World::new("kill -SEGV $$");
-    assert_eq!(
-        ended(&world.carry_out().await),
-        (None, Some("SIGSEGV"), false, None)
-    );
+    assert_eq!(ended(&world.carry_out().await), (None, Some("SIGSEGV"), false, None));
 }
 
 /// The executor is gone; what it left must not keep the run open.
@@ -309,25 +250,18 @@ async fn a_signal_is_told_by_name() {
 async fn a_grandchild_that_holds_the_output_does_not_hold_the_run() {
     let world = World::new("sleep 600 & echo $! > grandchild; echo done");
     let began = Instant::now();
-    assert_eq!(
-        ended(&world.carry_out().await),
-        (Some(0), None, false, None)
-    );
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
     assert!(began.elapsed() < Duration::from_secs(20));
     assert_eq!(world.lines(), [out("done")]);
     let grandchild = world.number_in("grandchild").await;
-    assert!(
-        runs(grandchild),
-        "a run that ends well leaves its background work alone"
-    );
+    assert!(runs(grandchild), "a run that ends well leaves its background work alone");
     kill(grandchild);
 }
 
 #[tokio::test]
 async fn a_deaf_executor_is_killed_with_its_children() {
-    let world = World::new(
-        "trap '' TERM; sleep 600 & echo $! > child; echo $$ > own; while :; do sleep 1; done",
-    );
+    let world =
+        World::new("trap '' TERM; sleep 600 & echo $! > child; echo $$ > own; while :; do sleep 1; done");
     let mut child = world.spawn().await;
     let pids = [world.number_in("own").await, world.number_in("child").await];
     runner::request_cancel(&world.run()).unwrap();
@@ -365,10 +299,7 @@ async fn a_run_that_is_cancelled_early_never_starts() {
 #[tokio::test]
 async fn a_run_is_carried_out_once() {
     let world = World::new("echo x >> ran; while [ ! -e go ]; do sleep 0.05; done");
-    assert_eq!(
-        runner::settle(&world.run(), false).unwrap(),
-        Settled::NotStarted
-    );
+    assert_eq!(runner::settle(&world.run(), false).unwrap(), Settled::NotStarted);
     let mut first = world.spawn().await;
     world.started().await;
     assert_eq!(runner::settle(&world.run(), false).unwrap(), Settled::Alive);
@@ -387,10 +318,7 @@ async fn a_run_is_carried_out_once() {
 async fn a_run_that_is_given_up_is_never_started() {
     let world = World::new("touch ran");
     let result = runner::give_up(&world.run(), "remotelab is gone").unwrap();
-    assert_eq!(
-        ended(&result),
-        (Some(1), None, false, Some("remotelab is gone"))
-    );
+    assert_eq!(ended(&result), (Some(1), None, false, Some("remotelab is gone")));
     assert_eq!(world.carry_out().await, result);
     assert!(!world.file("ran").exists());
 }
@@ -401,10 +329,7 @@ async fn a_run_with_output_is_not_started_again() {
     let world = World::new("touch ran");
     fs::write(world.run().join("spool.jsonl"), "{}\n").unwrap();
     let reason = "Detached runner disappeared before writing a result";
-    assert_eq!(
-        ended(&world.carry_out().await),
-        (Some(1), None, false, Some(reason))
-    );
+    assert_eq!(ended(&world.carry_out().await), (Some(1), None, false, Some(reason)));
     assert!(!world.file("ran").exists());
 }
 
@@ -431,10 +356,7 @@ async fn a_killed_runner_is_found_out_and_its_executor_ended() {
         assert_eq!(ended(&result), (Some(1), None, cancelled, Some(reason)));
         eventually("the executor ends", || (!runs(tool)).then_some(())).await;
         assert_eq!(fs::read_to_string(world.file("ran")).unwrap(), "x\n");
-        assert_eq!(
-            runner::settle(&world.run(), !cancelled).unwrap(),
-            Settled::Ended(result)
-        );
+        assert_eq!(runner::settle(&world.run(), !cancelled).unwrap(), Settled::Ended(result));
     }
 }
 

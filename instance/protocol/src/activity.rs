@@ -79,13 +79,8 @@ impl Activity {
                 state: if queued > 0 { "queued" } else { "idle" }.to_owned(),
                 count: queued,
             },
-            rename: RenameActivity {
-                state: "idle".to_owned(),
-                error: None,
-            },
-            compact: CompactActivity {
-                state: "idle".to_owned(),
-            },
+            rename: RenameActivity { state: "idle".to_owned(), error: None },
+            compact: CompactActivity { state: "idle".to_owned() },
         }
     }
 

@@ -35,16 +35,8 @@ impl Attachment {
     /// Returns the form that may leave the server.
     #[must_use]
     pub fn public(&self) -> Self {
-        let filename = if self.asset_id.is_some() {
-            None
-        } else {
-            self.filename.clone()
-        };
-        Self {
-            filename,
-            saved_path: None,
-            ..self.clone()
-        }
+        let filename = if self.asset_id.is_some() { None } else { self.filename.clone() };
+        Self { filename, saved_path: None, ..self.clone() }
     }
 
     /// Returns what tells two attachments apart, in the documented order of preference.

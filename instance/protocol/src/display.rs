@@ -76,11 +76,7 @@ pub fn view(events: &[Event], running: bool) -> Vec<Entry> {
     let is_user = |event: &Event| event.is_message_of(Role::User);
     let first_turn = events.iter().position(is_user).unwrap_or(events.len());
     let (before, turns) = events.split_at(first_turn);
-    let mut entries: Vec<Entry> = before
-        .iter()
-        .filter(|event| is_visible(event))
-        .map(shown)
-        .collect();
+    let mut entries: Vec<Entry> = before.iter().filter(|event| is_visible(event)).map(shown).collect();
     let mut rest = turns;
     while let Some((user, after)) = rest.split_first() {
         let length = after.iter().position(is_user).unwrap_or(after.len());
@@ -96,9 +92,7 @@ pub fn view(events: &[Event], running: bool) -> Vec<Entry> {
 #[must_use]
 pub fn block(events: &[Event], start_seq: u64, end_seq: u64) -> Vec<Event> {
     let (mut kept, _) = without_attachments(
-        events
-            .iter()
-            .filter(|event| (start_seq..=end_seq).contains(&event.seq) && !is_ignored(event)),
+        events.iter().filter(|event| (start_seq..=end_seq).contains(&event.seq) && !is_ignored(event)),
     );
     kept.iter_mut().for_each(clean);
     kept
@@ -176,15 +170,11 @@ fn folded(events: &[Event], state: BlockState) -> Option<Block> {
 }
 
 /// Takes the files out of assistant messages; messages that held nothing else go.
-fn without_attachments<'a>(
-    events: impl Iterator<Item = &'a Event>,
-) -> (Vec<Event>, Vec<Attachment>) {
+fn without_attachments<'a>(events: impl Iterator<Item = &'a Event>) -> (Vec<Event>, Vec<Attachment>) {
     let (mut kept, mut files) = (Vec::new(), Vec::<Attachment>::new());
     for event in events {
         let carries = event.role == Some(Role::Assistant)
-            && event
-                .as_message()
-                .is_some_and(|message| !message.attachments.is_empty());
+            && event.as_message().is_some_and(|message| !message.attachments.is_empty());
         if !carries {
             kept.push(event.clone());
             continue;
@@ -195,10 +185,7 @@ fn without_attachments<'a>(
         };
         message.images.clear();
         for file in message.attachments.drain(..) {
-            if !files
-                .iter()
-                .any(|known| known.identity() == file.identity())
-            {
+            if !files.iter().any(|known| known.identity() == file.identity()) {
                 files.push(file.public());
             }
         }
@@ -244,10 +231,7 @@ fn is_visible(event: &Event) -> bool {
     match &event.kind {
         Kind::Known(Known::Status { content }) => !content.trim().is_empty() && !is_ignored(event),
         Kind::Known(
-            Known::Message(_)
-            | Known::ContextBarrier { .. }
-            | Known::ContextOperation(_)
-            | Known::Usage(_),
+            Known::Message(_) | Known::ContextBarrier { .. } | Known::ContextOperation(_) | Known::Usage(_),
         ) => true,
         _ => false,
     }
@@ -265,41 +249,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn say(role: Role, text: &str) -> Event {
-        Event::message(
-            role,
-            Message {
-                content: text.into(),
-                ..Message::default()
-            },
-            7,
-        )
+        Event::message(role, Message { content: text.into(), ..Message::default() }, 7)
     }
 
     fn tool(name: &str) -> Event {
-        Event::new(
-            Known::ToolUse {
-                tool_name: name.into(),
-                tool_input: "x".into(),
-            },
-            7,
-        )
+        Event::new(Known::ToolUse { tool_name: name.into(), tool_input: "x".into() }, 7)
     }
 
     fn status(text: &str) -> Event {
-        Event::new(
-            Known::Status {
-                content: text.into(),
-            },
-            7,
-        )
+        Event::new(Known::Status { content: text.into() }, 7)
     }
 
     fn numbered(events: Vec<Event>) -> Vec<Event> {
-        events
-            .into_iter()
-            .zip(1..)
-            .map(|(event, seq)| Event { seq, ..event })
-            .collect()
+        events.into_iter().zip(1..).map(|(event, seq)| Event { seq, ..event }).collect()
     }
 
     /// Writes a view as one word per entry.
@@ -310,10 +272,7 @@ mod tests {
                 Entry::Event(event) => format!("{}:{}", event.seq, event.type_name()),
                 Entry::Block(block) => format!(
                     "{}-{}:{}({})",
-                    block.block_start_seq,
-                    block.block_end_seq,
-                    block.label,
-                    block.hidden_event_count
+                    block.block_start_seq, block.block_end_seq, block.label, block.hidden_event_count
                 ),
                 Entry::Delivery(delivery) => {
                     format!("{}:files{}", delivery.seq, delivery.attachments.len())
@@ -338,21 +297,11 @@ mod tests {
         ]);
         assert_eq!(
             sketch(&view(&events, false)),
-            [
-                "1:status",
-                "2:message",
-                "4-7:Thought · used bash, web(4)",
-                "8:message",
-                "10:status"
-            ]
+            ["1:status", "2:message", "4-7:Thought · used bash, web(4)", "8:message", "10:status"]
         );
         assert_eq!(
             sketch(&view(&events, true)),
-            [
-                "1:status",
-                "2:message",
-                "4-10:Thinking · using bash, web(6)"
-            ]
+            ["1:status", "2:message", "4-10:Thinking · using bash, web(6)"]
         );
     }
 
@@ -364,10 +313,7 @@ mod tests {
             tool("bash"),
             status("completed"),
         ]);
-        assert_eq!(
-            sketch(&view(&events, false)),
-            ["1:message", "2:message", "3-3:Thought · used bash(1)"]
-        );
+        assert_eq!(sketch(&view(&events, false)), ["1:message", "2:message", "3-3:Thought · used bash(1)"]);
     }
 
     #[test]
@@ -387,14 +333,7 @@ mod tests {
             };
             Event::message(Role::Assistant, message, 7)
         };
-        let entries = view(
-            &numbered(vec![
-                say(Role::User, "go"),
-                with_file("here"),
-                with_file(" "),
-            ]),
-            false,
-        );
+        let entries = view(&numbered(vec![say(Role::User, "go"), with_file("here"), with_file(" ")]), false);
         assert_eq!(sketch(&entries), ["1:message", "2:message", "3:files1"]);
         let text = serde_json::to_string(&entries).unwrap();
         assert!(!text.contains("/host/a") && !text.contains("savedPath"));
@@ -407,12 +346,7 @@ mod tests {
             Just(tool("bash")),
             Just(status("thinking")),
             Just(status("error: x")),
-            Just(Event::new(
-                Known::Reasoning {
-                    content: "r".into()
-                },
-                1
-            )),
+            Just(Event::new(Known::Reasoning { content: "r".into() }, 1)),
         ]
     }
 

@@ -78,11 +78,7 @@ pub enum Kind {
 
 /// The event types of this version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "type",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Known {
     /// Something said by the user or the assistant.
     Message(Box<Message>),
@@ -241,10 +237,7 @@ impl Event {
     pub fn type_name(&self) -> &str {
         match &self.kind {
             Kind::Known(known) => known.type_name(),
-            Kind::Other(fields) => fields
-                .get("type")
-                .and_then(Value::as_str)
-                .unwrap_or("unknown"),
+            Kind::Other(fields) => fields.get("type").and_then(Value::as_str).unwrap_or("unknown"),
         }
     }
 
@@ -305,13 +298,9 @@ impl Known {
             Self::Reasoning { content } => Some(("content", content)),
             Self::ToolUse { tool_input, .. } => Some(("toolInput", tool_input)),
             Self::ToolResult { output, .. } => Some(("output", output)),
-            Self::TemplateContext(fields) => Some((
-                "content",
-                fields
-                    .get("content")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default(),
-            )),
+            Self::TemplateContext(fields) => {
+                Some(("content", fields.get("content").and_then(Value::as_str).unwrap_or_default()))
+            }
             _ => None,
         }
     }
@@ -342,8 +331,7 @@ mod tests {
 
     #[test]
     fn an_unknown_type_keeps_its_name() {
-        let event: Event =
-            serde_json::from_value(json!({"type":"hologram","id":"e","timestamp":1})).unwrap();
+        let event: Event = serde_json::from_value(json!({"type":"hologram","id":"e","timestamp":1})).unwrap();
         assert_eq!(event.type_name(), "hologram");
     }
 }

@@ -91,11 +91,7 @@ fn base36(mut number: u64) -> String {
     let mut digits = Vec::new();
     loop {
         let digit = u8::try_from(number % 36).expect("a remainder of 36 fits a byte");
-        digits.push(if digit < 10 {
-            b'0' + digit
-        } else {
-            b'a' + digit - 10
-        });
+        digits.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
         number /= 36;
         if number == 0 {
             break;
@@ -114,14 +110,8 @@ mod tests {
         assert_eq!(SessionId::parse(id.as_str()), Ok(id));
         let run = RunId::random();
         assert_eq!(RunId::parse(run.as_str()), Ok(run));
-        for wrong in [
-            "",
-            "..",
-            "run_",
-            "run_0123456789abcdef0123456G",
-            "0123",
-            "run_../../../../../../../..",
-        ] {
+        for wrong in ["", "..", "run_", "run_0123456789abcdef0123456G", "0123", "run_../../../../../../../.."]
+        {
             assert!(RunId::parse(wrong).is_err());
             assert!(SessionId::parse(wrong).is_err());
         }

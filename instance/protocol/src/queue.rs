@@ -66,17 +66,10 @@ pub struct Batch {
 pub fn batch(queue: &[Queued]) -> Option<Batch> {
     let (first, more) = queue.split_first()?;
     let last = |field: fn(&Queued) -> &Option<String>| {
-        queue
-            .iter()
-            .rev()
-            .find_map(|item| field(item).clone().filter(|text| !text.is_empty()))
+        queue.iter().rev().find_map(|item| field(item).clone().filter(|text| !text.is_empty()))
     };
     let (prompt_text, transcript_text, source_context) = if more.is_empty() {
-        (
-            first.text.clone(),
-            first.text.clone(),
-            first.source_context.clone(),
-        )
+        (first.text.clone(), first.text.clone(), first.source_context.clone())
     } else {
         let list = numbered(queue);
         (
@@ -95,10 +88,7 @@ pub fn batch(queue: &[Queued]) -> Option<Batch> {
         model: last(|item| &item.model),
         effort: last(|item| &item.effort),
         thinking: queue.iter().any(|item| item.thinking),
-        attachments: queue
-            .iter()
-            .flat_map(|item| item.images.iter().cloned())
-            .collect(),
+        attachments: queue.iter().flat_map(|item| item.images.iter().cloned()).collect(),
         source_context,
         request_ids: queue.iter().map(|item| item.request_id.clone()).collect(),
     })
@@ -116,10 +106,7 @@ pub fn remember(remembered: &mut Vec<String>, delivered: &[String]) {
 }
 
 fn numbered(queue: &[Queued]) -> String {
-    let lines = queue
-        .iter()
-        .enumerate()
-        .map(|(index, item)| format!("{}. {}", index + 1, item.text));
+    let lines = queue.iter().enumerate().map(|(index, item)| format!("{}. {}", index + 1, item.text));
     lines.collect::<Vec<_>>().join("\n\n")
 }
 
@@ -136,34 +123,21 @@ mod tests {
     use super::*;
 
     fn item(id: &str, text: &str) -> Queued {
-        Queued {
-            request_id: id.into(),
-            text: text.into(),
-            ..Queued::default()
-        }
+        Queued { request_id: id.into(), text: text.into(), ..Queued::default() }
     }
 
     #[test]
     fn one_item_stays_itself_and_several_become_a_list() {
         assert_eq!(batch(&[]), None);
-        let single = batch(&[Queued {
-            source_context: Some(json!({"a": 1})),
-            ..item("q-1", "also check Linux")
-        }])
-        .unwrap();
+        let single =
+            batch(&[Queued { source_context: Some(json!({"a": 1})), ..item("q-1", "also check Linux") }])
+                .unwrap();
         assert_eq!(single.transcript_text, "also check Linux");
         assert_eq!(single.source_context, Some(json!({"a": 1})));
 
         let queue = [
-            Queued {
-                tool: Some("codex".into()),
-                thinking: true,
-                ..item("q-1", "also check Linux")
-            },
-            Queued {
-                source_context: Some(json!({"b": 2})),
-                ..item("q-2", "and Windows")
-            },
+            Queued { tool: Some("codex".into()), thinking: true, ..item("q-1", "also check Linux") },
+            Queued { source_context: Some(json!({"b": 2})), ..item("q-2", "and Windows") },
         ];
         let both = batch(&queue).unwrap();
         assert_eq!(

@@ -17,10 +17,7 @@ pub enum Of<'a> {
 pub fn choose(events: &[Event], of: Of<'_>) -> Option<String> {
     let mut checklist = None;
     for event in events.iter().rev().filter(|event| belongs(event, of)) {
-        let Some(message) = event
-            .as_message()
-            .filter(|_| event.role == Some(Role::Assistant))
-        else {
+        let Some(message) = event.as_message().filter(|_| event.role == Some(Role::Assistant)) else {
             continue;
         };
         let text = visible_text(&message.content);
@@ -44,8 +41,8 @@ pub fn visible_text(text: &str) -> String {
     while let Some((start, tag)) = next_open(rest) {
         visible.push_str(&rest[..start]);
         let inside = &rest[start + tag.len() + 2..];
-        rest = find_ignoring_case(inside, &format!("</{tag}>"))
-            .map_or("", |end| &inside[end + tag.len() + 3..]);
+        rest =
+            find_ignoring_case(inside, &format!("</{tag}>")).map_or("", |end| &inside[end + tag.len() + 3..]);
     }
     visible.push_str(rest);
     visible.trim().to_owned()
@@ -59,15 +56,8 @@ fn belongs(event: &Event, of: Of<'_>) -> bool {
 }
 
 fn is_checklist(text: &str) -> bool {
-    let mark = |line: &str| {
-        ["[x] ", "[X] ", "[ ] "]
-            .iter()
-            .any(|mark| line.starts_with(mark))
-    };
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .all(mark)
+    let mark = |line: &str| ["[x] ", "[X] ", "[ ] "].iter().any(|mark| line.starts_with(mark));
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).all(mark)
 }
 
 fn next_open(text: &str) -> Option<(usize, &'static str)> {
@@ -79,8 +69,7 @@ fn next_open(text: &str) -> Option<(usize, &'static str)> {
 
 fn find_ignoring_case(text: &str, needle: &str) -> Option<usize> {
     let (text, needle) = (text.as_bytes(), needle.as_bytes());
-    text.windows(needle.len())
-        .position(|window| window.eq_ignore_ascii_case(needle))
+    text.windows(needle.len()).position(|window| window.eq_ignore_ascii_case(needle))
 }
 
 #[cfg(test)]
@@ -90,15 +79,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn said(run: &str, text: &str, kind: Option<&str>) -> Event {
-        let message = Message {
-            content: text.into(),
-            message_kind: kind.map(str::to_owned),
-            ..Message::default()
-        };
-        Event {
-            run_id: Some(run.into()),
-            ..Event::message(Role::Assistant, message, 0)
-        }
+        let message =
+            Message { content: text.into(), message_kind: kind.map(str::to_owned), ..Message::default() };
+        Event { run_id: Some(run.into()), ..Event::message(Role::Assistant, message, 0) }
     }
 
     #[test]
@@ -111,14 +94,8 @@ mod tests {
             said("a", "<hide>{}</hide>", None),
             said("b", "another run", None),
         ];
-        assert_eq!(
-            choose(&events, Of::Run("a")).as_deref(),
-            Some("final answer")
-        );
-        assert_eq!(
-            choose(&events[2..5], Of::Run("a")).as_deref(),
-            Some("[x] one\n[ ] two")
-        );
+        assert_eq!(choose(&events, Of::Run("a")).as_deref(), Some("final answer"));
+        assert_eq!(choose(&events[2..5], Of::Run("a")).as_deref(), Some("[x] one\n[ ] two"));
         assert_eq!(choose(&events, Of::Run("c")), None);
     }
 

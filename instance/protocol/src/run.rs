@@ -301,8 +301,7 @@ impl Run {
         self.state = result.state(self.cancel_requested);
         self.completed_at = Some(result.completed_at.clone());
         if self.state == RunState::Failed {
-            self.failure_reason
-                .get_or_insert_with(|| result.failure_reason());
+            self.failure_reason.get_or_insert_with(|| result.failure_reason());
         }
         self.result = Some(result);
     }
@@ -331,42 +330,14 @@ mod tests {
     #[test]
     fn states_follow_the_documented_table() {
         let cases = [
-            (
-                result(Some(0), None, false, None),
-                false,
-                RunState::Completed,
-            ),
-            (
-                result(Some(0), None, false, None),
-                true,
-                RunState::Completed,
-            ),
-            (
-                result(Some(0), None, true, None),
-                false,
-                RunState::Cancelled,
-            ),
-            (
-                result(Some(0), None, false, Some("x")),
-                false,
-                RunState::Failed,
-            ),
+            (result(Some(0), None, false, None), false, RunState::Completed),
+            (result(Some(0), None, false, None), true, RunState::Completed),
+            (result(Some(0), None, true, None), false, RunState::Cancelled),
+            (result(Some(0), None, false, Some("x")), false, RunState::Failed),
             (result(Some(1), None, false, None), false, RunState::Failed),
-            (
-                result(Some(1), None, false, None),
-                true,
-                RunState::Cancelled,
-            ),
-            (
-                result(None, Some("SIGTERM"), false, None),
-                true,
-                RunState::Cancelled,
-            ),
-            (
-                result(None, Some("SIGKILL"), false, None),
-                false,
-                RunState::Failed,
-            ),
+            (result(Some(1), None, false, None), true, RunState::Cancelled),
+            (result(None, Some("SIGTERM"), false, None), true, RunState::Cancelled),
+            (result(None, Some("SIGKILL"), false, None), false, RunState::Failed),
         ];
         for (result, cancel_requested, expected) in cases {
             assert_eq!(result.state(cancel_requested), expected, "{result:?}");
@@ -375,24 +346,17 @@ mod tests {
 
     #[test]
     fn every_bad_end_has_a_sentence() {
-        assert_eq!(
-            result(Some(3), None, false, None).failure_reason(),
-            "Process exited with code 3"
-        );
+        assert_eq!(result(Some(3), None, false, None).failure_reason(), "Process exited with code 3");
         assert_eq!(
             result(None, Some("SIGKILL"), false, None).failure_reason(),
             "Process exited via signal SIGKILL"
         );
-        assert_eq!(
-            result(None, None, false, Some("not found")).failure_reason(),
-            "not found"
-        );
+        assert_eq!(result(None, None, false, Some("not found")).failure_reason(), "not found");
     }
 
     fn any_result() -> impl Strategy<Value = RunResult> {
-        (proptest::option::of(0..3_i32), any::<bool>(), any::<bool>()).prop_map(
-            |(code, cancelled, failed)| result(code, None, cancelled, failed.then_some("no")),
-        )
+        (proptest::option::of(0..3_i32), any::<bool>(), any::<bool>())
+            .prop_map(|(code, cancelled, failed)| result(code, None, cancelled, failed.then_some("no")))
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::queue::Queued;
-use crate::{RunId, SessionId};
+use crate::{RunId, RunState, SessionId};
 
 /// The title of a session that has none yet.
 pub const UNTITLED: &str = "new session";
@@ -105,6 +105,9 @@ pub struct Session {
     /// The run under way. Stored only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_run_id: Option<RunId>,
+    /// How the last run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run_state: Option<RunState>,
     /// Messages that wait. Stored only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follow_up_queue: Vec<Queued>,
@@ -167,9 +170,7 @@ impl Session {
     /// Tells whether the session is kept out of lists.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
-        self.internal_role
-            .as_deref()
-            .is_some_and(|role| !role.is_empty())
+        self.internal_role.as_deref().is_some_and(|role| !role.is_empty())
     }
 
     /// Compares for listing: a total order, with placed sessions first, then pinned ones, then the
@@ -181,11 +182,7 @@ impl Session {
             (unplaced, session.sidebar_order, !session.pinned)
         };
         let time = |session: &Self| {
-            if session.updated_at.is_empty() {
-                session.created.clone()
-            } else {
-                session.updated_at.clone()
-            }
+            if session.updated_at.is_empty() { session.created.clone() } else { session.updated_at.clone() }
         };
         key(self)
             .cmp(&key(other))
@@ -231,18 +228,12 @@ mod tests {
             "updatedAt":"2026-11-22T07:33:31.557Z","taskCard":{"version":1},
             "followUpQueue":[{"requestId":"q-1","text":"x","queuedAt":"t","images":[]}]});
         let session: Session = serde_json::from_value(stored).unwrap();
-        assert_eq!(
-            (session.source_id.as_str(), session.source_name.as_str()),
-            ("chat", "Chat")
-        );
+        assert_eq!((session.source_id.as_str(), session.source_name.as_str()), ("chat", "Chat"));
         let public = session.public_fields();
         assert_eq!(public["taskCard"], json!({"version":1}));
         assert_eq!(public["entryMode"], "resume");
         assert!(!public.contains_key("followUpQueue"));
-        assert_eq!(
-            serde_json::to_value(&session).unwrap()["taskCard"],
-            json!({"version":1})
-        );
+        assert_eq!(serde_json::to_value(&session).unwrap()["taskCard"], json!({"version":1}));
     }
 
     #[test]

@@ -5,14 +5,10 @@ use crate::session::UNTITLED;
 const TEMPORARY_CHARS: usize = 12;
 
 /// Separators that may stand between a label and the rest of a title.
-const SEPARATORS: &[char] = &[
-    ' ', '-', '–', '—', ':', '：', '|', '/', '·', '•', '，', ',', '.', '\t', '\n',
-];
+const SEPARATORS: &[char] = &[' ', '-', '–', '—', ':', '：', '|', '/', '·', '•', '，', ',', '.', '\t', '\n'];
 
-const STOP_WORDS: &[&str] = &[
-    "a", "an", "and", "at", "about", "by", "for", "from", "in", "of", "on", "or", "the", "to",
-    "with",
-];
+const STOP_WORDS: &[&str] =
+    &["a", "an", "and", "at", "about", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"];
 
 const GENERIC_WORDS: &[&str] = &[
     "app",
@@ -121,8 +117,7 @@ pub fn initial(given: &Given<'_>) -> (String, bool) {
 }
 
 fn is_connector(given: &Given<'_>) -> bool {
-    let not_chat =
-        |text: &str| !text.trim().is_empty() && !text.trim().eq_ignore_ascii_case("chat");
+    let not_chat = |text: &str| !text.trim().is_empty() && !text.trim().eq_ignore_ascii_case("chat");
     match (given.source_id, given.source_name) {
         (None, None) => given.external_trigger_id.is_some(),
         (id, name) => id.is_some_and(not_chat) || name.is_some_and(not_chat),
@@ -159,11 +154,7 @@ fn is_informative(token: &str, labels: &[String]) -> bool {
 fn without_label<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     let text = text.trim_matches(SEPARATORS);
     let count = label.chars().count();
-    let starts: Vec<usize> = text
-        .char_indices()
-        .map(|(index, _)| index)
-        .chain([text.len()])
-        .collect();
+    let starts: Vec<usize> = text.char_indices().map(|(index, _)| index).chain([text.len()]).collect();
     let length = starts.len() - 1;
     if length < count || count == 0 {
         return None;
@@ -201,15 +192,9 @@ mod tests {
             titled("owner/repo#123 macOS build failure"),
             ("owner/repo#123 macOS build failure".into(), false)
         );
-        assert_eq!(
-            titled("GitHub: owner/repo - GitHub"),
-            ("owner/repo".into(), false)
-        );
+        assert_eq!(titled("GitHub: owner/repo - GitHub"), ("owner/repo".into(), false));
         assert_eq!(titled("  "), (UNTITLED.into(), true));
-        let plain = initial(&Given {
-            name: Some("GitHub issue"),
-            ..Given::default()
-        });
+        let plain = initial(&Given { name: Some("GitHub issue"), ..Given::default() });
         assert_eq!(plain, ("GitHub issue".into(), false));
         assert_eq!(initial(&Given::default()), (UNTITLED.into(), true));
     }
@@ -218,10 +203,7 @@ mod tests {
     fn temporary_titles_count_characters() {
         assert_eq!(temporary("  hello\nworld "), "hello world");
         assert_eq!(temporary("clean up the March sales"), "clean up the…");
-        assert_eq!(
-            temporary("请帮我清理三月份的销售数据表"),
-            "请帮我清理三月份的销售数…"
-        );
+        assert_eq!(temporary("请帮我清理三月份的销售数据表"), "请帮我清理三月份的销售数…");
     }
 
     proptest! {

@@ -155,11 +155,7 @@ pub struct EventsAnswer {
 
 /// A frame of the push-only WebSocket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "type",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum Frame {
     /// Which build answers; first frame of a connection.
     BuildInfo {

@@ -25,10 +25,7 @@ pub fn externalise(event: &mut Event) -> Option<Moved> {
         event.body.body_loaded = Some(true);
         return None;
     }
-    let moved = Moved {
-        reference: format!("evt_{:09}_{field}", event.seq),
-        text: text.to_owned(),
-    };
+    let moved = Moved { reference: format!("evt_{:09}_{field}", event.seq), text: text.to_owned() };
     event.body.body_available = Some(true);
     event.body.body_loaded = Some(false);
     event.body.body_field = Some(field.to_owned());
@@ -90,40 +87,21 @@ mod tests {
     use remotelab_protocol::event::Known;
 
     fn result(output: &str) -> Event {
-        let kind = Known::ToolResult {
-            tool_name: "bash".into(),
-            output: output.into(),
-            exit_code: 0,
-        };
-        Event {
-            seq: 29,
-            ..Event::new(kind, 0)
-        }
+        let kind = Known::ToolResult { tool_name: "bash".into(), output: output.into(), exit_code: 0 };
+        Event { seq: 29, ..Event::new(kind, 0) }
     }
 
     #[test]
     fn short_texts_stay_and_long_ones_leave_a_preview() {
         let mut short = result("ok");
         assert_eq!(externalise(&mut short), None);
-        assert_eq!(
-            (short.body.body_available, short.body.body_loaded),
-            (Some(true), Some(true))
-        );
+        assert_eq!((short.body.body_available, short.body.body_loaded), (Some(true), Some(true)));
 
         let text = "x".repeat(20_000);
         let mut long = result(&text);
         let moved = externalise(&mut long).unwrap();
-        assert_eq!(
-            moved,
-            Moved {
-                reference: "evt_000000029_output".into(),
-                text: text.clone()
-            }
-        );
-        assert_eq!(
-            (long.body.body_loaded, long.body.body_bytes),
-            (Some(false), Some(20_000))
-        );
+        assert_eq!(moved, Moved { reference: "evt_000000029_output".into(), text: text.clone() });
+        assert_eq!((long.body.body_loaded, long.body.body_bytes), (Some(false), Some(20_000)));
         assert_eq!(long.body_text().unwrap().1.chars().count(), 1_200);
         inline(&mut long, text.clone());
         assert_eq!(long.body_text().unwrap().1, text);
@@ -131,19 +109,8 @@ mod tests {
 
     #[test]
     fn reasoning_always_leaves_and_empty_never() {
-        let mut thought = Event {
-            seq: 5,
-            ..Event::new(
-                Known::Reasoning {
-                    content: "a".into(),
-                },
-                0,
-            )
-        };
-        assert_eq!(
-            externalise(&mut thought).unwrap().reference,
-            "evt_000000005_content"
-        );
+        let mut thought = Event { seq: 5, ..Event::new(Known::Reasoning { content: "a".into() }, 0) };
+        assert_eq!(externalise(&mut thought).unwrap().reference, "evt_000000005_content");
         let mut empty = result("");
         assert_eq!(externalise(&mut empty), None);
         assert_eq!(empty.body.body_available, Some(false));

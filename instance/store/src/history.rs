@@ -31,9 +31,7 @@ impl History {
     /// Points at a session's history, which need not exist.
     #[must_use]
     pub fn of(paths: &InstancePaths, session: &SessionId) -> Self {
-        Self {
-            folder: paths.chat_history().join(session.as_str()),
-        }
+        Self { folder: paths.chat_history().join(session.as_str()) }
     }
 
     /// Reads the events of a range in order. An event that cannot be read is replaced by a status line
@@ -65,9 +63,8 @@ impl History {
     #[must_use]
     pub fn meta(&self) -> HistoryMeta {
         let stored = fs::read(self.folder.join("meta.json")).ok();
-        let mut meta: HistoryMeta = stored
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default();
+        let mut meta: HistoryMeta =
+            stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         // Other tools write the event before the figures, and may have died between the two.
         while let Some(event) = self.event(meta.latest_seq + 1, Bodies::Preview) {
             count(&mut meta, &event);
@@ -76,12 +73,7 @@ impl History {
     }
 
     fn load_body(&self, event: &mut Event) {
-        let Some(reference) = event
-            .body
-            .body_ref
-            .as_deref()
-            .filter(|name| is_reference(name))
-        else {
+        let Some(reference) = event.body.body_ref.as_deref().filter(|name| is_reference(name)) else {
             return;
         };
         let path = self.folder.join("bodies").join(format!("{reference}.txt"));

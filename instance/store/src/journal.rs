@@ -59,14 +59,7 @@ impl Journal {
         let (queue, requests) = sync_channel(QUEUE);
         let applied = Arc::new(AtomicU64::new(0));
         writer::start(root.to_owned(), folder, requests, Arc::clone(&applied))?;
-        Ok((
-            Self {
-                queue,
-                enqueued: Arc::new(AtomicU64::new(0)),
-                applied,
-            },
-            found,
-        ))
+        Ok((Self { queue, enqueued: Arc::new(AtomicU64::new(0)), applied }, found))
     }
 
     /// Hands a transaction to the writer. Transactions are carried out in the order of these calls;
@@ -135,12 +128,8 @@ fn journal_files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let number = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .and_then(|stem| stem.parse().ok());
-        if let (Some(number), Some("wal")) = (number, path.extension().and_then(|ext| ext.to_str()))
-        {
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        if let (Some(number), Some("wal")) = (number, path.extension().and_then(|ext| ext.to_str())) {
             files.push((number, path));
         }
     }

@@ -42,22 +42,13 @@ impl Logins {
     /// Reads the file; a missing or damaged one means that everybody signs in again.
     #[must_use]
     pub fn open(path: &Path, now_ms: i64) -> Self {
-        let stored: HashMap<String, Value> =
-            atomic::read_json(path).ok().flatten().unwrap_or_default();
+        let stored: HashMap<String, Value> = atomic::read_json(path).ok().flatten().unwrap_or_default();
         let by_key = stored
             .into_iter()
-            .filter_map(|(key, value)| {
-                Some((
-                    normal_key(key),
-                    serde_json::from_value::<Login>(value).ok()?,
-                ))
-            })
+            .filter_map(|(key, value)| Some((normal_key(key), serde_json::from_value::<Login>(value).ok()?)))
             .filter(|(_, login)| login.expiry > now_ms)
             .collect();
-        Self {
-            path: path.to_owned(),
-            by_key: Mutex::new(by_key),
-        }
+        Self { path: path.to_owned(), by_key: Mutex::new(by_key) }
     }
 
     /// Opens a login for the owner and returns its cookie. Blocks until it is durable.
@@ -66,12 +57,7 @@ impl Logins {
     /// When the file cannot be written.
     pub fn create(&self, expiry: i64) -> Result<Secret, atomic::Error> {
         let cookie = Secret::random();
-        let login = Login {
-            expiry,
-            role: owner(),
-            preferred_language: String::new(),
-            rest: Map::new(),
-        };
+        let login = Login { expiry, role: owner(), preferred_language: String::new(), rest: Map::new() };
         self.change(|logins| {
             logins.insert(key(&cookie.reveal()), login);
         })?;
@@ -82,10 +68,7 @@ impl Logins {
     #[must_use]
     pub fn find(&self, cookie: &str, now_ms: i64) -> Option<Login> {
         let logins = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        logins
-            .get(&key(cookie))
-            .filter(|login| login.expiry >= now_ms)
-            .cloned()
+        logins.get(&key(cookie)).filter(|login| login.expiry >= now_ms).cloned()
     }
 
     /// Moves a login's end. Blocks until it is durable.
@@ -110,17 +93,11 @@ impl Logins {
         })
     }
 
-    fn change(
-        &self,
-        change: impl FnOnce(&mut HashMap<String, Login>),
-    ) -> Result<(), atomic::Error> {
+    fn change(&self, change: impl FnOnce(&mut HashMap<String, Login>)) -> Result<(), atomic::Error> {
         let mut logins = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut logins);
         while logins.len() > MAX_LOGINS {
-            let Some(first) = logins
-                .iter()
-                .min_by_key(|(_, login)| login.expiry)
-                .map(|(key, _)| key.clone())
+            let Some(first) = logins.iter().min_by_key(|(_, login)| login.expiry).map(|(key, _)| key.clone())
             else {
                 break;
             };
@@ -135,11 +112,7 @@ fn key(cookie: &str) -> String {
 }
 
 fn normal_key(stored: String) -> String {
-    if stored.starts_with("sha256:") {
-        stored
-    } else {
-        key(&stored)
-    }
+    if stored.starts_with("sha256:") { stored } else { key(&stored) }
 }
 
 fn owner() -> String {
@@ -167,11 +140,7 @@ mod tests {
     fn plain_cookies_of_older_files_are_understood() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("auth-sessions.json");
-        std::fs::write(
-            &path,
-            r#"{"5c530696":{"expiry":500},"old":{"expiry":1},"odd":7}"#,
-        )
-        .unwrap();
+        std::fs::write(&path, r#"{"5c530696":{"expiry":500},"old":{"expiry":1},"odd":7}"#).unwrap();
         let logins = Logins::open(&path, 400);
         assert!(logins.find("5c530696", 450).is_some());
         assert!(logins.find("old", 450).is_none());

@@ -53,9 +53,7 @@ impl Requests {
         let mut bytes = Vec::new();
         if self.length == 0 {
             // A list that was rebuilt is written whole with its first addition.
-            self.runs
-                .iter()
-                .for_each(|(request, run)| push_line(&mut bytes, request, run));
+            self.runs.iter().for_each(|(request, run)| push_line(&mut bytes, request, run));
         }
         push_line(&mut bytes, request_id, run_id);
         let offset = self.length;
@@ -70,10 +68,7 @@ impl Requests {
             .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
             .map(|line| (line.request_id, line.run_id))
             .collect();
-        Self {
-            runs,
-            length: bytes.len() as u64,
-        }
+        Self { runs, length: bytes.len() as u64 }
     }
 
     fn from_history(history: &History) -> Self {
@@ -81,18 +76,14 @@ impl Requests {
             .read(1..=u64::MAX, Bodies::Preview)
             .into_iter()
             .filter(|event| event.is_message_of(Role::User));
-        let runs = asked
-            .filter_map(|event| Some((event.request_id?, RunId::parse(&event.run_id?).ok()?)))
-            .collect();
+        let runs =
+            asked.filter_map(|event| Some((event.request_id?, RunId::parse(&event.run_id?).ok()?))).collect();
         Self { runs, length: 0 }
     }
 }
 
 fn push_line(bytes: &mut Vec<u8>, request_id: &str, run_id: &RunId) {
-    let line = Line {
-        request_id: request_id.to_owned(),
-        run_id: run_id.clone(),
-    };
+    let line = Line { request_id: request_id.to_owned(), run_id: run_id.clone() };
     serde_json::to_writer(&mut *bytes, &line).expect("two strings are always JSON");
     bytes.push(b'\n');
 }

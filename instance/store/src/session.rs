@@ -57,19 +57,8 @@ impl SessionCell {
         active: Option<Run>,
     ) -> Self {
         let id = session.id.clone();
-        let state = State {
-            session,
-            meta,
-            active,
-            revision: 0,
-            requests: None,
-        };
-        Self {
-            id,
-            paths,
-            journal,
-            state: Mutex::new(state),
-        }
+        let state = State { session, meta, active, revision: 0, requests: None };
+        Self { id, paths, journal, state: Mutex::new(state) }
     }
 
     /// The session's id.
@@ -159,28 +148,19 @@ impl Draft<'_> {
         event.seq = self.state.meta.latest_seq + 1;
         history::count(&mut self.state.meta, &event);
         if let Some(moved) = body::externalise(&mut event) {
-            self.transaction.put(
-                relative::body(self.id, &moved.reference),
-                moved.text.into_bytes(),
-            );
+            self.transaction.put(relative::body(self.id, &moved.reference), moved.text.into_bytes());
         }
-        self.transaction
-            .put(relative::event(self.id, event.seq), pretty(&event));
+        self.transaction.put(relative::event(self.id, event.seq), pretty(&event));
         self.meta_changed = true;
         event.seq
     }
 
     /// Creates a run and makes it the session's active one.
     pub fn start_run(&mut self, manifest: &Manifest, run: Run) {
-        self.transaction
-            .put(runs::relative::manifest(&run.id), pretty(manifest));
-        self.transaction
-            .put(runs::relative::status(&run.id), pretty(&run));
+        self.transaction.put(runs::relative::manifest(&run.id), pretty(manifest));
+        self.transaction.put(runs::relative::status(&run.id), pretty(&run));
         let (id, transaction) = (self.id, &mut self.transaction);
-        let requests = self
-            .state
-            .requests
-            .get_or_insert_with(|| Requests::load(self.paths, id));
+        let requests = self.state.requests.get_or_insert_with(|| Requests::load(self.paths, id));
         requests.note(id, &run.request_id, &run.id, transaction);
         self.session_mut().active_run_id = Some(run.id.clone());
         self.state.active = Some(run);
@@ -188,14 +168,8 @@ impl Draft<'_> {
 
     /// Writes a run's record; the active one is replaced by it.
     pub fn put_run(&mut self, run: Run) {
-        self.transaction
-            .put(runs::relative::status(&run.id), pretty(&run));
-        if self
-            .state
-            .active
-            .as_ref()
-            .is_some_and(|active| active.id == run.id)
-        {
+        self.transaction.put(runs::relative::status(&run.id), pretty(&run));
+        if self.state.active.as_ref().is_some_and(|active| active.id == run.id) {
             self.state.active = Some(run);
         }
     }
@@ -207,27 +181,22 @@ impl Draft<'_> {
     }
 
     fn requests(&mut self) -> &mut Requests {
-        self.state
-            .requests
-            .get_or_insert_with(|| Requests::load(self.paths, self.id))
+        self.state.requests.get_or_insert_with(|| Requests::load(self.paths, self.id))
     }
 
     fn finish(mut self) -> Transaction {
         if self.session_changed {
-            self.transaction
-                .put(relative::session(self.id), pretty(&self.state.session));
+            self.transaction.put(relative::session(self.id), pretty(&self.state.session));
         }
         if self.meta_changed {
-            self.transaction
-                .put(relative::meta(self.id), pretty(&self.state.meta));
+            self.transaction.put(relative::meta(self.id), pretty(&self.state.meta));
         }
         self.transaction
     }
 }
 
 pub(crate) fn pretty(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes =
-        serde_json::to_vec_pretty(value).expect("records have string keys and finite numbers");
+    let mut bytes = serde_json::to_vec_pretty(value).expect("records have string keys and finite numbers");
     bytes.push(b'\n');
     bytes
 }

@@ -46,9 +46,7 @@ pub fn export<'a>(
     sessions: impl Iterator<Item = &'a Session>,
     unreadable_rows: &[Value],
 ) -> Result<(), atomic::Error> {
-    let mut rows: Vec<Value> = sessions
-        .filter_map(|session| serde_json::to_value(session).ok())
-        .collect();
+    let mut rows: Vec<Value> = sessions.filter_map(|session| serde_json::to_value(session).ok()).collect();
     rows.extend_from_slice(unreadable_rows);
     let path = paths.chat_sessions();
     let bytes = serde_json::to_vec_pretty(&rows)
@@ -62,10 +60,7 @@ pub fn export<'a>(
 fn own_files(paths: &InstancePaths, loaded: &mut Loaded) -> io::Result<()> {
     for entry in fs::read_dir(paths.chat_history())? {
         let folder = entry?.path();
-        let name = folder
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Ok(id) = SessionId::parse(name) else {
             continue;
         };
@@ -99,9 +94,8 @@ fn export_rows(paths: &InstancePaths, loaded: &mut Loaded) -> io::Result<()> {
             continue;
         };
         let known = loaded.sessions.get(&session.id);
-        let newer = known.is_none_or(|known| {
-            !ours && session.updated_at >= known.updated_at && session != *known
-        });
+        let newer =
+            known.is_none_or(|known| !ours && session.updated_at >= known.updated_at && session != *known);
         if newer {
             loaded.imported.push(session.id.clone());
             loaded.sessions.insert(session.id.clone(), session);

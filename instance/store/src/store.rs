@@ -69,12 +69,9 @@ impl Store {
     /// # Errors
     /// [`Error::InUse`] when another server lives there; otherwise when files cannot be used.
     pub fn open(paths: &InstancePaths) -> Result<(Self, Recovery), Error> {
-        for folder in [
-            paths.config().to_owned(),
-            paths.chat_history(),
-            paths.chat_runs(),
-            paths.memory().join("tasks"),
-        ] {
+        for folder in
+            [paths.config().to_owned(), paths.chat_history(), paths.chat_runs(), paths.memory().join("tasks")]
+        {
             atomic::create_private_dir(&folder)?;
         }
         let lock = match FileLock::try_acquire(&paths.server_lock()) {
@@ -82,17 +79,10 @@ impl Store {
             Err(lock::Error::Held(_)) => return Err(Error::InUse(paths.config().to_owned())),
             Err(lock::Error::File(error)) => return Err(error.into()),
         };
-        let at_config = |source| Error::Journal {
-            path: paths.config().to_owned(),
-            source,
-        };
+        let at_config = |source| Error::Journal { path: paths.config().to_owned(), source };
         let (journal, replayed) = Journal::open(paths.config()).map_err(at_config)?;
         let loaded = sessions::load(paths).map_err(at_config)?;
-        let recovery = Recovery {
-            replayed,
-            damaged: loaded.damaged,
-            imported: loaded.imported.len(),
-        };
+        let recovery = Recovery { replayed, damaged: loaded.damaged, imported: loaded.imported.len() };
         for id in &loaded.imported {
             let mut transaction = Transaction::default();
             transaction.put(relative::session(id), pretty(&loaded.sessions[id]));
@@ -122,33 +112,20 @@ impl Store {
     /// Returns a session.
     #[must_use]
     pub fn session(&self, id: &SessionId) -> Option<Arc<SessionCell>> {
-        self.sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     /// Returns all sessions in id order.
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<SessionCell>> {
-        self.sessions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Adds a session, unless an unarchived one has the same `externalTriggerId`: that one is then
     /// returned. Decided under one lock, so parallel calls agree.
     pub fn find_or_insert(&self, session: Session) -> (Arc<SessionCell>, Inserted) {
         let _creating = self.lock_triggers();
-        if let Some(found) = session
-            .external_trigger_id
-            .as_deref()
-            .and_then(|key| self.by_trigger(key))
-        {
+        if let Some(found) = session.external_trigger_id.as_deref().and_then(|key| self.by_trigger(key)) {
             return (found, Inserted::Found);
         }
         let mut transaction = Transaction::default();
@@ -196,21 +173,15 @@ impl Store {
     /// # Errors
     /// When it cannot be written.
     pub fn export(&self) -> Result<(), atomic::Error> {
-        let sessions: Vec<Session> = self
-            .sessions()
-            .iter()
-            .map(|cell| cell.with(|state| state.session.clone()))
-            .collect();
+        let sessions: Vec<Session> =
+            self.sessions().iter().map(|cell| cell.with(|state| state.session.clone())).collect();
         sessions::export(&self.paths, sessions.iter(), &self.unreadable_rows)
     }
 
     fn by_trigger(&self, key: &str) -> Option<Arc<SessionCell>> {
-        let has_key = |session: &Session| {
-            !session.archived && session.external_trigger_id.as_deref() == Some(key)
-        };
-        self.sessions()
-            .into_iter()
-            .find(|cell| cell.with(|state| has_key(&state.session)))
+        let has_key =
+            |session: &Session| !session.archived && session.external_trigger_id.as_deref() == Some(key);
+        self.sessions().into_iter().find(|cell| cell.with(|state| has_key(&state.session)))
     }
 
     fn lock_triggers(&self) -> MutexGuard<'_, ()> {
@@ -229,9 +200,6 @@ pub enum Inserted {
 
 fn cell(paths: &InstancePaths, journal: &Journal, session: Session) -> SessionCell {
     let meta = crate::history::History::of(paths, &session.id).meta();
-    let active = session
-        .active_run_id
-        .as_ref()
-        .and_then(|id| runs::load(paths, id).ok().flatten());
+    let active = session.active_run_id.as_ref().and_then(|id| runs::load(paths, id).ok().flatten());
     SessionCell::new(paths.clone(), journal.clone(), session, meta, active)
 }

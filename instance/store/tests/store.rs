@@ -14,9 +14,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self {
-            root: tempfile::tempdir().unwrap(),
-        }
+        Self { root: tempfile::tempdir().unwrap() }
     }
 
     fn paths(&self) -> InstancePaths {
@@ -44,14 +42,7 @@ fn insert(store: &Store, session: Session) -> SessionId {
 }
 
 fn say(text: &str) -> Event {
-    Event::message(
-        Role::User,
-        Message {
-            content: text.into(),
-            ..Message::default()
-        },
-        1_000,
-    )
+    Event::message(Role::User, Message { content: text.into(), ..Message::default() }, 1_000)
 }
 
 fn manifest(session: &SessionId, request: &str) -> Manifest {
@@ -80,11 +71,7 @@ fn sessions_events_and_runs_survive_a_restart() {
     let ((), commit) = cell.change(|draft| {
         draft.start_run(&manifest, run.clone());
         assert_eq!(draft.append(say("hello")), 1);
-        let kind = Known::ToolResult {
-            tool_name: "bash".into(),
-            output: long.clone(),
-            exit_code: 0,
-        };
+        let kind = Known::ToolResult { tool_name: "bash".into(), output: long.clone(), exit_code: 0 };
         assert_eq!(draft.append(Event::new(kind, 2_000)), 2);
         draft.session_mut().name = "renamed".into();
     });
@@ -95,28 +82,15 @@ fn sessions_events_and_runs_survive_a_restart() {
     let store = world.open();
     let cell = store.session(&id).unwrap();
     let after = cell.snapshot();
-    assert_eq!(
-        (&after.session, &after.meta, &after.active),
-        (&before.session, &before.meta, &before.active)
-    );
+    assert_eq!((&after.session, &after.meta, &after.active), (&before.session, &before.meta, &before.active));
     assert_eq!(after.session.name, "renamed");
     assert_eq!(
         after.meta.counts,
-        [
-            ("message".into(), 1),
-            ("message_user".into(), 1),
-            ("tool_result".into(), 1)
-        ]
-        .into()
+        [("message".into(), 1), ("message_user".into(), 1), ("tool_result".into(), 1)].into()
     );
-    let events = cell
-        .history()
-        .read(1..=after.meta.latest_seq, Bodies::Whole);
+    let events = cell.history().read(1..=after.meta.latest_seq, Bodies::Whole);
     assert_eq!(events[1].body_text(), Some(("output", long.as_str())));
-    assert_eq!(
-        cell.change(|draft| draft.run_of("r-1")).0,
-        Some(run.id.clone())
-    );
+    assert_eq!(cell.change(|draft| draft.run_of("r-1")).0, Some(run.id.clone()));
     assert_eq!(store.run(&run.id).unwrap(), Some(run));
 }
 
@@ -125,20 +99,12 @@ fn parallel_creates_with_one_key_give_one_session() {
     let world = World::new();
     let store = world.open();
     let ids: std::collections::BTreeSet<SessionId> = std::thread::scope(|scope| {
-        let calls: Vec<_> = (0..16)
-            .map(|_| scope.spawn(|| insert(&store, session(Some("k")))))
-            .collect();
+        let calls: Vec<_> = (0..16).map(|_| scope.spawn(|| insert(&store, session(Some("k"))))).collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });
     assert_eq!(ids.len(), 1);
     let id = ids.into_iter().next().unwrap();
-    store
-        .session(&id)
-        .unwrap()
-        .change(|draft| draft.session_mut().archived = true)
-        .1
-        .wait()
-        .unwrap();
+    store.session(&id).unwrap().change(|draft| draft.session_mut().archived = true).1.wait().unwrap();
     assert_ne!(insert(&store, session(Some("k"))), id);
 }
 
@@ -157,10 +123,7 @@ fn a_change_that_reached_only_the_journal_is_carried_out_at_the_next_start() {
     drop(store);
     let mut bytes = Vec::new();
     let mut whole = journal::Transaction::default();
-    whole.put(
-        format!("chat-history/{id}/events/000000001.json"),
-        serde_json::to_vec(&say("late")).unwrap(),
-    );
+    whole.put(format!("chat-history/{id}/events/000000001.json"), serde_json::to_vec(&say("late")).unwrap());
     journal::record::encode(&whole, &mut bytes);
     let torn = bytes.len() - 3;
     bytes.extend_from_within(..torn);
@@ -170,13 +133,7 @@ fn a_change_that_reached_only_the_journal_is_carried_out_at_the_next_start() {
     assert!(recovery.replayed >= 1);
     let cell = store.session(&id).unwrap();
     assert_eq!(cell.snapshot().meta.latest_seq, 1);
-    assert_eq!(
-        cell.history().read(1..=9, Bodies::Whole)[0]
-            .as_message()
-            .unwrap()
-            .content,
-        "late"
-    );
+    assert_eq!(cell.history().read(1..=9, Bodies::Whole)[0].as_message().unwrap().content, "late");
 }
 
 #[test]
@@ -197,16 +154,8 @@ fn one_damaged_file_harms_nothing_else() {
     // Another start and stop, so that the journal has nothing left to repair the damage with.
     drop(world.open());
     let history = world.paths().chat_history();
-    std::fs::write(
-        history.join(bad.as_str()).join("session.json"),
-        "{\"id\":\"",
-    )
-    .unwrap();
-    std::fs::write(
-        history.join(good.as_str()).join("events/000000001.json"),
-        "{",
-    )
-    .unwrap();
+    std::fs::write(history.join(bad.as_str()).join("session.json"), "{\"id\":\"").unwrap();
+    std::fs::write(history.join(good.as_str()).join("events/000000001.json"), "{").unwrap();
     std::fs::write(history.join(good.as_str()).join("meta.json"), "").unwrap();
     std::fs::write(world.paths().chat_sessions(), "[{\"id\":").unwrap();
 
@@ -214,10 +163,7 @@ fn one_damaged_file_harms_nothing_else() {
     assert_eq!(recovery.damaged.len(), 2);
     let cell = store.session(&good).unwrap();
     let events = cell.history().read(1..=9, Bodies::Whole);
-    assert_eq!(
-        events.iter().map(Event::type_name).collect::<Vec<_>>(),
-        ["status", "message"]
-    );
+    assert_eq!(events.iter().map(Event::type_name).collect::<Vec<_>>(), ["status", "message"]);
     assert_eq!(cell.snapshot().meta.latest_seq, 2);
     assert!(store.session(&bad).is_none());
     assert!(history.join(bad.as_str()).join("session.json").exists());
@@ -229,13 +175,7 @@ fn the_export_is_read_again_when_somebody_else_changed_it() {
     let store = world.open();
     let id = insert(&store, session(None));
     store.export().unwrap();
-    store
-        .session(&id)
-        .unwrap()
-        .change(|draft| draft.session_mut().name = "ours".into())
-        .1
-        .wait()
-        .unwrap();
+    store.session(&id).unwrap().change(|draft| draft.session_mut().name = "ours".into()).1.wait().unwrap();
     drop(store);
     // Our own older export does not undo what the session's file says.
     let store = world.open();
@@ -243,14 +183,9 @@ fn the_export_is_read_again_when_somebody_else_changed_it() {
     store.export().unwrap();
     drop(store);
     let path = world.paths().chat_sessions();
-    let text = std::fs::read_to_string(&path)
-        .unwrap()
-        .replace("ours", "theirs");
+    let text = std::fs::read_to_string(&path).unwrap().replace("ours", "theirs");
     std::fs::write(&path, text).unwrap();
-    assert_eq!(
-        world.open().session(&id).unwrap().snapshot().session.name,
-        "theirs"
-    );
+    assert_eq!(world.open().session(&id).unwrap().snapshot().session.name, "theirs");
 }
 
 #[test]
@@ -266,8 +201,5 @@ fn a_list_of_another_tool_is_taken_over_with_what_is_no_session() {
     store.export().unwrap();
     let exported: serde_json::Value =
         serde_json::from_slice(&std::fs::read(paths.chat_sessions()).unwrap()).unwrap();
-    assert_eq!(
-        (&exported[0]["novel"], &exported[1]),
-        (&json!([1]), &json!("junk"))
-    );
+    assert_eq!((&exported[0]["novel"], &exported[1]), (&json!([1]), &json!("junk")));
 }

@@ -96,10 +96,7 @@ impl Reader {
                 if let Some(id) = block["id"].as_str() {
                     self.tools.insert(id.to_owned(), name.clone());
                 }
-                Some(Known::ToolUse {
-                    tool_name: name,
-                    tool_input: input(&block["input"]),
-                })
+                Some(Known::ToolUse { tool_name: name, tool_input: input(&block["input"]) })
             }
             "tool_result" => Some(self.tool_result(block)),
             _ => None,
@@ -108,10 +105,7 @@ impl Reader {
 
     fn user(&self, line: &Value) -> Parsed {
         let results = blocks(&line["message"]).filter(|block| block["type"] == "tool_result");
-        Parsed {
-            events: results.map(|block| self.tool_result(block)).collect(),
-            ..Parsed::default()
-        }
+        Parsed { events: results.map(|block| self.tool_result(block)).collect(), ..Parsed::default() }
     }
 
     fn tool_result(&self, block: &Value) -> Known {
@@ -144,22 +138,12 @@ impl Reader {
     }
 
     fn reason(&self, line: &Value) -> String {
-        let errors: Vec<_> = line["errors"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(text)
-            .collect();
+        let errors: Vec<_> = line["errors"].as_array().into_iter().flatten().filter_map(text).collect();
         let named = text(&line["result"]).map(str::to_owned);
         named
             .or_else(|| (!errors.is_empty()).then(|| errors.join("; ")))
             .or_else(|| self.synthetic_error.clone())
-            .unwrap_or_else(|| {
-                line["subtype"]
-                    .as_str()
-                    .unwrap_or("unknown error")
-                    .replace('_', " ")
-            })
+            .unwrap_or_else(|| line["subtype"].as_str().unwrap_or("unknown error").replace('_', " "))
     }
 
     fn usage(&self, line: &Value) -> Option<Usage> {
@@ -173,16 +157,8 @@ impl Reader {
             context_source: Some("provider_turn_usage".into()),
         };
         // A request that never reached the model has only zeros to tell.
-        let counted = [
-            usage.context_tokens,
-            usage.input_tokens,
-            usage.output_tokens,
-        ];
-        counted
-            .iter()
-            .flatten()
-            .any(|&tokens| tokens > 0)
-            .then_some(usage)
+        let counted = [usage.context_tokens, usage.input_tokens, usage.output_tokens];
+        counted.iter().flatten().any(|&tokens| tokens > 0).then_some(usage)
     }
 
     fn window(&self, models: &Value) -> Option<u64> {
@@ -202,20 +178,14 @@ fn blocks(message: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn reasoning(value: &Value) -> Option<Known> {
-    text(value).map(|text| Known::Reasoning {
-        content: text.to_owned(),
-    })
+    text(value).map(|text| Known::Reasoning { content: text.to_owned() })
 }
 
 fn context_sum(usage: &Value) -> Option<u64> {
-    let sum = [
-        "input_tokens",
-        "cache_creation_input_tokens",
-        "cache_read_input_tokens",
-    ]
-    .iter()
-    .filter_map(|field| usage[field].as_u64())
-    .fold(0, u64::saturating_add);
+    let sum = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"]
+        .iter()
+        .filter_map(|field| usage[field].as_u64())
+        .fold(0, u64::saturating_add);
     (sum > 0).then_some(sum)
 }
 

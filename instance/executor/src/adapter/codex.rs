@@ -94,9 +94,7 @@ impl Reader {
             }
             "reasoning" => parsed
                 .events
-                .extend(text(&item["text"]).map(|text| Known::Reasoning {
-                    content: text.to_owned(),
-                })),
+                .extend(text(&item["text"]).map(|text| Known::Reasoning { content: text.to_owned() })),
             "command_execution" => self.command(item, &mut parsed.events),
             "file_change" => parsed.events.extend(file_changes(item)),
             "mcp_tool_call" => mcp_call(item, &mut parsed.events),
@@ -129,10 +127,7 @@ impl Reader {
         }
         events.push(Known::ToolResult {
             tool_name: "bash".into(),
-            output: item["aggregated_output"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            output: item["aggregated_output"].as_str().unwrap_or_default().to_owned(),
             exit_code: exit_code(&item["exit_code"], ending),
         });
     }
@@ -142,10 +137,7 @@ fn thread_started(line: &Value) -> Parsed {
     let Some(id) = text(&line["thread_id"]) else {
         return Parsed::default();
     };
-    Parsed {
-        resume_id: Some(id.to_owned()),
-        ..Parsed::of(status(format!("Thread started ({id})")))
-    }
+    Parsed { resume_id: Some(id.to_owned()), ..Parsed::of(status(format!("Thread started ({id})"))) }
 }
 
 /// Shortens `Reconnecting... 2/5 (cause)`, which is progress although it comes as an error.
@@ -174,8 +166,7 @@ fn key(item: &Value) -> String {
 
 fn exit_code(told: &Value, ending: &str) -> i32 {
     let otherwise = i32::from(ending != "completed");
-    told.as_i64()
-        .map_or(otherwise, |code| i32::try_from(code).unwrap_or(1))
+    told.as_i64().map_or(otherwise, |code| i32::try_from(code).unwrap_or(1))
 }
 
 fn file_changes(item: &Value) -> Vec<Known> {
@@ -196,15 +187,9 @@ fn file_changes(item: &Value) -> Vec<Known> {
 }
 
 fn mcp_call(item: &Value, events: &mut Vec<Known>) {
-    let name = format!(
-        "{}/{}",
-        item["server"].as_str().unwrap_or("mcp"),
-        item["tool"].as_str().unwrap_or("tool")
-    );
-    events.push(Known::ToolUse {
-        tool_name: name.clone(),
-        tool_input: item["arguments"].to_string(),
-    });
+    let name =
+        format!("{}/{}", item["server"].as_str().unwrap_or("mcp"), item["tool"].as_str().unwrap_or("tool"));
+    events.push(Known::ToolUse { tool_name: name.clone(), tool_input: item["arguments"].to_string() });
     let error = match &item["error"] {
         Value::Null => None,
         error => Some(text(&error["message"]).map_or_else(|| error.to_string(), str::to_owned)),
@@ -215,11 +200,7 @@ fn mcp_call(item: &Value, events: &mut Vec<Known>) {
         (None, Some("failed")) => ("Error: unknown error".to_owned(), 1),
         (None, _) => (item["result"].to_string(), 0),
     };
-    events.push(Known::ToolResult {
-        tool_name: name,
-        output,
-        exit_code,
-    });
+    events.push(Known::ToolResult { tool_name: name, output, exit_code });
 }
 
 fn todo_list(item: &Value) -> Option<String> {

@@ -21,10 +21,7 @@ pub struct Parsed {
 
 impl Parsed {
     pub(super) fn of(event: Known) -> Self {
-        Self {
-            events: vec![event],
-            ..Self::default()
-        }
+        Self { events: vec![event], ..Self::default() }
     }
 
     pub(super) fn message(text: &str, kind: Option<&str>) -> Known {

@@ -34,9 +34,7 @@ fn is_taken(id: &str, tools: &[Tool]) -> bool {
 fn read_entry(entry: &Value) -> Result<Tool, String> {
     let entry = entry.as_object().ok_or("not an object")?;
     let command = text(entry, "command").ok_or("no command")?;
-    let id = text(entry, "id")
-        .filter(|id| is_id(id))
-        .map_or_else(|| slug(command), str::to_owned);
+    let id = text(entry, "id").filter(|id| is_id(id)).map_or_else(|| slug(command), str::to_owned);
     if id.is_empty() {
         return Err(format!("no id can be made of command {command}"));
     }
@@ -47,15 +45,9 @@ fn read_entry(entry: &Value) -> Result<Tool, String> {
         id,
         command: command.to_owned(),
         runtime_family: family,
-        visibility: text(entry, "visibility")
-            .filter(|&word| word == "private")
-            .map(str::to_owned),
-        tool_profile: text(entry, "toolProfile")
-            .filter(|&word| word == MICRO_AGENT)
-            .map(str::to_owned),
-        prompt_mode: text(entry, "promptMode")
-            .filter(|&word| word == "bare-user")
-            .map(str::to_owned),
+        visibility: text(entry, "visibility").filter(|&word| word == "private").map(str::to_owned),
+        tool_profile: text(entry, "toolProfile").filter(|&word| word == MICRO_AGENT).map(str::to_owned),
+        prompt_mode: text(entry, "promptMode").filter(|&word| word == "bare-user").map(str::to_owned),
         flatten_prompt: entry.get("flattenPrompt") == Some(&Value::Bool(true)),
         models: family.map(|_| models(entry)),
         reasoning,
@@ -75,10 +67,7 @@ fn family(entry: &Map<String, Value>) -> Result<Option<RuntimeFamily>, String> {
 }
 
 /// Reads how thinking is set; an entry without a family has no say in it.
-fn reasoning(
-    entry: &Map<String, Value>,
-    family: Option<RuntimeFamily>,
-) -> Result<Option<Value>, String> {
+fn reasoning(entry: &Map<String, Value>, family: Option<RuntimeFamily>) -> Result<Option<Value>, String> {
     let Some(family) = family else {
         return Ok(None);
     };
@@ -97,12 +86,7 @@ fn reasoning(
 /// Reads the models: objects with an id, or plain ids; doubles are dropped.
 fn models(entry: &Map<String, Value>) -> Vec<Value> {
     let mut models = Vec::<Value>::new();
-    for given in entry
-        .get("models")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for given in entry.get("models").and_then(Value::as_array).into_iter().flatten() {
         let model = match given {
             Value::String(id) => json!({"id": id.trim(), "label": id.trim()}),
             other => other.clone(),
@@ -121,8 +105,7 @@ fn micro_agent(mut tool: Tool) -> Tool {
     let is_micro = tool.tool_profile.is_some()
         || tool.id == MICRO_AGENT
         || tool.name.eq_ignore_ascii_case("micro agent");
-    if tool.runtime_family != Some(RuntimeFamily::CodexJson) || tool.command != "codex" || !is_micro
-    {
+    if tool.runtime_family != Some(RuntimeFamily::CodexJson) || tool.command != "codex" || !is_micro {
         return tool;
     }
     tool.tool_profile = Some(MICRO_AGENT.into());
@@ -148,8 +131,7 @@ fn text<'a>(entry: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 }
 
 fn is_id(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Makes an id of a command: `/opt/My Agent` becomes `opt-my-agent`.

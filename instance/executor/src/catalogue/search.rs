@@ -51,10 +51,7 @@ impl SearchPath {
                 folders.push(folder);
             }
         }
-        Self {
-            folders,
-            home: home.to_owned(),
-        }
+        Self { folders, home: home.to_owned() }
     }
 
     /// Finds an executable file.
@@ -85,9 +82,7 @@ fn node_versions(home: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(home.join(".nvm/versions/node")) else {
         return Vec::new();
     };
-    let mut folders: Vec<_> = entries
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .collect();
+    let mut folders: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
     folders.sort_unstable_by(|a, b| b.cmp(a));
     folders
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use remotelab_config::atomic;
 
-const CONFIG: &str = "# Codex settings of this RemoteLab instance. Yours to edit; RemoteLab writes this file only once.\n";
+const CONFIG: &str =
+    "# Codex settings of this RemoteLab instance. Yours to edit; RemoteLab writes this file only once.\n";
 
 /// Makes a managed home ready for a run. What stands there stays, only the link to the login follows the
 /// user's.
@@ -55,10 +56,7 @@ mod tests {
     #[test]
     fn shares_the_login_and_keeps_everything_else() {
         let root = tempfile::tempdir().unwrap();
-        let (managed, personal) = (
-            root.path().join("managed/codex"),
-            root.path().join("personal"),
-        );
+        let (managed, personal) = (root.path().join("managed/codex"), root.path().join("personal"));
         prepare(&managed, &personal).unwrap();
         assert!(!managed.join("auth.json").exists());
 
@@ -67,15 +65,9 @@ mod tests {
         fs::write(managed.join("config.toml"), "model = \"mine\"").unwrap();
         for _ in 0..2 {
             prepare(&managed, &personal).unwrap();
-            assert_eq!(
-                fs::read_to_string(managed.join("auth.json")).unwrap(),
-                "login"
-            );
+            assert_eq!(fs::read_to_string(managed.join("auth.json")).unwrap(), "login");
         }
-        assert_eq!(
-            fs::read_to_string(managed.join("config.toml")).unwrap(),
-            "model = \"mine\""
-        );
+        assert_eq!(fs::read_to_string(managed.join("config.toml")).unwrap(), "model = \"mine\"");
 
         fs::remove_file(personal.join("auth.json")).unwrap();
         prepare(&managed, &personal).unwrap();

@@ -62,14 +62,7 @@ fn is_withheld(key: &str) -> bool {
         "REMOTELAB_SHARED_TOOL_CARD",
         "REMOTELAB_TOOL_OVERLAY",
     ];
-    const SECRETS: &[&str] = &[
-        "TOKEN",
-        "SECRET",
-        "ACCESS_KEY",
-        "PASSWORD",
-        "PRIVATE_KEY",
-        "API_KEY",
-    ];
+    const SECRETS: &[&str] = &["TOKEN", "SECRET", "ACCESS_KEY", "PASSWORD", "PRIVATE_KEY", "API_KEY"];
     let of_service = key.starts_with("REMOTELAB_") && SECRETS.iter().any(|word| key.contains(word));
     OF_OUTER_RUNS.contains(&key) || of_service || key.starts_with("AGENT_MAILBOX_")
 }

@@ -62,18 +62,9 @@ fn everything() -> Options {
     }
 }
 
-const CODEX: [&str; 4] = [
-    "exec",
-    "--json",
-    "--dangerously-bypass-approvals-and-sandbox",
-    "--skip-git-repo-check",
-];
-const CLAUDE: [&str; 4] = [
-    "--output-format",
-    "stream-json",
-    "--verbose",
-    "--dangerously-skip-permissions",
-];
+const CODEX: [&str; 4] =
+    ["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"];
+const CLAUDE: [&str; 4] = ["--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"];
 
 fn call(tool: &Tool, prompt: &str, options: Options) -> (Vec<String>, Option<String>) {
     let launch = launch(tool, None, &manifest(prompt, options), &context());
@@ -81,10 +72,7 @@ fn call(tool: &Tool, prompt: &str, options: Options) -> (Vec<String>, Option<Str
 }
 
 fn args(head: &[&str], tail: &[&str]) -> Vec<String> {
-    head.iter()
-        .chain(tail)
-        .map(|arg| (*arg).to_owned())
-        .collect()
+    head.iter().chain(tail).map(|arg| (*arg).to_owned()).collect()
 }
 
 #[test]
@@ -109,30 +97,14 @@ fn the_built_in_executors_read_the_prompt_from_standard_input() {
     assert_eq!(
         call(&codex_tool(), prompt, everything()),
         (
-            args(
-                &CODEX,
-                &[
-                    "-m",
-                    "gpt-5",
-                    "-c",
-                    "model_reasoning_effort=low",
-                    "resume",
-                    "0199-a",
-                    "-"
-                ]
-            ),
+            args(&CODEX, &["-m", "gpt-5", "-c", "model_reasoning_effort=low", "resume", "0199-a", "-"]),
             Some(prompt.into())
         )
     );
     assert_eq!(
         call(&claude_tool(), prompt, everything()),
         (
-            args(
-                &CLAUDE,
-                &[
-                    "--model", "gpt-5", "--effort", "low", "--resume", "4a4c-b", "-p"
-                ]
-            ),
+            args(&CLAUDE, &["--model", "gpt-5", "--effort", "low", "--resume", "4a4c-b", "-p"]),
             Some(prompt.into())
         )
     );
@@ -143,26 +115,12 @@ fn custom_tools_get_the_prompt_last_until_it_is_too_long() {
     let codex = tool("mine", Some(RuntimeFamily::CodexJson), false);
     let claude = tool("mine", Some(RuntimeFamily::ClaudeStreamJson), false);
     let longest = "x".repeat(PROMPT_ARGUMENT_MAX);
-    assert_eq!(
-        call(&codex, &longest, Options::default()),
-        (args(&CODEX, &[&longest]), None)
-    );
+    assert_eq!(call(&codex, &longest, Options::default()), (args(&CODEX, &[&longest]), None));
     assert_eq!(
         call(&claude, &longest, everything()),
-        (
-            args(
-                &CLAUDE,
-                &["--model", "gpt-5", "--effort", "high", "-p", &longest]
-            ),
-            None
-        )
+        (args(&CLAUDE, &["--model", "gpt-5", "--effort", "high", "-p", &longest]), None)
     );
-    for too_much in [
-        format!("{longest}x"),
-        "- a list".into(),
-        "a\0b".into(),
-        String::new(),
-    ] {
+    for too_much in [format!("{longest}x"), "- a list".into(), "a\0b".into(), String::new()] {
         assert_eq!(
             call(&codex, &too_much, Options::default()),
             (args(&CODEX, &["-"]), Some(too_much.clone()))
@@ -183,14 +141,8 @@ fn values_from_outside_never_become_flags() {
         claude_session_id: Some("a b".into()),
         ..Options::default()
     };
-    assert_eq!(
-        call(&codex_tool(), "hi", hostile.clone()).0,
-        args(&CODEX, &["-"])
-    );
-    assert_eq!(
-        call(&claude_tool(), "hi", hostile).0,
-        args(&CLAUDE, &["-p"])
-    );
+    assert_eq!(call(&codex_tool(), "hi", hostile.clone()).0, args(&CODEX, &["-"]));
+    assert_eq!(call(&claude_tool(), "hi", hostile).0, args(&CLAUDE, &["-p"]));
 }
 
 #[test]
@@ -200,35 +152,15 @@ fn developer_instructions_reach_codex_as_a_toml_string() {
         codex_prompt_prefix: "PREFIX ".into(),
         ..context()
     };
-    let launched = launch(
-        &codex_tool(),
-        None,
-        &manifest("go", Options::default()),
-        &given,
-    );
+    let launched = launch(&codex_tool(), None, &manifest("go", Options::default()), &given);
     assert_eq!(
         launched.args,
-        args(
-            &CODEX,
-            &[
-                "-c",
-                r#"developer_instructions="Say \"hi\"\nthen stop""#,
-                "-"
-            ]
-        )
+        args(&CODEX, &["-c", r#"developer_instructions="Say \"hi\"\nthen stop""#, "-"])
     );
     assert_eq!(launched.stdin.as_deref(), Some("PREFIX go"));
 
-    let unset = Context {
-        codex_developer_instructions: None,
-        ..context()
-    };
-    let launched = launch(
-        &codex_tool(),
-        None,
-        &manifest("go", Options::default()),
-        &unset,
-    );
+    let unset = Context { codex_developer_instructions: None, ..context() };
+    let launched = launch(&codex_tool(), None, &manifest("go", Options::default()), &unset);
     assert!(launched.args[5].starts_with("developer_instructions=\"You work for RemoteLab."));
 }
 
@@ -240,20 +172,12 @@ fn files_stand_before_the_prompt_and_flattening_comes_last() {
         saved_path: Some("/data/images/1.png".into()),
         ..Attachment::default()
     };
-    let options = Options {
-        images: vec![file, Attachment::default()],
-        ..Options::default()
-    };
+    let options = Options { images: vec![file, Attachment::default()], ..Options::default() };
     assert_eq!(
-        call(&claude_tool(), "look\n at  it", options.clone())
-            .1
-            .as_deref(),
+        call(&claude_tool(), "look\n at  it", options.clone()).1.as_deref(),
         Some("[User attached image: a.png -> /data/images/1.png]\n\nlook\n at  it")
     );
-    let flat = Tool {
-        flatten_prompt: true,
-        ..claude_tool()
-    };
+    let flat = Tool { flatten_prompt: true, ..claude_tool() };
     assert_eq!(
         call(&flat, "look\n at  it", options.clone()).1.as_deref(),
         Some("[User attached image: a.png -> /data/images/1.png] look at it")
@@ -282,10 +206,7 @@ fn the_environment_keeps_secrets_of_the_service_back() {
     ]
     .into_iter()
     .collect();
-    let options = Options {
-        env: BTreeMap::from([("EXTRA".into(), "1".into())]),
-        ..Options::default()
-    };
+    let options = Options { env: BTreeMap::from([("EXTRA".into(), "1".into())]), ..Options::default() };
     let env = environment(&codex_tool(), &manifest("x", options), &base, &context());
     let expected: Env = [
         ("PATH", "/usr/bin:/bin:/opt/remotelab/bin"),
@@ -312,12 +233,7 @@ fn the_environment_keeps_secrets_of_the_service_back() {
 fn the_demo_is_this_program_with_another_word() {
     let demo = demo::tool(Path::new("/opt/remotelab"));
     assert_eq!(
-        launch(
-            &demo,
-            Some("/opt/remotelab".into()),
-            &manifest("hi", everything()),
-            &context()
-        ),
+        launch(&demo, Some("/opt/remotelab".into()), &manifest("hi", everything()), &context()),
         Launch {
             tool_name: "Demo (no AI installed)".into(),
             program: "/opt/remotelab".into(),
@@ -333,12 +249,7 @@ fn the_demo_is_this_program_with_another_word() {
 fn a_launch_survives_its_file() {
     let run = tempfile::tempdir().unwrap();
     assert_eq!(Launch::read(run.path()).unwrap(), None);
-    let launched = launch(
-        &codex_tool(),
-        None,
-        &manifest("go", everything()),
-        &context(),
-    );
+    let launched = launch(&codex_tool(), None, &manifest("go", everything()), &context());
     launched.write(run.path()).unwrap();
     assert_eq!(Launch::read(run.path()).unwrap(), Some(launched));
     let stored = std::fs::read_to_string(run.path().join("launch.json")).unwrap();

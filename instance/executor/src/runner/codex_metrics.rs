@@ -20,12 +20,8 @@ pub(super) fn thread_id(line: &str) -> Option<String> {
         return None;
     }
     let line: Value = serde_json::from_str(line).ok()?;
-    let id = line["thread_id"]
-        .as_str()
-        .filter(|_| line["type"] == "thread.started")?;
-    id.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        .then(|| id.to_owned())
+    let id = line["thread_id"].as_str().filter(|_| line["type"] == "thread.started")?;
+    id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-').then(|| id.to_owned())
 }
 
 /// Makes the line that tells the figures of a thread's last turn.
@@ -96,11 +92,7 @@ mod tests {
                 "last_token_usage": {"input_tokens": context}, "model_context_window": 6000,
                 "total_token_usage": {"input_tokens": 9000, "output_tokens": 300}}}})
         };
-        let log = format!(
-            "{}\n{}\n{{\"type\":\"other\"}}\nhalf a li",
-            count(1),
-            count(7000)
-        );
+        let log = format!("{}\n{}\n{{\"type\":\"other\"}}\nhalf a li", count(1), count(7000));
         fs::write(day.join("rollout-2026-0199-a.jsonl"), log).unwrap();
         fs::write(day.join("rollout-2026-0199-b.jsonl"), count(5).to_string()).unwrap();
 
@@ -116,10 +108,7 @@ mod tests {
     #[test]
     fn knows_the_line_that_names_the_thread() {
         let told = |line: &str| thread_id(line);
-        assert_eq!(
-            told(r#"{"type":"thread.started","thread_id":"0199-a"}"#).as_deref(),
-            Some("0199-a")
-        );
+        assert_eq!(told(r#"{"type":"thread.started","thread_id":"0199-a"}"#).as_deref(), Some("0199-a"));
         for other in [
             r#"{"type":"x","text":"\"thread.started\"","thread_id":"0199-a"}"#,
             r#"{"type":"thread.started","thread_id":"../../x"}"#,

@@ -39,10 +39,7 @@ enum Problem {
     #[error("{0}")]
     Start(String),
     #[error("this run cannot be carried out: {step} failed: {source}")]
-    Machine {
-        step: &'static str,
-        source: io::Error,
-    },
+    Machine { step: &'static str, source: io::Error },
 }
 
 /// Carries the run out. Whatever happens, there is a result.
@@ -53,11 +50,7 @@ pub(super) fn execute(run_dir: &Path, env: &Env) -> RunResult {
         .map_err(machine("starting the runtime"))
         .and_then(|runtime| runtime.block_on(work(run_dir, env)));
     worked.unwrap_or_else(|problem| match problem {
-        Problem::Cancelled => RunResult {
-            exit_code: None,
-            error: None,
-            ..files::failed("", true)
-        },
+        Problem::Cancelled => RunResult { exit_code: None, error: None, ..files::failed("", true) },
         other => files::failed(other.to_string(), files::cancel(run_dir).exists()),
     })
 }
@@ -107,9 +100,7 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
         }
     };
     stop.see_through().await;
-    let thread = output
-        .finish(&mut spool)
-        .map_err(machine("writing the spool"))?;
+    let thread = output.finish(&mut spool).map_err(machine("writing the spool"))?;
     if let (Some(home), Some(thread)) = (&launch.codex_home, thread)
         && let Some(line) = codex_metrics::line(home, &thread)
     {
@@ -123,10 +114,7 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
 async fn start(launch: &Launch, env: &Env) -> Result<Child, Problem> {
     let folder = &launch.folder;
     if !folder.is_dir() {
-        let sentence = format!(
-            "The folder {} does not exist on this machine",
-            folder.display()
-        );
+        let sentence = format!("The folder {} does not exist on this machine", folder.display());
         return Err(Problem::Start(sentence));
     }
     let mut command = Command::new(&launch.program);
@@ -145,9 +133,7 @@ async fn start(launch: &Launch, env: &Env) -> Result<Child, Problem> {
     let mut tries = 0;
     loop {
         match command.spawn() {
-            Err(error)
-                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
                 sleep(BUSY_PAUSE).await;
             }

@@ -39,11 +39,7 @@ pub(super) fn claim(run_dir: &Path) -> io::Result<bool> {
     if is_started(run_dir) {
         return Ok(false);
     }
-    let created = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(mark(run_dir));
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(mark(run_dir));
     match created {
         Ok(file) => {
             file.sync_all()?;

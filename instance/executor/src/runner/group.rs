@@ -50,10 +50,7 @@ mod tests {
 
     #[test]
     fn spares_a_process_that_only_has_the_number() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id();
         let report = |ticks| RunnerReport {
             tool_process_id: Some(pid),

@@ -16,12 +16,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(run_dir: &Path, stream: Stream) -> Self {
-        Self {
-            run_dir: run_dir.to_owned(),
-            stream,
-            partial: Vec::new(),
-            artifact: None,
-        }
+        Self { run_dir: run_dir.to_owned(), stream, partial: Vec::new(), artifact: None }
     }
 
     /// Takes the next bytes and spools the lines that they complete. `seen` gets each of them.
@@ -102,17 +97,8 @@ mod tests {
         bytes.extend(&long);
         bytes.extend(b"\nlast without end");
         let lines = spooled(&bytes.chunks(70_000).collect::<Vec<_>>());
-        let expected = [
-            "one",
-            "tw\u{fffd}o",
-            std::str::from_utf8(&long).unwrap(),
-            "last without end",
-        ];
-        assert!(
-            lines == expected,
-            "{:?}",
-            lines.iter().map(String::len).collect::<Vec<_>>()
-        );
+        let expected = ["one", "tw\u{fffd}o", std::str::from_utf8(&long).unwrap(), "last without end"];
+        assert!(lines == expected, "{:?}", lines.iter().map(String::len).collect::<Vec<_>>());
     }
 
     proptest! {

@@ -78,12 +78,7 @@ impl Source {
         }
     }
 
-    fn spool(
-        &mut self,
-        count: usize,
-        spool: &mut Writer,
-        seen: &mut dyn FnMut(&str),
-    ) -> io::Result<()> {
+    fn spool(&mut self, count: usize, spool: &mut Writer, seen: &mut dyn FnMut(&str)) -> io::Result<()> {
         if count == 0 {
             self.pipe = None;
         }

@@ -77,10 +77,9 @@ pub(super) fn interrupted(run_dir: &Path, cancelled: bool) -> RunResult {
 fn read_result(run_dir: &Path) -> io::Result<Option<RunResult>> {
     match super::result(run_dir) {
         // A damaged result says at least that the run is over.
-        Err(atomic::Error { step: "parse", .. }) => Ok(Some(files::failed(
-            "The record of how this run ended is damaged",
-            false,
-        ))),
+        Err(atomic::Error { step: "parse", .. }) => {
+            Ok(Some(files::failed("The record of how this run ended is damaged", false)))
+        }
         outcome => outcome.map_err(io::Error::other),
     }
 }

@@ -21,11 +21,7 @@ pub(super) struct Stop {
 
 impl Stop {
     pub(super) fn new(leader: u32) -> Self {
-        Self {
-            leader,
-            requested: None,
-            killed: false,
-        }
+        Self { leader, requested: None, killed: false }
     }
 
     pub(super) fn requested(&self) -> bool {

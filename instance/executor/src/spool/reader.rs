@@ -39,10 +39,7 @@ impl SpoolReader {
     /// exist yet.
     #[must_use]
     pub fn open(run_dir: &Path, byte_offset: u64) -> Self {
-        Self {
-            run_dir: run_dir.to_owned(),
-            offset: byte_offset,
-        }
+        Self { run_dir: run_dir.to_owned(), offset: byte_offset }
     }
 
     /// Returns where the next read begins.
@@ -104,10 +101,7 @@ impl SpoolReader {
                 end_offset: self.offset,
             };
         };
-        let whole = stored
-            .line_artifact
-            .as_deref()
-            .and_then(|name| self.artifact(name));
+        let whole = stored.line_artifact.as_deref().and_then(|name| self.artifact(name));
         Record {
             ts: time::parse_iso(&stored.ts).map_or(0, jiff::Timestamp::as_millisecond),
             stream: stored.stream,
@@ -142,10 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn lines(records: &[Record]) -> Vec<(Stream, &str)> {
-        records
-            .iter()
-            .map(|record| (record.stream, record.line.as_str()))
-            .collect()
+        records.iter().map(|record| (record.stream, record.line.as_str())).collect()
     }
 
     #[test]
@@ -154,9 +145,9 @@ mod tests {
         let mut reader = SpoolReader::open(run.path(), 0);
         assert_eq!(reader.read_new(1 << 20).unwrap(), []);
         let mut file = File::create(spool_path(run.path())).unwrap();
-        let first = r#"{"ts":"2026-11-22T07:26:39.536Z","stream":"stdout","line":"{\"a\":1}","json":{"a":1}}"#;
-        let second =
-            r#"{"ts":"2026-11-22T07:26:39.594Z","stream":"stderr","line":"fake stderr line"}"#;
+        let first =
+            r#"{"ts":"2026-11-22T07:26:39.536Z","stream":"stdout","line":"{\"a\":1}","json":{"a":1}}"#;
+        let second = r#"{"ts":"2026-11-22T07:26:39.594Z","stream":"stderr","line":"fake stderr line"}"#;
         write!(file, "{first}\n{}", &second[..40]).unwrap();
         let read = reader.read_new(1 << 20).unwrap();
         assert_eq!(
@@ -171,16 +162,8 @@ mod tests {
         assert_eq!(reader.read_new(1 << 20).unwrap(), []);
         write!(file, "{}\nnot a record\n", &second[40..]).unwrap();
         let read = reader.read_new(1 << 20).unwrap();
-        assert_eq!(
-            lines(&read),
-            [
-                (Stream::Stderr, "fake stderr line"),
-                (Stream::Error, "not a record")
-            ]
-        );
-        let again = SpoolReader::open(run.path(), first.len() as u64 + 1)
-            .read_new(1 << 20)
-            .unwrap();
+        assert_eq!(lines(&read), [(Stream::Stderr, "fake stderr line"), (Stream::Error, "not a record")]);
+        let again = SpoolReader::open(run.path(), first.len() as u64 + 1).read_new(1 << 20).unwrap();
         assert_eq!(again, read);
     }
 
@@ -195,15 +178,9 @@ mod tests {
         writer.push(Stream::Stdout, "short");
         writer.flush().unwrap();
         let read = SpoolReader::open(run.path(), 0).read_new(1).unwrap();
-        assert_eq!(
-            lines(&read),
-            [(Stream::Stdout, long.as_str()), (Stream::Stdout, "short")]
-        );
+        assert_eq!(lines(&read), [(Stream::Stdout, long.as_str()), (Stream::Stdout, "short")]);
         let on_disk = std::fs::metadata(spool_path(run.path())).unwrap().len();
-        assert!(
-            on_disk < 10_000,
-            "the spool holds a preview only: {on_disk}"
-        );
+        assert!(on_disk < 10_000, "the spool holds a preview only: {on_disk}");
     }
 
     #[test]

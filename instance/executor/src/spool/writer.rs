@@ -22,15 +22,8 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn create(run_dir: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(spool_path(run_dir))?;
-        Ok(Self {
-            file,
-            pending: Vec::new(),
-        })
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(spool_path(run_dir))?;
+        Ok(Self { file, pending: Vec::new() })
     }
 
     /// Adds a line; it is in the file after the next [`Writer::flush`].
@@ -50,10 +43,7 @@ impl Writer {
         self.record(&Stored {
             ts: time::iso(Timestamp::now()),
             stream,
-            line: String::from_utf8_lossy(&artifact.head)
-                .chars()
-                .take(PREVIEW_CHARS)
-                .collect(),
+            line: String::from_utf8_lossy(&artifact.head).chars().take(PREVIEW_CHARS).collect(),
             line_artifact: Some(artifact.name),
             line_bytes: Some(artifact.bytes),
         });
@@ -95,17 +85,8 @@ impl Artifact {
         if let Some(folder) = path.parent() {
             atomic::create_private_dir(folder).map_err(io::Error::other)?;
         }
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        Ok(Self {
-            name,
-            file,
-            head: Vec::new(),
-            bytes: 0,
-        })
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self { name, file, head: Vec::new(), bytes: 0 })
     }
 
     pub(crate) fn write(&mut self, piece: &[u8]) -> io::Result<()> {

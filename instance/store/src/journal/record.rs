@@ -40,19 +40,12 @@ const RECORD_MAX: usize = 1 << 30;
 impl Transaction {
     /// Adds the replacement of a file.
     pub fn put(&mut self, path: impl Into<String>, bytes: Vec<u8>) {
-        self.0.push(Op::Put {
-            path: path.into(),
-            bytes,
-        });
+        self.0.push(Op::Put { path: path.into(), bytes });
     }
 
     /// Adds a repeatable append.
     pub fn write_at(&mut self, path: impl Into<String>, offset: u64, bytes: Vec<u8>) {
-        self.0.push(Op::WriteAt {
-            path: path.into(),
-            offset,
-            bytes,
-        });
+        self.0.push(Op::WriteAt { path: path.into(), offset, bytes });
     }
 
     /// Returns the changes in order.
@@ -81,24 +74,14 @@ pub fn encode(transaction: &Transaction, buffer: &mut Vec<u8>) {
     for op in &transaction.0 {
         let (kind, path, offset, bytes) = match op {
             Op::Put { path, bytes } => (PUT, path, 0, bytes),
-            Op::WriteAt {
-                path,
-                offset,
-                bytes,
-            } => (WRITE_AT, path, *offset, bytes),
+            Op::WriteAt { path, offset, bytes } => (WRITE_AT, path, *offset, bytes),
         };
         buffer.push(kind);
-        buffer.extend_from_slice(
-            &u16::try_from(path.len())
-                .expect("paths here are short")
-                .to_le_bytes(),
-        );
+        buffer.extend_from_slice(&u16::try_from(path.len()).expect("paths here are short").to_le_bytes());
         buffer.extend_from_slice(path.as_bytes());
         buffer.extend_from_slice(&offset.to_le_bytes());
         buffer.extend_from_slice(
-            &u32::try_from(bytes.len())
-                .expect("bodies are limited to 256 MiB")
-                .to_le_bytes(),
+            &u32::try_from(bytes.len()).expect("bodies are limited to 256 MiB").to_le_bytes(),
         );
         buffer.extend_from_slice(bytes);
     }
@@ -120,16 +103,11 @@ pub fn decode_all(bytes: &[u8]) -> Vec<Transaction> {
 /// Tells whether a path stays below the root.
 #[must_use]
 pub fn is_safe(path: &str) -> bool {
-    !path.is_empty()
-        && Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)))
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn next_record(reader: &mut Reader<'_>) -> Option<Transaction> {
-    let length = usize::try_from(reader.u32()?)
-        .ok()
-        .filter(|&length| length <= RECORD_MAX)?;
+    let length = usize::try_from(reader.u32()?).ok().filter(|&length| length <= RECORD_MAX)?;
     let crc = reader.u32()?;
     let payload = reader.take(length)?;
     if crc32fast::hash(payload) != crc {
@@ -153,11 +131,7 @@ fn next_op(reader: &mut Reader<'_>) -> Option<Op> {
     match kind {
         _ if !is_safe(&path) => None,
         PUT => Some(Op::Put { path, bytes }),
-        WRITE_AT => Some(Op::WriteAt {
-            path,
-            offset,
-            bytes,
-        }),
+        WRITE_AT => Some(Op::WriteAt { path, offset, bytes }),
         _ => None,
     }
 }
@@ -183,21 +157,16 @@ mod tests {
 
     fn any_op() -> impl Strategy<Value = Op> {
         let bytes = proptest::collection::vec(any::<u8>(), 0..40);
-        ("[a-z]{1,8}(/[a-z]{1,8}){0,2}", bytes, any::<Option<u16>>()).prop_map(
-            |(path, bytes, offset)| match offset {
+        ("[a-z]{1,8}(/[a-z]{1,8}){0,2}", bytes, any::<Option<u16>>()).prop_map(|(path, bytes, offset)| {
+            match offset {
                 None => Op::Put { path, bytes },
-                Some(offset) => Op::WriteAt {
-                    path,
-                    offset: offset.into(),
-                    bytes,
-                },
-            },
-        )
+                Some(offset) => Op::WriteAt { path, offset: offset.into(), bytes },
+            }
+        })
     }
 
     fn any_transactions() -> impl Strategy<Value = Vec<Transaction>> {
-        let one =
-            proptest::collection::vec(any_op(), 0..4).prop_map(|ops| ops.into_iter().collect());
+        let one = proptest::collection::vec(any_op(), 0..4).prop_map(|ops| ops.into_iter().collect());
         proptest::collection::vec(one, 0..5)
     }
 

@@ -35,18 +35,8 @@ pub(super) fn start(
     applied: Arc<AtomicU64>,
 ) -> io::Result<()> {
     let file = create(&folder, 1)?;
-    let mut writer = Writer {
-        root,
-        folder,
-        file,
-        number: 1,
-        length: 0,
-        applied,
-        refused: None,
-    };
-    std::thread::Builder::new()
-        .name("journal".into())
-        .spawn(move || writer.run(&requests))?;
+    let mut writer = Writer { root, folder, file, number: 1, length: 0, applied, refused: None };
+    std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&requests))?;
     Ok(())
 }
 
@@ -54,11 +44,7 @@ pub(super) fn start(
 pub(super) fn apply(root: &Path, transaction: &Transaction) -> io::Result<()> {
     transaction.ops().iter().try_for_each(|op| match op {
         Op::Put { path, bytes } => put(&root.join(path), bytes),
-        Op::WriteAt {
-            path,
-            offset,
-            bytes,
-        } => write_at(&root.join(path), *offset, bytes),
+        Op::WriteAt { path, offset, bytes } => write_at(&root.join(path), *offset, bytes),
     })
 }
 
@@ -117,10 +103,7 @@ impl Writer {
 
     fn try_commit(&mut self, batch: &[Request]) -> io::Result<()> {
         let mut bytes = Vec::new();
-        for request in batch
-            .iter()
-            .filter(|request| !request.transaction.is_empty())
-        {
+        for request in batch.iter().filter(|request| !request.transaction.is_empty()) {
             record::encode(&request.transaction, &mut bytes);
         }
         if bytes.is_empty() {
@@ -129,9 +112,7 @@ impl Writer {
         self.file.write_all(&bytes)?;
         self.file.sync_data()?;
         self.length += bytes.len() as u64;
-        batch
-            .iter()
-            .try_for_each(|request| apply(&self.root, &request.transaction))
+        batch.iter().try_for_each(|request| apply(&self.root, &request.transaction))
     }
 
     /// Begins a new file and retires the old ones once their writes are durable by themselves.
@@ -143,19 +124,14 @@ impl Writer {
         let (root, folder, current) = (self.root.clone(), self.folder.clone(), self.number);
         let retire = move || {
             let retired = sync_file_system(&root).and_then(|()| {
-                let old = journal_files(&folder)?
-                    .into_iter()
-                    .filter(|(number, _)| *number < current);
+                let old = journal_files(&folder)?.into_iter().filter(|(number, _)| *number < current);
                 old.map(|(_, path)| path).try_for_each(fs::remove_file)
             });
             if let Err(error) = retired {
                 tracing::warn!(%error, "cannot retire old journal files");
             }
         };
-        if let Err(error) = std::thread::Builder::new()
-            .name("journal-retire".into())
-            .spawn(retire)
-        {
+        if let Err(error) = std::thread::Builder::new().name("journal-retire".into()).spawn(retire) {
             tracing::warn!(%error, "cannot retire old journal files");
         }
     }
@@ -163,11 +139,7 @@ impl Writer {
 
 fn create(folder: &Path, number: u64) -> io::Result<File> {
     let path = folder.join(format!("{number:09}.wal"));
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     atomic::sync_dir(folder)?;
     Ok(file)
 }
@@ -175,28 +147,14 @@ fn create(folder: &Path, number: u64) -> io::Result<File> {
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Only this thread writes these files, so one fixed name beside each is enough.
     let temporary = path.with_added_extension("new");
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-    };
+    let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
     let mut file = with_parent(path, open)?;
     file.write_all(bytes)?;
     fs::rename(&temporary, path)
 }
 
 fn write_at(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-    };
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let mut file = with_parent(path, open)?;
     file.seek(SeekFrom::Start(offset))?;
     file.write_all(bytes)?;

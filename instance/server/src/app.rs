@@ -1,0 +1,50 @@
+//! What every part of the server shares.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use remotelab_config::Env;
+use remotelab_config::chat::Settings;
+use remotelab_config::secret::Secret;
+use remotelab_executor::Catalogue;
+use remotelab_store::{Store, journal};
+
+use crate::auth::Auth;
+use crate::hub::Hub;
+use crate::rendered::Rendered;
+use crate::runs::Runs;
+
+/// The server's parts, behind one pointer.
+pub(crate) type Shared = Arc<App>;
+
+/// What every part of the server shares.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) settings: Settings,
+    /// The server's own environment, the ground of what executors get.
+    pub(crate) env: Env,
+    /// This program, which is also the runner.
+    pub(crate) program: PathBuf,
+    pub(crate) store: Arc<Store>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) auth: Auth,
+    pub(crate) hub: Hub,
+    pub(crate) runs: Runs,
+    pub(crate) rendered: Rendered,
+    /// What this instance shares with its gateway.
+    pub(crate) gateway_key: Option<Secret>,
+}
+
+/// Runs file work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Storage said no: nothing was accepted.
+#[derive(Debug, thiserror::Error)]
+#[error("the instance cannot store anything at the moment")]
+pub(crate) struct StorageRefused(#[from] pub(crate) journal::Error);

@@ -1,0 +1,146 @@
+//! Who is asking: owner token, password, login cookies.
+
+pub(crate) mod cookie;
+pub(crate) mod lockout;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use remotelab_config::auth::Auth as AuthFile;
+use remotelab_config::chat::Settings;
+use remotelab_config::{atomic, password};
+use remotelab_store::logins::{Login, Logins};
+
+use crate::clock::now_ms;
+use lockout::Lockout;
+
+/// Sign-in and the logins it made.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    settings: Settings,
+    logins: Logins,
+    lockout: Mutex<Lockout>,
+}
+
+/// What somebody presents to sign in.
+#[derive(Debug)]
+pub(crate) enum Credentials {
+    Token(String),
+    Password { username: String, password: String },
+}
+
+/// How a sign-in ended.
+#[derive(Debug)]
+pub(crate) enum SignIn {
+    /// The value of a `Set-Cookie` header for the new login.
+    Granted(String),
+    Refused,
+    LockedOut,
+    /// The login could not be stored.
+    Failed(atomic::Error),
+}
+
+/// An owner who has signed in.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) preferred_language: String,
+}
+
+impl Auth {
+    pub(crate) fn open(settings: &Settings) -> Self {
+        Self {
+            logins: Logins::open(&settings.paths.auth_sessions(), now_ms()),
+            settings: settings.clone(),
+            lockout: Mutex::new(Lockout::default()),
+        }
+    }
+
+    /// Checks credentials and opens a login. `client` is the caller's true address. Blocks: it reads
+    /// `auth.json` anew, so that a changed token needs no restart, and may hash a password.
+    pub(crate) fn sign_in(&self, credentials: &Credentials, client: &str) -> SignIn {
+        if self.lockout().is_locked(client, now_ms()) {
+            return SignIn::LockedOut;
+        }
+        if !self.verify(credentials) {
+            self.lockout().failed(client, now_ms());
+            return SignIn::Refused;
+        }
+        self.lockout().succeeded(client);
+        match self.logins.create(now_ms() + self.expiry_ms()) {
+            Ok(cookie) => SignIn::Granted(self.login_cookie(&cookie.reveal())),
+            Err(error) => SignIn::Failed(error),
+        }
+    }
+
+    /// Returns the owner whose cookie a `Cookie` header carries.
+    pub(crate) fn owner(&self, cookies: &str) -> Option<Owner> {
+        let value = cookie::find(cookies, cookie::OWNER)?;
+        let login = self.logins.find(value, now_ms()).filter(|login| login.role == "owner")?;
+        Some(Owner { preferred_language: login.preferred_language })
+    }
+
+    /// Renews a login that is past half of its life; returns the `Set-Cookie` value then. Blocks.
+    pub(crate) fn renew(&self, cookies: &str) -> Option<String> {
+        let value = cookie::find(cookies, cookie::OWNER)?;
+        let login: Login = self.logins.find(value, now_ms())?;
+        let expiry = self.settings.session_expiry;
+        let threshold = (expiry / 2).max(Duration::from_mins(1)).min(Duration::from_hours(12));
+        if login.expiry - now_ms() > ms(threshold) {
+            return None;
+        }
+        self.logins.renew(value, now_ms() + self.expiry_ms()).ok()?;
+        Some(self.login_cookie(value))
+    }
+
+    /// Ends the login of a `Cookie` header. Blocks.
+    pub(crate) fn sign_out(&self, cookies: &str) {
+        for name in [cookie::OWNER, cookie::VISITOR] {
+            if let Some(value) = cookie::find(cookies, name)
+                && let Err(error) = self.logins.remove(value)
+            {
+                tracing::warn!(%error, "cannot store a sign-out");
+            }
+        }
+    }
+
+    fn verify(&self, credentials: &Credentials) -> bool {
+        let stored = match AuthFile::load(&self.settings.paths.auth()) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(%error, "nobody can sign in");
+                return false;
+            }
+        };
+        match credentials {
+            Credentials::Token(token) => stored.token.matches(token),
+            Credentials::Password { username, password } => match stored.login {
+                // The hash is computed for a wrong name too, so that time does not tell names apart.
+                Some(login) => {
+                    let right = password::verify(password, &login.password_hash);
+                    right && constant_time_eq(username, &login.username)
+                }
+                None => false,
+            },
+        }
+    }
+
+    fn login_cookie(&self, value: &str) -> String {
+        cookie::set(cookie::OWNER, value, self.settings.session_expiry, self.settings.secure_cookies)
+    }
+
+    fn expiry_ms(&self) -> i64 {
+        ms(self.settings.session_expiry)
+    }
+
+    fn lockout(&self) -> std::sync::MutexGuard<'_, Lockout> {
+        self.lockout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn constant_time_eq(a: &str, b: &str) -> bool {
+    subtle::ConstantTimeEq::ct_eq(a.as_bytes(), b.as_bytes()).into()
+}

@@ -1,0 +1,120 @@
+//! What was said before, for an executor that does not remember it.
+
+use remotelab_protocol::event::Known;
+use remotelab_protocol::{Event, Kind, Role};
+use remotelab_store::SessionCell;
+use remotelab_store::body::cut_middle;
+use remotelab_store::history::{Bodies, History};
+
+const TEXT_CHARS: usize = 4_000;
+const TOOL_INPUT_CHARS: usize = 2_500;
+const STATUS_CHARS: usize = 1_000;
+const TOTAL_CHARS: usize = 24_000;
+
+/// More events than fit into [`TOTAL_CHARS`] are not read.
+const LAST_EVENTS: u64 = 400;
+
+/// A session's history up to now, read only when it is needed.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    history: History,
+    latest_seq: u64,
+}
+
+impl Conversation {
+    pub(crate) fn of(cell: &SessionCell) -> Self {
+        Self { history: cell.history(), latest_seq: cell.with(|state| state.meta.latest_seq) }
+    }
+
+    /// Tells whether nothing was said yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.latest_seq == 0
+    }
+
+    /// Returns the conversation as text, at most 24,000 characters. Blocks.
+    pub(crate) fn text(&self) -> String {
+        let first = self.latest_seq.saturating_sub(LAST_EVENTS).max(1);
+        continuation(&self.history.read(first..=self.latest_seq, Bodies::Whole))
+    }
+}
+
+/// Writes events as a conversation; `pub(crate)` for its rules' sake, see the tests.
+fn continuation(events: &[Event]) -> String {
+    let segments: Vec<String> = events.iter().filter_map(segment).collect();
+    cut_weighted(&segments.join("\n\n"))
+}
+
+fn segment(event: &Event) -> Option<String> {
+    let Kind::Known(known) = &event.kind else {
+        return None;
+    };
+    let text = match known {
+        Known::Message(message) => {
+            let speaker = if event.role == Some(Role::User) { "User" } else { "Assistant" };
+            let files: Vec<&str> =
+                message.attachments.iter().map(remotelab_protocol::Attachment::display_name).collect();
+            let files =
+                if files.is_empty() { String::new() } else { format!("[Files: {}]\n", files.join(", ")) };
+            format!("[{speaker}]\n{files}{}", cut_middle(&message.content, TEXT_CHARS))
+        }
+        Known::ToolUse { tool_name, tool_input } => {
+            format!("[Assistant tool call: {tool_name}]\n{}", cut_middle(tool_input, TOOL_INPUT_CHARS))
+        }
+        Known::ToolResult { tool_name, output, exit_code } => {
+            format!("[Tool result: {tool_name}, exit {exit_code}]\n{}", cut_middle(output, TEXT_CHARS))
+        }
+        Known::FileChange { file_path, change_type } => format!("[File change: {change_type}] {file_path}"),
+        Known::Status { content } if content.starts_with("error:") || content.contains("interrupted") => {
+            format!("[System status]\n{}", cut_middle(content, STATUS_CHARS))
+        }
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// Keeps 35 % of the head and 65 % of the tail: what was said last counts most.
+fn cut_weighted(text: &str) -> String {
+    let total = text.chars().count();
+    if total <= TOTAL_CHARS {
+        return text.to_owned();
+    }
+    let head = TOTAL_CHARS * 35 / 100;
+    let tail = TOTAL_CHARS - head;
+    let start: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(total - tail).collect();
+    format!("{start}\n{}\n{end}", remotelab_store::body::CUT_MARK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use remotelab_protocol::event::Message;
+
+    #[test]
+    fn tells_speakers_tools_and_failures_and_nothing_else() {
+        let said = |role, text: &str| {
+            Event::message(role, Message { content: text.into(), ..Message::default() }, 0)
+        };
+        let events = [
+            said(Role::User, "build fails"),
+            Event::new(Known::Reasoning { content: "hm".into() }, 0),
+            Event::new(Known::ToolUse { tool_name: "bash".into(), tool_input: "make".into() }, 0),
+            Event::new(Known::ToolResult { tool_name: "bash".into(), output: "no".into(), exit_code: 2 }, 0),
+            Event::new(Known::FileChange { file_path: "a.c".into(), change_type: "update".into() }, 0),
+            Event::new(Known::Status { content: "thinking".into() }, 0),
+            Event::new(Known::Status { content: "error: broke".into() }, 0),
+            said(Role::Assistant, "sorry"),
+        ];
+        assert_eq!(
+            continuation(&events),
+            "[User]\nbuild fails\n\n[Assistant tool call: bash]\nmake\n\n[Tool result: bash, exit 2]\nno\n\n\
+             [File change: update] a.c\n\n[System status]\nerror: broke\n\n[Assistant]\nsorry"
+        );
+    }
+
+    #[test]
+    fn long_conversations_are_cut_in_the_middle() {
+        let long = "长".repeat(30_000);
+        assert!(cut_weighted(&long).chars().count() < TOTAL_CHARS + 100);
+    }
+}

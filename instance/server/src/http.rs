@@ -1,0 +1,74 @@
+//! The HTTP surface: one table of contents, then a file per subject.
+
+mod answer;
+mod body;
+mod conditional;
+mod delegation;
+mod events;
+mod folders;
+mod gate;
+mod messages;
+mod pages;
+mod runs;
+mod sessions;
+mod settings;
+mod sign_in;
+mod socket;
+mod tools;
+mod ui;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::app::Shared;
+
+/// Every route. Who may call which is decided in [`gate`].
+pub(crate) fn router(app: Shared) -> Router {
+    let api = Router::new()
+        .route("/api/auth/me", get(sign_in::me))
+        .route("/api/build-info", get(settings::build_info))
+        .route("/api/runtime-selection", post(settings::select_runtime))
+        .route("/api/sessions", get(sessions::list).post(sessions::create))
+        .route("/api/sessions/archived", get(sessions::list_archived))
+        .route("/api/sessions/{id}", get(sessions::get).patch(sessions::patch))
+        .route("/api/sessions/{id}/messages", post(messages::post))
+        .route("/api/sessions/{id}/cancel", post(runs::cancel_session))
+        .route("/api/sessions/{id}/delegate", post(delegation::delegate))
+        .route("/api/sessions/{id}/events", get(events::list))
+        .route("/api/sessions/{id}/events/blocks/{range}", get(events::block))
+        .route("/api/sessions/{id}/events/{seq}/body", get(events::body))
+        .route("/api/sessions/{id}/source-context", get(events::source_context))
+        .route("/api/runs/{id}", get(runs::get))
+        .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/tools", get(tools::list))
+        .route("/api/browse", get(folders::browse))
+        .route("/api/autocomplete", get(folders::autocomplete))
+        .route("/api/media/{name}", get(pages::media))
+        .route("/api/images/{name}", get(pages::media))
+        .route("/ws", get(socket::open));
+    let pages = Router::new()
+        .route("/", get(pages::home))
+        .route("/s/{id}", get(pages::session))
+        .route("/login", get(sign_in::form).post(sign_in::submit))
+        .route("/logout", get(sign_in::sign_out).post(sign_in::sign_out))
+        .route("/manifest.json", get(pages::asset))
+        .route("/icon.svg", get(pages::asset))
+        .route("/favicon.ico", get(pages::favicon))
+        .route("/assets/{*path}", get(pages::asset))
+        .route("/ui/new", get(ui::new_task))
+        .route("/ui/sessions", get(ui::list).post(ui::create))
+        .route("/ui/sessions/{id}", get(ui::session))
+        .route("/ui/sessions/{id}/timeline", get(ui::timeline))
+        .route("/ui/sessions/{id}/blocks/{range}", get(ui::block))
+        .route("/ui/sessions/{id}/messages", post(ui::send))
+        .route("/ui/sessions/{id}/cancel", post(ui::cancel));
+    api.merge(pages)
+        .fallback(answer::not_found)
+        // Handlers read bodies themselves, each with its own limit.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(answer::panicked))
+        .with_state(app)
+}

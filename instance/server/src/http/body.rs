@@ -1,0 +1,46 @@
+//! Reading request bodies, each with a limit.
+
+use axum::body::{Body, to_bytes};
+use bytes::Bytes;
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::answer::Refusal;
+
+/// Sign-in, runtime selection: bytes.
+pub(super) const SMALL: usize = 4_096;
+/// Session bodies: bytes.
+pub(super) const SESSION: usize = 10_240;
+/// Delegated tasks: bytes.
+pub(super) const TASK: usize = 32_768;
+/// Messages with their files: bytes.
+pub(super) const MESSAGE: usize = 268_435_456;
+
+/// Reads a whole body.
+pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    to_bytes(body, limit).await.map_err(|error| {
+        // The limit is told from a broken connection by its error type, which is not public.
+        if std::error::Error::source(&error)
+            .is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+        {
+            too_large()
+        } else {
+            Refusal::bad_request("Invalid request body")
+        }
+    })
+}
+
+/// Reads a JSON body; `invalid` is what malformed or wrong-typed JSON is answered with.
+pub(super) async fn json<T: DeserializeOwned>(
+    body: Body,
+    limit: usize,
+    invalid: &'static str,
+) -> Result<T, Refusal> {
+    let bytes = bytes(body, limit).await?;
+    serde_json::from_slice(&bytes).map_err(|_| Refusal::bad_request(invalid))
+}
+
+/// The answer to a body over its limit.
+pub(super) fn too_large() -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large")
+}

@@ -1,0 +1,50 @@
+//! `POST /api/sessions/:id/delegate`.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::answer::{self, Refusal};
+use super::{body, sessions as routes};
+use crate::app::Shared;
+use crate::delegate::{self, Task};
+use crate::sessions::{self, Detail};
+
+/// Creates a session beside this one and starts it.
+pub(super) async fn delegate(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let cell = routes::find(&app, &id)?;
+    let fields: Map<String, Value> = body::json(body, body::TASK, "Invalid request body").await?;
+    let (child, accepted) = delegate::delegate(&app, &cell, task(&fields)?).await?;
+    let answer = json!({"session": sessions::body(&child.snapshot(), Detail::Full), "run": accepted.run});
+    Ok(answer::json(StatusCode::CREATED, answer))
+}
+
+fn task(fields: &Map<String, Value>) -> Result<Task, Refusal> {
+    let text = |key: &str| {
+        fields
+            .get(key)
+            .and_then(Value::as_str)
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    };
+    let tool = match fields.get("tool") {
+        None | Some(Value::Null | Value::String(_)) => text("tool"),
+        Some(_) => return Err(Refusal::bad_request("tool must be a string when provided")),
+    };
+    let internal = match fields.get("internal") {
+        None => false,
+        Some(Value::Bool(internal)) => *internal,
+        Some(_) => {
+            return Err(Refusal::bad_request("internal must be a boolean when provided"));
+        }
+    };
+    let task = text("task").ok_or_else(|| Refusal::bad_request("task is required"))?;
+    Ok(Task { task, name: text("name"), tool, internal })
+}

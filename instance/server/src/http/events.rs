@@ -1,0 +1,149 @@
+//! Events of a session: display view, raw view, blocks, bodies, source context.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use remotelab_protocol::{Event, Kind, Role, display};
+use remotelab_store::SessionCell;
+use remotelab_store::history::Bodies;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{self, Refusal};
+use super::{conditional, sessions as routes};
+use crate::app::{Shared, StorageRefused, blocking};
+use crate::sessions;
+
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=1296000, immutable");
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FilterQuery {
+    filter: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct RequestQuery {
+    request_id: String,
+}
+
+/// `GET /api/sessions/:id/events`; `filter=all` is the raw view.
+pub(super) async fn list(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<FilterQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let cell = routes::find(&app, &id)?;
+    let (events, running) = read(&app, &cell).await?;
+    Ok(if query.filter == "all" {
+        let events: Vec<Event> = events.into_iter().map(public).collect();
+        conditional::json(&headers, &json!({"sessionId": cell.id(), "filter": "all", "events": events}))
+    } else {
+        let entries = display::view(&events, running);
+        conditional::json(&headers, &json!({"sessionId": cell.id(), "filter": "visible", "events": entries}))
+    })
+}
+
+/// `GET /api/sessions/:id/events/blocks/:start-:end`.
+pub(super) async fn block(
+    State(app): State<Shared>,
+    Path((id, range)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let cell = routes::find(&app, &id)?;
+    let Some((start, end)) = parse_range(&range) else {
+        return Ok(answer::not_found().await);
+    };
+    app.store.settled().await.map_err(StorageRefused)?;
+    let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
+    let events = blocking(move || history.read(start..=end.min(latest), Bodies::Whole)).await;
+    let events = display::block(&events, start, end);
+    if events.is_empty() {
+        return Err(Refusal::not_found("Event block not found"));
+    }
+    let mut response = conditional::json(
+        &headers,
+        &json!({"sessionId": cell.id(), "startSeq": start, "endSeq": end, "events": events}),
+    );
+    if end <= latest {
+        response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+    }
+    Ok(response)
+}
+
+/// `GET /api/sessions/:id/events/:seq/body`.
+pub(super) async fn body(
+    State(app): State<Shared>,
+    Path((id, seq)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let missing = || Refusal::not_found("Event body not found");
+    let cell = routes::find(&app, &id)?;
+    let seq: u64 = seq.parse().map_err(|_| missing())?;
+    app.store.settled().await.map_err(StorageRefused)?;
+    let history = cell.history();
+    let event = blocking(move || history.event(seq, Bodies::Whole)).await.ok_or_else(missing)?;
+    let (field, value) = event.body_text().filter(|(_, text)| !text.is_empty()).ok_or_else(missing)?;
+    let answer = json!({"body": {"seq": seq, "field": field, "value": value, "bytes": value.len()}});
+    let mut response = conditional::json(&headers, &answer);
+    response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
+    Ok(response)
+}
+
+/// `GET /api/sessions/:id/source-context`.
+pub(super) async fn source_context(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<RequestQuery>,
+) -> Result<Response, Refusal> {
+    let cell = routes::find(&app, &id)?;
+    let (events, _) = read(&app, &cell).await?;
+    let wanted = query.request_id.trim();
+    let matched = events.iter().rev().find(|event| {
+        let has_context = event.role == Some(Role::User)
+            && event.as_message().is_some_and(|message| message.source_context.is_some());
+        has_context && (wanted.is_empty() || event.request_id.as_deref() == Some(wanted))
+    });
+    let message = matched.and_then(|event| event.as_message()?.source_context.clone());
+    let request_id = matched.and_then(|event| event.request_id.clone()).unwrap_or_else(|| wanted.to_owned());
+    let session = cell.with(|state| state.session.source_context.clone());
+    let context = json!({"session": session, "message": message, "requestId": request_id});
+    Ok(answer::json(StatusCode::OK, json!({"sessionId": cell.id(), "sourceContext": context})))
+}
+
+/// Reads all events of a session, after its run has been brought up to date.
+pub(super) async fn read(app: &Shared, cell: &Arc<SessionCell>) -> Result<(Vec<Event>, bool), Refusal> {
+    if let Some(run) = cell.with(|state| state.session.active_run_id.clone()) {
+        app.runs.synchronise(app, &run).await;
+    }
+    app.store.settled().await.map_err(StorageRefused)?;
+    let (latest, running) =
+        cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running()));
+    let history = cell.history();
+    let events = blocking(move || history.read(1..=latest, Bodies::Whole)).await;
+    Ok((events, running))
+}
+
+/// Parses `3-17`.
+pub(super) fn parse_range(text: &str) -> Option<(u64, u64)> {
+    let (start, end) = text.split_once('-')?;
+    let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+    (start >= 1 && start <= end).then_some((start, end))
+}
+
+/// Takes host paths out of a stored event.
+fn public(mut event: Event) -> Event {
+    if let Kind::Known(remotelab_protocol::event::Known::Message(message)) = &mut event.kind {
+        for files in [&mut message.attachments, &mut message.images] {
+            for file in files {
+                *file = file.public();
+            }
+        }
+    }
+    event
+}

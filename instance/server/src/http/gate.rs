@@ -1,0 +1,240 @@
+//! What every request passes: the outside view, sign-in by link, authentication, origin, headers.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::answer::{self, Refusal};
+use super::sign_in;
+use crate::app::Shared;
+use crate::auth::{Credentials, SignIn};
+use crate::outside::Outside;
+use crate::web;
+
+/// The nonce of this answer's Content Security Policy.
+#[derive(Clone, Debug)]
+pub(super) struct Nonce(pub(super) String);
+
+/// Whether a path may be read without signing in.
+fn is_public(path: &str) -> bool {
+    matches!(path, "/login" | "/logout" | "/manifest.json" | "/icon.svg" | "/favicon.ico" | "/api/build-info")
+        || path.starts_with("/assets/")
+}
+
+/// Lets a request through to its handler, or answers it.
+pub(super) async fn pass(
+    State(app): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let seconds = jiff::Timestamp::now().as_second();
+    let outside = Outside::of(&parts, peer, app.gateway_key.as_ref(), seconds);
+    let nonce = Nonce(BASE64_STANDARD.encode(rand::random::<[u8; 16]>()));
+    let policy = web::csp(&nonce.0, &socket_origin(&outside));
+    let is_asset = parts.uri.path().starts_with("/assets/");
+    parts.extensions.insert(outside.clone());
+    parts.extensions.insert(nonce);
+    let mut response = match admit(&app, &mut parts, &outside).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(answer) => *answer,
+    };
+    set_security_headers(response.headers_mut(), &policy, is_asset);
+    response
+}
+
+/// Decides whether a request reaches its handler; an `Err` is its answer.
+async fn admit(app: &Shared, parts: &mut Parts, outside: &Outside) -> Result<(), Box<Response>> {
+    let path = parts.uri.path();
+    if !path.starts_with('/') || path.starts_with("//") {
+        return Err(Box::new(answer::text(StatusCode::BAD_REQUEST, "Bad Request")));
+    }
+    if let Some(token) = query_token(parts.uri.query()) {
+        return Err(Box::new(by_link(app, parts, outside, token).await));
+    }
+    if is_cross_site(parts, outside) {
+        let refusal = Refusal::new(StatusCode::FORBIDDEN, "Requests from other sites are not accepted");
+        return Err(Box::new(refusal.into_response()));
+    }
+    let owner = cookies(&parts.headers).and_then(|cookies| app.auth.owner(cookies));
+    if let Some(owner) = owner {
+        parts.extensions.insert(owner);
+        return Ok(());
+    }
+    if is_public(path) {
+        return Ok(());
+    }
+    Err(Box::new(if path.starts_with("/api/") || path == "/ws" || path.starts_with("/ui/") {
+        Refusal::new(StatusCode::UNAUTHORIZED, "Not authenticated").into_response()
+    } else {
+        answer::redirect(&login_address(parts))
+    }))
+}
+
+/// Exchanges `?token=` for a cookie at once, so that the token is in no further address.
+async fn by_link(app: &Shared, parts: &Parts, outside: &Outside, token: String) -> Response {
+    match sign_in::attempt(app, Credentials::Token(token), &outside.client).await {
+        SignIn::Granted(cookie) => {
+            let mut response = answer::redirect(&wanted(parts));
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+            response
+        }
+        SignIn::Refused => answer::redirect("/login"),
+        SignIn::LockedOut => sign_in::locked_out(),
+        SignIn::Failed(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "The login could not be stored"),
+    }
+}
+
+/// The page that a link with a token opens: its own path for reading, the start page otherwise.
+fn wanted(parts: &Parts) -> String {
+    let path = parts.uri.path();
+    let is_page = parts.method == Method::GET
+        && !path.starts_with("/api/")
+        && !path.starts_with("/login")
+        && !path.starts_with("/logout");
+    if !is_page || path.contains('\\') {
+        return "/".to_owned();
+    }
+    let rest: Vec<&str> = parts
+        .uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|pair| !pair.is_empty() && *pair != "token" && !pair.starts_with("token="))
+        .collect();
+    if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) }
+}
+
+/// The sign-in page, which remembers a deep link.
+fn login_address(parts: &Parts) -> String {
+    let wanted = wanted(parts);
+    if wanted == "/" {
+        return "/login".to_owned();
+    }
+    format!("/login?next={}", utf8_percent_encode(wanted.trim_start_matches('/'), NON_ALPHANUMERIC))
+}
+
+fn query_token(query: Option<&str>) -> Option<String> {
+    let value = query?.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+}
+
+/// Tells whether another site makes a browser change something or open a socket here.
+fn is_cross_site(parts: &Parts, outside: &Outside) -> bool {
+    let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if !changes && parts.uri.path() != "/ws" {
+        return false;
+    }
+    let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if header(&HeaderName::from_static("sec-fetch-site")) == Some("cross-site") {
+        return true;
+    }
+    let Some(origin) = header(&ORIGIN) else {
+        return false;
+    };
+    let Some((_, authority)) = origin.split_once("://") else {
+        return true;
+    };
+    let own = [Some(outside.host.as_str()), header(&HOST)];
+    !own.into_iter().flatten().any(|host| host.eq_ignore_ascii_case(authority))
+}
+
+/// Returns the `Cookie` header.
+pub(super) fn cookies(headers: &HeaderMap) -> Option<&str> {
+    headers.get(COOKIE)?.to_str().ok()
+}
+
+fn socket_origin(outside: &Outside) -> String {
+    let scheme = if outside.scheme == "https" { "wss" } else { "ws" };
+    let plain = outside.host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b));
+    if plain && !outside.host.is_empty() { format!("{scheme}://{}", outside.host) } else { String::new() }
+}
+
+fn set_security_headers(headers: &mut HeaderMap, policy: &str, is_asset: bool) {
+    let fixed = [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "SAMEORIGIN"),
+        ("referrer-policy", "strict-origin-when-cross-origin"),
+        ("permissions-policy", "camera=(), microphone=(self), geolocation=()"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if !is_asset && let Ok(policy) = HeaderValue::from_str(policy) {
+        headers.entry(http::header::CONTENT_SECURITY_POLICY).or_insert(policy);
+        headers.insert(
+            HeaderName::from_static("cross-origin-opener-policy"),
+            HeaderValue::from_static("same-origin"),
+        );
+    }
+    if let Ok(build) = HeaderValue::from_str(&crate::build::title()) {
+        headers.insert(HeaderName::from_static("x-remotelab-build"), build);
+    }
+    headers.insert(HeaderName::from_static("x-remotelab-base"), HeaderValue::from_static("native"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request as HttpRequest;
+
+    fn parts(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = HttpRequest::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_link_leads_to_its_page_without_its_token() {
+        for (uri, expected) in [
+            ("/?token=ab", "/"),
+            ("/s/1?token=ab&before=3", "/s/1?before=3"),
+            ("/api/sessions?token=ab", "/"),
+            ("/login?token=ab", "/"),
+        ] {
+            assert_eq!(wanted(&parts("GET", uri, &[])), expected);
+        }
+        assert_eq!(wanted(&parts("POST", "/s/1?token=ab", &[])), "/");
+        assert_eq!(login_address(&parts("GET", "/", &[])), "/login");
+        assert_eq!(login_address(&parts("GET", "/s/1?x=2", &[])), "/login?next=s%2F1%3Fx%3D2");
+        assert_eq!(query_token(Some("a=1&token=x%20y")), Some("x y".to_owned()));
+        assert_eq!(query_token(Some("tokens=1")), None);
+    }
+
+    #[test]
+    fn other_sites_may_not_change_anything() {
+        let outside = Outside {
+            client: String::new(),
+            prefix: String::new(),
+            host: "a.example".into(),
+            scheme: "https".into(),
+        };
+        let crosses =
+            |method, uri, headers: &[(&str, &str)]| is_cross_site(&parts(method, uri, headers), &outside);
+        assert!(!crosses("POST", "/x", &[]));
+        assert!(!crosses(
+            "POST",
+            "/x",
+            &[("origin", "https://a.example"), ("sec-fetch-site", "same-origin")]
+        ));
+        assert!(crosses("POST", "/x", &[("origin", "https://b.example")]));
+        assert!(crosses("POST", "/x", &[("origin", "null")]));
+        assert!(crosses("PATCH", "/x", &[("sec-fetch-site", "cross-site")]));
+        assert!(crosses("GET", "/ws", &[("origin", "https://b.example")]));
+        assert!(!crosses("GET", "/x", &[("origin", "https://b.example")]));
+    }
+}

@@ -1,0 +1,138 @@
+//! Sessions: list, read, create, change.
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use remotelab_protocol::SessionId;
+use remotelab_protocol::wire::CreateSession;
+use remotelab_store::session::State as SessionState;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, Refusal};
+use super::{body, conditional};
+use crate::app::{Shared, StorageRefused};
+use crate::patch;
+use crate::sessions::{self, Detail, Filter};
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ListQuery {
+    view: String,
+    include_visitor: String,
+    template_id: Option<String>,
+    app_id: Option<String>,
+    source_id: Option<String>,
+    folder: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ViewQuery {
+    view: String,
+}
+
+/// `GET /api/sessions`.
+pub(super) async fn list(
+    State(app): State<Shared>,
+    Query(query): Query<ListQuery>,
+    headers: HeaderMap,
+) -> Response {
+    listed(&app, query, false, &headers)
+}
+
+/// `GET /api/sessions/archived`.
+pub(super) async fn list_archived(
+    State(app): State<Shared>,
+    Query(query): Query<ListQuery>,
+    headers: HeaderMap,
+) -> Response {
+    listed(&app, query, true, &headers)
+}
+
+/// `POST /api/sessions`: 201 also when a session with the same `externalTriggerId` is returned.
+pub(super) async fn create(State(app): State<Shared>, body: Body) -> Result<Response, Refusal> {
+    let request: CreateSession = body::json(body, body::SESSION, "Invalid request body").await?;
+    let dropped = sessions::source_context(request.source_context.as_ref()).1;
+    let cell = sessions::create(&app, request).await?;
+    let mut answer = json!({"session": sessions::body(&cell.snapshot(), Detail::Full)});
+    warn_of_dropped_context(&mut answer, dropped);
+    Ok(answer::json(StatusCode::CREATED, answer))
+}
+
+/// `GET /api/sessions/:id`.
+pub(super) async fn get(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<ViewQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let cell = find(&app, &id)?;
+    let detail =
+        if matches!(query.view.as_str(), "sidebar" | "summary") { Detail::Summary } else { Detail::Full };
+    Ok(conditional::json(&headers, &json!({"session": sessions::body(&cell.snapshot(), detail)})))
+}
+
+/// `PATCH /api/sessions/:id`.
+pub(super) async fn patch(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let cell = find(&app, &id)?;
+    let Value::Object(fields) = body::json(body, body::SESSION, "Invalid request body").await? else {
+        return Err(Refusal::bad_request("Invalid request body"));
+    };
+    let (outcome, commit) = cell.change(|draft| {
+        let changed = patch::apply(draft.session(), &fields)?;
+        if changed != *draft.session() {
+            *draft.session_mut() = changed;
+        }
+        Ok::<(), patch::Invalid>(())
+    });
+    outcome.map_err(|invalid| Refusal::bad_request(invalid.to_string()))?;
+    commit.durable().await.map_err(StorageRefused)?;
+    app.hub.session_changed(cell.id());
+    app.hub.list_changed();
+    Ok(answer::json(StatusCode::OK, json!({"session": sessions::body(&cell.snapshot(), Detail::Full)})))
+}
+
+/// Finds a session by the text of a path segment.
+pub(super) fn find(app: &Shared, id: &str) -> Result<std::sync::Arc<remotelab_store::SessionCell>, Refusal> {
+    let id = SessionId::parse(id)?;
+    sessions::find(app, &id).ok_or_else(|| Refusal::not_found("Session not found"))
+}
+
+/// Tells the caller that its `sourceContext` was over the limit and not kept.
+pub(super) fn warn_of_dropped_context(answer: &mut Value, dropped: bool) {
+    if dropped {
+        answer["warnings"] = json!(["sourceContext is larger than 16384 bytes and was not kept"]);
+    }
+}
+
+fn listed(app: &Shared, query: ListQuery, archived: bool, headers: &HeaderMap) -> Response {
+    let filter = Filter {
+        archived,
+        include_visitors: matches!(query.include_visitor.as_str(), "1" | "true" | "yes"),
+        template_id: query.template_id.or(query.app_id),
+        source_id: query.source_id,
+        folder: query.folder,
+    };
+    let (states, archived_count) = sessions::list(app, &filter);
+    let answer = if query.view == "refs" {
+        let refs: Vec<Value> = states.iter().map(reference).collect();
+        json!({"sessionRefs": refs, "archivedCount": archived_count})
+    } else {
+        let rows: Vec<Value> = states.iter().map(|state| sessions::body(state, Detail::Summary)).collect();
+        json!({"sessions": rows, "archivedCount": archived_count})
+    };
+    conditional::json(headers, &answer)
+}
+
+/// The tag equals that of the `view=sidebar` answer, so that a client reads only the rows that changed.
+fn reference(state: &SessionState) -> Value {
+    let summary = json!({"session": sessions::body(state, Detail::Summary)});
+    let bytes = serde_json::to_vec(&summary).unwrap_or_default();
+    json!({"id": state.session.id, "summaryEtag": conditional::tag(&bytes)})
+}

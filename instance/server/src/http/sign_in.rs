@@ -1,0 +1,173 @@
+//! Signing in and out, and who is signed in.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::answer::{self, Refusal};
+use super::{body, conditional, gate};
+use crate::app::{Shared, blocking};
+use crate::auth::{Credentials, Owner, SignIn, cookie};
+use crate::outside::Outside;
+use crate::web::Language;
+use crate::web::pages::{self, LoginMode, LoginPage};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct FormQuery {
+    error: String,
+    mode: String,
+    next: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Form {
+    r#type: String,
+    token: String,
+    username: String,
+    password: String,
+    next: String,
+}
+
+/// `GET /login`.
+pub(super) async fn form(
+    State(app): State<Shared>,
+    Extension(outside): Extension<Outside>,
+    Query(query): Query<FormQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let accepted = headers.get(http::header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    answer::html(pages::login(&LoginPage {
+        base: outside.base(),
+        language: Language::from_accept(accepted.unwrap_or_default()),
+        instance: app.settings.instance_name.clone(),
+        mode: if query.mode == "pw" { LoginMode::Password } else { LoginMode::Token },
+        failed: query.error == "1",
+        locked: false,
+        next: safe_next(&query.next).to_owned(),
+    }))
+}
+
+/// `POST /login`.
+pub(super) async fn submit(
+    State(app): State<Shared>,
+    Extension(outside): Extension<Outside>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let bytes = body::bytes(body, body::SMALL).await?;
+    let form: Form =
+        serde_urlencoded::from_bytes(&bytes).map_err(|_| Refusal::bad_request("Invalid request body"))?;
+    let mode = if form.r#type == "token" { "token" } else { "pw" };
+    let credentials = match mode {
+        "token" => Credentials::Token(form.token.trim().to_owned()),
+        _ => Credentials::Password { username: form.username, password: form.password },
+    };
+    let next = safe_next(&form.next);
+    Ok(match attempt(&app, credentials, &outside.client).await {
+        SignIn::Granted(cookie) => {
+            let mut response = answer::redirect(&format!("/{next}"));
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+            response
+        }
+        SignIn::Refused if next.is_empty() => answer::redirect(&format!("/login?error=1&mode={mode}")),
+        SignIn::Refused => {
+            let next = utf8_percent_encode(next, NON_ALPHANUMERIC);
+            answer::redirect(&format!("/login?error=1&mode={mode}&next={next}"))
+        }
+        SignIn::LockedOut => locked_out(),
+        SignIn::Failed(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "The login could not be stored"),
+    })
+}
+
+/// `/logout`.
+pub(super) async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> Response {
+    if let Some(cookies) = gate::cookies(&headers).map(str::to_owned) {
+        let app = Arc::clone(&app);
+        blocking(move || app.auth.sign_out(&cookies)).await;
+    }
+    let mut response = answer::redirect("/login");
+    for name in [cookie::OWNER, cookie::VISITOR] {
+        if let Ok(cleared) = HeaderValue::from_str(&cookie::clear(name, app.settings.secure_cookies)) {
+            response.headers_mut().append(SET_COOKIE, cleared);
+        }
+    }
+    response
+}
+
+/// `GET /api/auth/me`. Renews a login that is past half of its life.
+pub(super) async fn me(
+    State(app): State<Shared>,
+    Extension(owner): Extension<Owner>,
+    headers: HeaderMap,
+) -> Response {
+    let mut identity = json!({"role": "owner"});
+    if !owner.preferred_language.is_empty() {
+        identity["preferredLanguage"] = owner.preferred_language.into();
+    }
+    renewed(&app, &headers, conditional::json(&headers, &identity)).await
+}
+
+/// Adds a renewed cookie to an answer, when it is time.
+pub(super) async fn renewed(app: &Shared, request: &HeaderMap, mut response: Response) -> Response {
+    let Some(cookies) = gate::cookies(request).map(str::to_owned) else {
+        return response;
+    };
+    let app = Arc::clone(app);
+    let renewed = blocking(move || app.auth.renew(&cookies)).await;
+    if let Some(cookie) = renewed.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Checks credentials off the async threads.
+pub(super) async fn attempt(app: &Shared, credentials: Credentials, client: &str) -> SignIn {
+    let (app, client) = (Arc::clone(app), client.to_owned());
+    let outcome = blocking(move || app.auth.sign_in(&credentials, &client)).await;
+    if let SignIn::Failed(error) = &outcome {
+        tracing::error!(%error, "cannot store a login");
+    }
+    outcome
+}
+
+/// The answer to a client that guessed too often.
+pub(super) fn locked_out() -> Response {
+    let mut response =
+        answer::text(StatusCode::TOO_MANY_REQUESTS, "Too many failed attempts. Please try again later.");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+    response
+}
+
+/// Keeps a path of this instance only: nothing that a browser could take for another site.
+fn safe_next(next: &str) -> &str {
+    let foreign = next.starts_with(['/', '\\'])
+        || next.contains(['\\', '\r', '\n'])
+        || next.split('?').next().is_some_and(|path| path.contains(':'));
+    if foreign { "" } else { next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe_next;
+
+    #[test]
+    fn the_wanted_page_is_always_ours() {
+        for foreign in
+            ["//evil.example", "/\\evil", "https://evil.example", "javascript:alert(1)", "\\\\evil", "a\r\nb"]
+        {
+            assert_eq!(safe_next(foreign), "");
+        }
+        assert_eq!(safe_next("s/0123?before=4"), "s/0123?before=4");
+    }
+}

@@ -1,0 +1,78 @@
+//! `GET /ws`: push-only hints that something changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use http::HeaderMap;
+use remotelab_protocol::wire::Frame;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::gate;
+use crate::app::Shared;
+use crate::{build, hub};
+
+const FRAME_MAX: usize = 65_536;
+/// Keeps idle proxies from cutting the connection, and finds dead clients.
+const PING: Duration = Duration::from_secs(25);
+/// RFC 6455 §7.4.1: a message that violates the endpoint's policy.
+const POLICY: u16 = 1008;
+
+/// Opens the socket.
+pub(super) async fn open(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let cookies = gate::cookies(&headers).unwrap_or_default().to_owned();
+    upgrade
+        .max_message_size(FRAME_MAX)
+        .max_frame_size(FRAME_MAX)
+        .on_upgrade(move |socket| serve(app, cookies, socket))
+}
+
+async fn serve(app: Shared, cookies: String, mut socket: WebSocket) {
+    let mut frames = app.hub.subscribe();
+    let hello = Frame::BuildInfo { build_info: build::info(&app.settings.instance_id) };
+    if socket.send(Message::text(hub::text(&hello))).await.is_err() {
+        return;
+    }
+    let mut ping = interval_at(Instant::now() + PING, PING);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let sent = tokio::select! {
+            frame = frames.recv() => match frame {
+                Ok(frame) => socket.send(Message::text(text(&frame))).await,
+                // Too many hints were missed to tell which: everything may have changed.
+                Err(RecvError::Lagged(_)) => socket.send(Message::text(hub::text(&Frame::SessionsInvalidated))).await,
+                Err(RecvError::Closed) => return,
+            },
+            _ = ping.tick() => {
+                // A login that ended takes its sockets along.
+                if app.auth.owner(&cookies).is_none() {
+                    return;
+                }
+                socket.send(Message::Ping(bytes::Bytes::new())).await
+            }
+            message = socket.recv() => match message {
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(Message::Text(_) | Message::Binary(_))) => {
+                    let close = CloseFrame { code: POLICY, reason: "Push-only WebSocket".into() };
+                    let _ = socket.send(Message::Close(Some(close))).await;
+                    return;
+                }
+            },
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+fn text(frame: &Arc<str>) -> String {
+    frame.to_string()
+}

@@ -1,0 +1,179 @@
+//! Following runs: starting their runner, turning what it spools into history, ending them once.
+//!
+//! A run is followed by one task. It reads the run's files; whatever it does is decided by them, so
+//! that a server that starts anew goes on where the last one stopped.
+
+mod projector;
+mod start;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use remotelab_executor::runner;
+use remotelab_protocol::{Run, RunId};
+use remotelab_store::{SessionCell, runs};
+use tokio::sync::Notify;
+
+use crate::app::{Shared, StorageRefused, blocking};
+use crate::clock::now_iso;
+use crate::submit::schedule_flush;
+use projector::{Progress, Projector};
+
+/// How often a run is looked at when the file system tells nothing.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a runner may take to take its run over.
+const START_PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait after files or storage refused.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The runs that are being followed.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    followed: Arc<Mutex<HashMap<RunId, Arc<Followed>>>>,
+    /// Wakes a run's task when its folder changes; without it the task looks every [`LOOK`].
+    watcher: Mutex<Option<RecommendedWatcher>>,
+}
+
+/// One followed run.
+#[derive(Debug)]
+struct Followed {
+    cell: Arc<SessionCell>,
+    projector: Mutex<Projector>,
+    wake: Notify,
+}
+
+impl Runs {
+    pub(crate) fn new() -> Self {
+        let followed = Arc::default();
+        let watcher = watcher(&followed);
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "cannot watch folders; runs are polled instead");
+        }
+        Self { followed, watcher: Mutex::new(watcher.ok()) }
+    }
+
+    /// Starts a run if it was never started, and follows it to its end.
+    pub(crate) fn watch(&self, app: &Shared, cell: &Arc<SessionCell>, run: &RunId) {
+        let folder = runs::folder(&app.settings.paths, run);
+        let followed = Arc::new(Followed {
+            cell: Arc::clone(cell),
+            projector: Mutex::new(Projector::new(run.clone(), folder.clone())),
+            wake: Notify::new(),
+        });
+        if lock(&self.followed).insert(run.clone(), Arc::clone(&followed)).is_some() {
+            return;
+        }
+        self.watch_folder(&folder);
+        let (app, run) = (Arc::clone(app), run.clone());
+        tokio::spawn(async move {
+            follow(&app, &run, &followed).await;
+            app.runs.forget(&run, &folder);
+            app.hub.session_changed(followed.cell.id());
+            app.hub.list_changed();
+            schedule_flush(&app, &followed.cell);
+        });
+    }
+
+    /// Brings a run's record and history up to what its executor has printed, if it is under way.
+    pub(crate) async fn synchronise(&self, app: &Shared, run: &RunId) {
+        let Some(followed) = lock(&self.followed).get(run).cloned() else {
+            return;
+        };
+        if let Err(error) = project(app, &followed).await {
+            tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
+        }
+    }
+
+    fn watch_folder(&self, folder: &Path) {
+        if let Some(watcher) = lock(&self.watcher).as_mut()
+            && let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive)
+        {
+            tracing::debug!(%error, "cannot watch a run's folder; it is polled instead");
+        }
+    }
+
+    fn forget(&self, run: &RunId, folder: &Path) {
+        lock(&self.followed).remove(run);
+        if let Some(watcher) = lock(&self.watcher).as_mut() {
+            // The folder may be gone.
+            let _ = watcher.unwatch(folder);
+        }
+    }
+}
+
+/// Asks a session's active run to stop; returns its record, or `None` when none is active.
+pub(crate) async fn cancel(app: &Shared, cell: &Arc<SessionCell>) -> Result<Option<Run>, StorageRefused> {
+    let (cancelled, commit) = cell.change(|draft| {
+        let mut run = draft.active()?.clone();
+        if !run.cancel_requested {
+            run.cancel_requested = true;
+            run.cancel_requested_at = Some(now_iso());
+            run.updated_at = now_iso();
+            draft.put_run(run.clone());
+        }
+        Some(run)
+    });
+    commit.durable().await?;
+    let Some(run) = cancelled else {
+        return Ok(None);
+    };
+    let folder = runs::folder(&app.settings.paths, &run.id);
+    let asked = blocking(move || runner::request_cancel(&folder)).await;
+    if let Err(error) = asked {
+        tracing::warn!(run.id = %run.id, %error, "cannot ask a runner to stop");
+    }
+    app.hub.session_changed(cell.id());
+    Ok(Some(run))
+}
+
+async fn follow(app: &Shared, run: &RunId, followed: &Arc<Followed>) {
+    let mut started: Option<Instant> = None;
+    loop {
+        let wait = match project(app, followed).await {
+            Ok(Progress::Ended) => return,
+            // A runner that died before it took the run over is replaced; two of them do no harm.
+            Ok(Progress::NotStarted) if started.is_none_or(|at| at.elapsed() > START_PATIENCE) => {
+                start::start(app, run).await;
+                started = Some(Instant::now());
+                LOOK
+            }
+            Ok(Progress::NotStarted) => LOOK,
+            Ok(Progress::Advanced) => {
+                app.hub.session_changed(followed.cell.id());
+                LOOK
+            }
+            Ok(Progress::Nothing) => LOOK,
+            Err(error) => {
+                tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
+                RETRY
+            }
+        };
+        // Either the folder changed or it is time to look anyway: both mean the same.
+        let _ = tokio::time::timeout(wait, followed.wake.notified()).await;
+    }
+}
+
+async fn project(app: &Shared, followed: &Arc<Followed>) -> Result<Progress, projector::Error> {
+    let (app, followed) = (Arc::clone(app), Arc::clone(followed));
+    blocking(move || lock(&followed.projector).advance(&app, &followed.cell)).await
+}
+
+fn watcher(followed: &Arc<Mutex<HashMap<RunId, Arc<Followed>>>>) -> notify::Result<RecommendedWatcher> {
+    let followed = Arc::clone(followed);
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let Ok(event) = event else { return };
+        let folders = event.paths.iter().filter_map(|path| path.parent()?.file_name()?.to_str());
+        for run in folders.filter_map(|name| RunId::parse(name).ok()) {
+            if let Some(followed) = lock(&followed).get(&run) {
+                followed.wake.notify_one();
+            }
+        }
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

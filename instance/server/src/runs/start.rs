@@ -1,0 +1,66 @@
+//! Starting the detached runner of a run.
+
+use std::io;
+
+use remotelab_config::atomic;
+use remotelab_executor::command::{self, CodexHome, Context};
+use remotelab_executor::runner;
+use remotelab_protocol::RunId;
+use remotelab_store::runs;
+
+use crate::app::{App, Shared, blocking};
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    File(#[from] atomic::Error),
+    #[error("the record of what to do is missing")]
+    NoManifest,
+    #[error("cannot start the runner")]
+    Spawn(#[source] io::Error),
+}
+
+/// Starts a run's runner. The runner itself sees to it that what a run does is never done twice. When it
+/// cannot be started, the run ends as failed with the reason.
+pub(super) async fn start(app: &Shared, run: &RunId) {
+    let (worker, id) = (std::sync::Arc::clone(app), run.clone());
+    let handle = tokio::runtime::Handle::current();
+    let started = blocking(move || {
+        let _runtime = handle.enter();
+        worker.start_runner(&id)
+    })
+    .await;
+    let Err(error) = started else { return };
+    tracing::error!(run.id = %run, error = ?error, "cannot start a run");
+    let reason =
+        format!("RemoteLab could not start the work: {error}. Try again, or look at the server's log.");
+    let folder = runs::folder(&app.settings.paths, run);
+    if let Err(error) = blocking(move || runner::give_up(&folder, &reason)).await {
+        tracing::error!(run.id = %run, %error, "cannot note why a run failed");
+    }
+}
+
+impl App {
+    fn start_runner(&self, run: &RunId) -> Result<(), Error> {
+        let paths = &self.settings.paths;
+        let folder = runs::folder(paths, run);
+        let manifest = runs::manifest(paths, run)?.ok_or(Error::NoManifest)?;
+        // The session's tool was known when the message was accepted; if it has gone since, the run says so.
+        let tool = self.catalogue.find(&manifest.tool).unwrap_or_else(|| remotelab_protocol::tool::Tool {
+            id: manifest.tool.clone(),
+            name: manifest.tool.clone(),
+            command: manifest.tool.clone(),
+            ..Default::default()
+        });
+        let context =
+            Context::new(&self.settings, &self.env, self.catalogue.search_path(), self.program.clone());
+        let program = self.catalogue.resolve(&tool.command);
+        if let CodexHome::Managed(home) = &context.codex_home {
+            command::prepare_codex_home(home, &command::personal_codex_home(&self.env, &self.settings.home))?;
+        }
+        command::launch(&tool, program, &manifest, &context).write(&folder)?;
+        let env = command::environment(&tool, &manifest, &self.env, &context);
+        runner::spawn(&self.program, &folder, &env).map_err(Error::Spawn)?;
+        Ok(())
+    }
+}

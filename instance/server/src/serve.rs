@@ -1,0 +1,194 @@
+//! Starting and stopping a chat server.
+
+use std::future::{Future, IntoFuture};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use remotelab_config::auth::{self, Auth as AuthFile};
+use remotelab_config::chat::Settings;
+use remotelab_config::secret::Secret;
+use remotelab_config::{Env, atomic};
+use remotelab_executor::Catalogue;
+use remotelab_executor::catalogue::CatalogueOptions;
+use remotelab_store::Store;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Shared, blocking};
+use crate::auth::Auth;
+use crate::hub::Hub;
+use crate::recovery;
+use crate::rendered::Rendered;
+use crate::runs::Runs;
+
+/// How long open requests may take after the server was asked to stop.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How often `chat-sessions.json` is brought up to date for older tools.
+const EXPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// Why a chat server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The owner token cannot be used.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// The data cannot be used.
+    #[error(transparent)]
+    Store(#[from] remotelab_store::Error),
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] atomic::Error),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A running chat server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    app: Shared,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Server {
+    /// Opens the instance, listens, and goes on with the work that the last server left. `program` is
+    /// this binary, which is also the runner; `env` is the ground of what executors get. The server
+    /// stops when `stop` is done.
+    ///
+    /// # Errors
+    /// [`Error`]: nothing is left running then.
+    pub async fn start(
+        settings: Settings,
+        env: Env,
+        program: PathBuf,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let address = format!("{}:{}", settings.bind_host, settings.port);
+        let app = blocking(move || open(settings, env, program)).await?;
+        let listening =
+            TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
+        recovery::resume_work(&app);
+        let router =
+            crate::http::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+        let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Answers are small and wanted at once; without this they wait for the client's next packet.
+            let _ = stream.set_nodelay(true);
+        });
+        let serving = tokio::spawn(async move {
+            let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+            let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
+                stop.await;
+                drop(stopping);
+            });
+            let deadline = async {
+                let _ = stopped.await;
+                tokio::time::sleep(DRAIN).await;
+            };
+            let outcome = tokio::select! {
+                outcome = graceful.into_future() => outcome,
+                () = deadline => Ok(()),
+            };
+            exporting.abort();
+            outcome
+        });
+        Ok(Self { address, app, serving })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the server has stopped; runs that are under way live on.
+    ///
+    /// # Errors
+    /// When serving failed.
+    pub async fn stopped(self) -> io::Result<()> {
+        let outcome = self.serving.await.map_err(io::Error::other)?;
+        let app = self.app;
+        let exported = blocking(move || app.store.export()).await;
+        if let Err(error) = exported {
+            tracing::warn!(%error, "cannot write chat-sessions.json");
+        }
+        outcome
+    }
+}
+
+fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error> {
+    // Refuses to start where anybody could sign in.
+    AuthFile::load(&settings.paths.auth())?;
+    let (store, recovery) = Store::open(&settings.paths)?;
+    for path in &recovery.damaged {
+        tracing::warn!(path = %path.display(), "a file is damaged and was left alone");
+    }
+    if recovery.replayed > 0 {
+        tracing::info!(transactions = recovery.replayed, "finished what the last server had begun to store");
+    }
+    let catalogue = Catalogue::new(CatalogueOptions {
+        paths: settings.paths.clone(),
+        home: settings.home.clone(),
+        env: env.clone(),
+        program: program.clone(),
+    });
+    Ok(Arc::new(App {
+        auth: Auth::open(&settings),
+        gateway_key: gateway_key(&settings)?,
+        store: Arc::new(store),
+        catalogue,
+        hub: Hub::new(),
+        runs: Runs::new(),
+        rendered: Rendered::default(),
+        settings,
+        env,
+        program,
+    }))
+}
+
+/// Reads the key shared with the gateway, or makes it. The gateway reads the same file.
+fn gateway_key(settings: &Settings) -> Result<Option<Secret>, Error> {
+    let path = settings.paths.gateway_secret();
+    if let Some(bytes) = atomic::read(&path)? {
+        let key = Secret::parse(String::from_utf8_lossy(&bytes).trim()).ok();
+        if key.is_none() {
+            tracing::warn!(path = %path.display(), "the gateway's key is damaged; its headers are ignored");
+        }
+        return Ok(key);
+    }
+    let key = Secret::random();
+    atomic::write_private(&path, key.reveal().as_bytes())?;
+    Ok(Some(key))
+}
+
+async fn export_regularly(app: Shared) {
+    let mut exported = None;
+    loop {
+        tokio::time::sleep(EXPORT_EVERY).await;
+        let revisions: Vec<_> = app
+            .store
+            .sessions()
+            .iter()
+            .map(|cell| (cell.id().clone(), cell.with(|state| state.revision)))
+            .collect();
+        if exported.as_ref() == Some(&revisions) {
+            continue;
+        }
+        let worker = Arc::clone(&app);
+        match blocking(move || worker.store.export()).await {
+            Ok(()) => exported = Some(revisions),
+            Err(error) => tracing::warn!(%error, "cannot write chat-sessions.json"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Putting a session's page together: the last turns, what runs now, what may be asked next.
+
+use std::sync::Arc;
+
+use remotelab_protocol::{Event, Role, display};
+use remotelab_store::SessionCell;
+use remotelab_store::history::{Bodies, History};
+use remotelab_store::session::State;
+
+use crate::app::App;
+use crate::sessions::{self, Filter};
+use crate::web::view::{
+    Composer, Running, SessionList, SessionPage, SessionRow, Steps, Timeline, ToolChoice, Viewer,
+};
+use remotelab_executor::demo;
+
+/// How many stored events a page is made of at most.
+const WINDOW: u64 = 200;
+
+impl App {
+    /// Builds the page of a session; `before` shows what stands before a sequence number. Blocks.
+    pub(crate) fn session_page(
+        &self,
+        cell: &SessionCell,
+        before: Option<u64>,
+        form_token: &str,
+        viewer: &Viewer,
+    ) -> SessionPage {
+        let state = cell.snapshot();
+        let activity = sessions::activity(&state);
+        let timeline = self.timeline(cell, &state, before, viewer);
+        let running = if before.is_none() {
+            let work = work_so_far(&cell.history(), state.meta.latest_seq);
+            Running::of(&activity, &work, &|_, text| self.rendered.html(text), viewer)
+        } else {
+            None
+        };
+        let tools = self.tool_choices(&state.session.tool);
+        SessionPage::of(&state.session, &activity, timeline, running, tools, form_token, viewer)
+    }
+
+    /// Builds the turns of a session, or those before a sequence number. Blocks.
+    pub(crate) fn timeline(
+        &self,
+        cell: &SessionCell,
+        state: &State,
+        before: Option<u64>,
+        viewer: &Viewer,
+    ) -> Timeline {
+        let latest = before
+            .map_or(state.meta.latest_seq, |before| before.saturating_sub(1).min(state.meta.latest_seq));
+        let (events, earlier) = window(&cell.history(), latest);
+        let running = before.is_none() && sessions::activity(state).is_running();
+        let entries = display::view(&events, running);
+        Timeline::of(cell.id().as_str(), &entries, earlier, &|_, text| self.rendered.html(text), viewer)
+    }
+
+    /// Builds the steps of a folded block. Blocks.
+    pub(crate) fn steps(&self, cell: &SessionCell, start: u64, end: u64, viewer: &Viewer) -> Steps {
+        let events = cell.history().read(start..=end, Bodies::Whole);
+        let events = display::block(&events, start, end);
+        Steps::of(&events, &|_, text| self.rendered.html(text), viewer)
+    }
+
+    /// Builds the list of sessions.
+    pub(crate) fn session_list(self: &Arc<Self>, selected: Option<&str>, viewer: &Viewer) -> SessionList {
+        let (states, _) = sessions::list(self, &Filter::default());
+        let rows = states.iter().map(|state| {
+            SessionRow::of(
+                &state.session,
+                &sessions::activity(state),
+                &state.meta,
+                state.session.last_run_state,
+                viewer,
+            )
+        });
+        SessionList::of(rows.collect(), selected, viewer)
+    }
+
+    /// Builds the field for a new task, with the executor that was used last.
+    pub(crate) fn first_composer(&self, form_token: &str, viewer: &Viewer) -> Composer {
+        let tool = self.default_tool();
+        Composer::first(self.tool_choices(&tool), &tool, form_token, viewer)
+    }
+
+    /// The executor for a session when nobody chose one: the last choice, else the first that works.
+    pub(crate) fn default_tool(&self) -> String {
+        let tools = self.catalogue.list();
+        let selected = crate::selection::load(&self.settings.paths).map(|selection| selection.selected_tool);
+        let usable = |id: &str| tools.iter().any(|tool| tool.id == id && tool.available);
+        selected
+            .filter(|id| usable(id))
+            .or_else(|| tools.iter().find(|tool| tool.available).map(|tool| tool.id.clone()))
+            .unwrap_or_else(|| demo::ID.to_owned())
+    }
+
+    fn tool_choices(&self, current: &str) -> Vec<ToolChoice> {
+        ToolChoice::list(&self.catalogue.list(), demo::ID, current)
+    }
+}
+
+/// Reads the last events up to a number, from the start of a turn on; tells whether there is more.
+fn window(history: &History, latest: u64) -> (Vec<Event>, bool) {
+    let start = latest.saturating_sub(WINDOW - 1).max(1);
+    let mut events = history.read(start..=latest, Bodies::Preview);
+    if start > 1 {
+        let turn = events.iter().position(|event| event.is_message_of(Role::User)).unwrap_or(0);
+        events.drain(..turn);
+    }
+    for event in &mut events {
+        if event.as_message().is_some()
+            && event.body.body_loaded == Some(false)
+            && let Some(whole) = history.event(event.seq, Bodies::Whole)
+        {
+            *event = whole;
+        }
+    }
+    let earlier = events.first().is_some_and(|event| event.seq > 1);
+    (events, earlier)
+}
+
+/// Returns what the turn under way has brought so far.
+fn work_so_far(history: &History, latest: u64) -> Vec<Event> {
+    let start = latest.saturating_sub(WINDOW - 1).max(1);
+    let events = history.read(start..=latest, Bodies::Preview);
+    let turn = events.iter().rposition(|event| event.is_message_of(Role::User)).map_or(0, |index| index + 1);
+    let first = events.get(turn).map_or(latest + 1, |event| event.seq);
+    display::block(&events, first, latest)
+}

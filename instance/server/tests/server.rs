@@ -1,0 +1,10 @@
+//! The chat server over real sockets, with shell scripts in the place of executors.
+
+mod server {
+    mod bad_input;
+    mod connector;
+    mod login;
+    mod pages;
+    mod queue;
+    mod world;
+}

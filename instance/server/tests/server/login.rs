@@ -1,0 +1,118 @@
+//! Signing in: link, form, lock-out.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::world::{ECHO, World, cookie};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_signs_in_and_leaves_no_token_in_the_address() {
+    let world = World::start(ECHO).await;
+    let response = world.open_link().await;
+    assert_eq!(response.status(), StatusCode::FOUND);
+    assert_eq!(response.headers()["location"], "/");
+    let set_cookie = response.headers()["set-cookie"].to_str().unwrap();
+    assert!(set_cookie.contains("; HttpOnly; SameSite=Lax; Path=/; Max-Age=86400; Expires="), "{set_cookie}");
+    let me = world
+        .request(Method::GET, "/api/auth/me")
+        .header("cookie", cookie(&response).unwrap())
+        .send()
+        .await
+        .unwrap();
+    let tag = me.headers()["etag"].clone();
+    assert_eq!(me.text().await.unwrap(), r#"{"role":"owner"}"#);
+    let same = world
+        .request(Method::GET, "/api/auth/me")
+        .header("cookie", cookie(&response).unwrap())
+        .header("if-none-match", tag)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_login_pages_lead_to_the_form_and_the_api_says_so() {
+    let world = World::start(ECHO).await;
+    assert_eq!(
+        world.get("/api/sessions").await,
+        (StatusCode::UNAUTHORIZED, json!({"error": "Not authenticated"}))
+    );
+    let page = world.request(Method::GET, "/").send().await.unwrap();
+    assert_eq!((page.status(), page.headers()["location"].to_str().unwrap()), (StatusCode::FOUND, "/login"));
+    let deep = world.request(Method::GET, "/s/0123").send().await.unwrap();
+    assert_eq!(deep.headers()["location"], "/login?next=s%2F0123");
+    let form = world.request(Method::GET, "/login").send().await.unwrap();
+    assert_eq!(form.status(), StatusCode::OK);
+    let built = world.get("/api/build-info").await;
+    assert_eq!(built.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_is_slowed_down_for_the_guesser() {
+    let world = World::start(ECHO).await;
+    for _ in 0..5 {
+        let wrong = world.request(Method::GET, "/?token=zz").send().await.unwrap();
+        assert_eq!(
+            (wrong.status(), wrong.headers()["location"].to_str().unwrap()),
+            (StatusCode::FOUND, "/login")
+        );
+        assert!(wrong.headers().get("set-cookie").is_none());
+    }
+    // A header that anybody can send does not make another client of the guesser.
+    let locked = world
+        .request(Method::GET, &format!("/?token={}", world.token()))
+        .header("cf-connecting-ip", "1.2.3.4")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (locked.status(), locked.headers()["retry-after"].to_str().unwrap()),
+        (StatusCode::TOO_MANY_REQUESTS, "60")
+    );
+    let form = world
+        .request(Method::POST, "/login")
+        .form(&[("type", "token"), ("token", world.token())])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(form.text().await.unwrap(), "Too many failed attempts. Please try again later.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_signs_in_and_out() {
+    let world = World::start(ECHO).await;
+    let wrong = world
+        .request(Method::POST, "/login")
+        .form(&[("type", "password"), ("username", "owner"), ("password", "x")])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(wrong.headers()["location"], "/login?error=1&mode=pw");
+    let right = world
+        .request(Method::POST, "/login")
+        .form(&[("type", "token"), ("token", world.token()), ("next", "s/12")])
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(right.headers()["location"], "/s/12");
+    let login = cookie(&right).unwrap();
+    let out = world.request(Method::POST, "/logout").header("cookie", &login).send().await.unwrap();
+    assert_eq!(out.headers().get_all("set-cookie").iter().count(), 2);
+    let after = world.request(Method::GET, "/api/auth/me").header("cookie", &login).send().await.unwrap();
+    assert_eq!(after.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_sites_cannot_post() {
+    let world = World::signed_in(ECHO).await;
+    let id = world.session().await;
+    let foreign = world
+        .request(Method::POST, &format!("/api/sessions/{id}/messages"))
+        .header("origin", "https://evil.example")
+        .json(&json!({"text": "x"}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+}

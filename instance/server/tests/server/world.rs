@@ -1,0 +1,183 @@
+//! One server on a temporary root and port 0, and a client of it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use remotelab_config::auth::Auth;
+use remotelab_config::chat::Settings;
+use remotelab_config::{Env, InstancePaths};
+use remotelab_executor::runner;
+use remotelab_server::Server;
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+/// In this variable the runner process, which is this test program again, finds its run.
+const RUN_DIR: &str = "TEST_RUN_DIR";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Speaks like Codex and repeats the last line of its prompt, which custom tools get as an argument.
+pub(super) const ECHO: &str = r#"for last; do :; done
+text=$(printf '%s' "$last" | tail -n 1)
+echo '{"type":"thread.started","thread_id":"0199-thread-test"}'
+echo '{"type":"item.completed","item":{"id":"i1","type":"command_execution","command":"echo hi","aggregated_output":"hi","exit_code":0,"status":"completed"}}'
+printf '{"type":"item.completed","item":{"id":"i2","type":"agent_message","text":"echo: %s"}}\n' "$text"
+echo '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'
+"#;
+
+#[test]
+#[ignore = "not a test: the runner process that the tests start"]
+fn acts_as_the_runner() {
+    let env = Env::of_process();
+    let run_dir = PathBuf::from(env.get(RUN_DIR).expect("the wrapper sets it"));
+    assert_eq!(runner::main(&run_dir, env), ExitCode::SUCCESS);
+}
+
+pub(super) struct World {
+    pub(super) root: tempfile::TempDir,
+    pub(super) client: Client,
+    pub(super) base: String,
+    token: String,
+    _stop: oneshot::Sender<()>,
+}
+
+impl World {
+    /// Starts a server whose tool `echo` runs a script.
+    pub(super) async fn start(script: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let root = tempfile::tempdir().unwrap();
+        let paths = InstancePaths::below(root.path());
+        std::fs::create_dir_all(paths.config()).unwrap();
+        let auth = Auth::load_or_create(&paths.auth()).unwrap();
+        let tool = root.path().join("echo-tool");
+        executable(&tool, script);
+        let tools = json!([{"id": "echo", "name": "Echo", "command": tool, "runtimeFamily": "codex-json"}]);
+        std::fs::write(paths.tools(), tools.to_string()).unwrap();
+        let runner = root.path().join("remotelab");
+        let this = std::env::current_exe().unwrap();
+        let test = "server::world::acts_as_the_runner";
+        executable(
+            &runner,
+            &format!("{RUN_DIR}=\"$2\" exec '{}' --exact {test} --ignored --nocapture", this.display()),
+        );
+
+        let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
+        let mut settings = Settings::from_env(&env, root.path());
+        settings.port = 0;
+        settings.paths = paths;
+        settings.secure_cookies = false;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopping = async {
+            let _ = stopped.await;
+        };
+        let server = Server::start(settings, env, runner, stopping).await.unwrap();
+        let base = format!("http://{}", server.address());
+        tokio::spawn(server.stopped());
+        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
+        Self { root, client, base, token: auth.token.reveal(), _stop: stop }
+    }
+
+    /// Starts a server and signs in by the owner's link.
+    pub(super) async fn signed_in(script: &str) -> Self {
+        let mut world = Self::start(script).await;
+        let cookie = cookie(&world.open_link().await).unwrap();
+        let headers = [(reqwest::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
+        world.client = Client::builder()
+            .redirect(Policy::none())
+            .timeout(PATIENCE)
+            .default_headers(headers)
+            .build()
+            .unwrap();
+        world
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(super) async fn open_link(&self) -> Response {
+        self.request(Method::GET, &format!("/?token={}", self.token)).send().await.unwrap()
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        body(self.request(Method::GET, path).send().await.unwrap()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, json: &Value) -> (StatusCode, Value) {
+        body(self.request(Method::POST, path).json(json).send().await.unwrap()).await
+    }
+
+    /// Creates a session in the root and returns its id.
+    pub(super) async fn session(&self) -> String {
+        let (status, answer) =
+            self.post("/api/sessions", &json!({"folder": self.root.path(), "tool": "echo"})).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        answer["session"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Posts a message and returns the answer.
+    pub(super) async fn send(&self, session: &str, request_id: &str, text: &str) -> (StatusCode, Value) {
+        self.post(
+            &format!("/api/sessions/{session}/messages"),
+            &json!({"requestId": request_id, "text": text}),
+        )
+        .await
+    }
+
+    /// Polls a run to its end.
+    pub(super) async fn ended(&self, run: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, answer) = self.get(&format!("/api/runs/{run}")).await;
+            let state = answer["run"]["state"].as_str().unwrap_or_default();
+            if matches!(state, "completed" | "failed" | "cancelled") {
+                return answer["run"].clone();
+            }
+            assert!(Instant::now() < deadline, "the run does not end: {answer}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Polls a session until a condition holds.
+    pub(super) async fn until(&self, session: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (_, answer) = self.get(&format!("/api/sessions/{session}")).await;
+            if holds(&answer["session"]) {
+                return answer["session"].clone();
+            }
+            assert!(Instant::now() < deadline, "the session does not come to it: {answer}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(super) async fn events(&self, session: &str, filter: &str) -> Vec<Value> {
+        let (status, answer) = self.get(&format!("/api/sessions/{session}/events?filter={filter}")).await;
+        assert_eq!(status, StatusCode::OK);
+        answer["events"].as_array().unwrap().clone()
+    }
+}
+
+/// Returns the login cookie that an answer sets, as `name=value`.
+pub(super) fn cookie(response: &Response) -> Option<String> {
+    let value = response.headers().get("set-cookie")?.to_str().ok()?;
+    Some(value.split(';').next()?.to_owned())
+}
+
+async fn body(response: Response) -> (StatusCode, Value) {
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+fn executable(path: &Path, script: &str) {
+    std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
