@@ -1,3 +1,45 @@
 //! The `remotelab` binary: parse, build, run.
 
-fn main() {}
+mod arguments;
+mod chat;
+mod failure;
+mod gateway;
+mod generate_token;
+mod guest_instance;
+mod logging;
+mod mail;
+mod output;
+mod place;
+mod runner;
+mod runtime;
+mod set_password;
+mod shutdown;
+mod up;
+
+use std::process::ExitCode;
+
+use arguments::{Command, Parsed};
+
+fn main() -> ExitCode {
+    let outcome = match arguments::parse(std::env::args_os()) {
+        Ok(Parsed::Command(command)) => run(command),
+        Ok(Parsed::Text(text)) => output::text(&text).map(|()| ExitCode::SUCCESS),
+        Err(usage) => Err(usage.into()),
+    };
+    outcome.unwrap_or_else(|error| failure::report(&error))
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match command {
+        Command::Up(arguments) => up::run(&arguments).map(done),
+        Command::Chat => chat::run().map(done),
+        Command::Gateway => gateway::run().map(done),
+        Command::Mail(command) => mail::run(command).map(done),
+        Command::GuestInstance(command) => guest_instance::run(command).map(done),
+        Command::GenerateToken => generate_token::run().map(done),
+        Command::SetPassword(arguments) => set_password::run(&arguments).map(done),
+        Command::Runner { run_dir } => Ok(runner::run(&run_dir)),
+        Command::DemoExecutor => runner::demo().map(done),
+    }
+}

@@ -1,0 +1,166 @@
+//! What can be typed after `remotelab`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+
+use crate::failure::Hinted;
+use crate::{guest_instance, mail, set_password, up};
+
+/// Hand repetitive digital work to AI executors on your own machine.
+///
+/// RemoteLab runs a chat server for you and one for each guest, lets strong AI executors such as
+/// `codex` and `claude` do the work on this machine, and is reached from a phone, a desktop or by
+/// mail. `remotelab up` starts everything.
+#[derive(Debug, Parser)]
+#[command(name = "remotelab", version, disable_version_flag = true)]
+struct Arguments {
+    /// Print the version and nothing else.
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: (),
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(up::Arguments),
+    /// Run the chat server of one instance in the foreground.
+    ///
+    /// It is set by environment variables alone: `CHAT_PORT`, `CHAT_BIND_HOST`,
+    /// `REMOTELAB_INSTANCE_ROOT`, `SESSION_EXPIRY`, `SECURE_COOKIES` and the others that the setup guide
+    /// lists. It ends on SIGTERM or Ctrl-C; runs in progress go on and are found again at the next
+    /// start.
+    Chat,
+    /// Run the front door in the foreground.
+    ///
+    /// It routes `/<name>/` and host names to the instances of the registry. Settings come from
+    /// `gateway.toml` beside the registry and from the environment.
+    Gateway,
+    /// Set up and run the mailbox.
+    #[command(subcommand, visible_alias = "email")]
+    Mail(mail::Command),
+    /// Create guest instances and hand out links to them.
+    #[command(subcommand, visible_alias = "guest-instances")]
+    GuestInstance(guest_instance::Command),
+    /// Replace the access token of an instance and print the new link.
+    ///
+    /// Browsers that are logged in stay so. `REMOTELAB_INSTANCE_ROOT` or `REMOTELAB_CONFIG_DIR` choose
+    /// an instance other than the owner's.
+    GenerateToken,
+    SetPassword(set_password::Arguments),
+    /// Carry out one run, apart from the server that asked for it.
+    #[command(hide = true)]
+    Runner {
+        run_dir: PathBuf,
+    },
+    /// Answer as the built-in demo executor.
+    #[command(hide = true)]
+    DemoExecutor,
+}
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Command(Command),
+    /// Help or the version: to be printed, and that is all.
+    Text(String),
+}
+
+/// Reads the arguments; the first is the program's own name.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Hinted> {
+    match Arguments::try_parse_from(arguments) {
+        Ok(Arguments { command: Some(command), .. }) => Ok(Parsed::Command(command)),
+        Ok(Arguments { command: None, .. }) => {
+            Ok(Parsed::Text(Arguments::command().render_long_help().to_string()))
+        }
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayVersion => Ok(Parsed::Text(format!("{}\n", env!("CARGO_PKG_VERSION")))),
+            ErrorKind::DisplayHelp => Ok(Parsed::Text(error.render().to_string())),
+            _ => Err(usage(&error)),
+        },
+    }
+}
+
+/// Puts the parser's answer on one line, and where help is found on a second.
+fn usage(error: &clap::Error) -> Hinted {
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let command = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Usage: "))
+        .map_or("remotelab", |usage| usage.split(" [").next().unwrap_or(usage))
+        .split_whitespace()
+        .take_while(|word| !word.starts_with(['<', '[', '-']))
+        .collect::<Vec<_>>()
+        .join(" ");
+    let message = what.split_whitespace().collect::<Vec<_>>().join(" ");
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Hinted::new("a subcommand is missing", format!("{command} --help"));
+    }
+    Hinted::new(message, format!("{command} --help"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Parsed, Hinted> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_is_bare() {
+        for flag in ["-v", "--version"] {
+            let Ok(Parsed::Text(text)) = parsed(&format!("remotelab {flag}")) else {
+                panic!("{flag} prints text");
+            };
+            assert_eq!(text, concat!(env!("CARGO_PKG_VERSION"), "\n"));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_one_line_and_a_hint() {
+        let cases = [
+            ("remotelab fly", "unrecognized subcommand 'fly'", "remotelab --help"),
+            ("remotelab guest-instance", "a subcommand is missing", "remotelab guest-instance --help"),
+            (
+                "remotelab guest-instance list trial1",
+                "unexpected argument 'trial1' found",
+                "remotelab guest-instance list --help",
+            ),
+            (
+                "remotelab guest-instance show",
+                "the following required arguments were not provided: <NAME>",
+                "remotelab guest-instance show --help",
+            ),
+        ];
+        for (line, message, hint) in cases {
+            let error = parsed(line).unwrap_err();
+            assert_eq!((error.to_string().as_str(), error.hint.as_str()), (message, hint));
+        }
+    }
+
+    #[test]
+    fn values_follow_their_flag_either_way() {
+        for line in [
+            "remotelab guest-instance create demo --port 7800",
+            "remotelab guest-instances create demo --port=7800",
+        ] {
+            assert!(matches!(
+                parsed(line),
+                Ok(Parsed::Command(Command::GuestInstance(guest_instance::Command::Create(_))))
+            ));
+        }
+    }
+}

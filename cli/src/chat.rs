@@ -1,0 +1,23 @@
+//! `remotelab chat`
+
+use remotelab_config::chat::Settings;
+use remotelab_server::Server;
+
+use crate::place::{self, Place};
+use crate::shutdown::Shutdown;
+use crate::{logging, output, runtime};
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    logging::start();
+    runtime::enable_tls();
+    let place = Place::find()?;
+    let settings = Settings::from_env(&place.env, &place.home);
+    let program = place::program()?;
+    runtime::block_on(async {
+        let cookies = if settings.secure_cookies { "Secure" } else { "not Secure" };
+        let stop = Shutdown::listen()?.wanted();
+        let server = Server::start(settings, place.env, program, stop).await?;
+        output::text(&format!("listening on http://{}\ncookies are {cookies}\n", server.address()))?;
+        Ok(server.stopped().await?)
+    })
+}

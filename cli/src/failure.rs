@@ -1,0 +1,64 @@
+//! How a command that failed says so: one line on standard error, perhaps one to paste, exit code 1.
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// A failure with something that can be pasted into the shell.
+#[derive(Debug)]
+pub(crate) struct Hinted {
+    message: String,
+    pub(crate) hint: String,
+}
+
+impl Hinted {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for Hinted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Hinted {}
+
+/// Prints an error with its causes on one line.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    let line = one_line(error);
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(stderr, "error: {line}");
+    if let Some(hinted) = error.downcast_ref::<Hinted>() {
+        let _ = writeln!(stderr, "try: {}", hinted.hint);
+    }
+    ExitCode::FAILURE
+}
+
+fn one_line(error: &anyhow::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string().replace('\n', " ");
+        if parts.last() != Some(&text) {
+            parts.push(text);
+        }
+    }
+    parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn causes_stand_on_the_same_line_and_once() {
+        let error = Err::<(), _>(anyhow::anyhow!("disk\nis full"))
+            .context("cannot write x")
+            .context("cannot write x")
+            .unwrap_err();
+        assert_eq!(one_line(&error), "cannot write x: disk is full");
+    }
+}

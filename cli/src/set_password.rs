@@ -1,0 +1,97 @@
+//! `remotelab set-password`
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use remotelab_config::auth::{Auth, Login};
+use remotelab_config::chat::Settings;
+use remotelab_config::{atomic, password};
+
+use crate::output;
+use crate::place::Place;
+
+/// No password needs more; a pipe could deliver without end.
+const MAX_BYTES: u64 = 4096;
+
+/// Set a user name and password beside the access token.
+///
+/// Asks for both on a terminal, without showing the password. `REMOTELAB_INSTANCE_ROOT` or
+/// `REMOTELAB_CONFIG_DIR` choose an instance other than the owner's.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The user name.
+    #[arg(long)]
+    username: Option<String>,
+    /// Read the password from standard input, to its end; one line end is dropped.
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let place = Place::find()?;
+    let settings = Settings::from_env(&place.env, &place.home);
+    let login = ask(arguments)?;
+    let file = settings.paths.auth();
+    atomic::create_private_dir(settings.paths.config())?;
+    let mut auth = Auth::load_or_create(&file)?;
+    let username = login.username.clone();
+    auth.login = Some(login);
+    auth.save(&file)?;
+    output::line(&format!("{username} can log in with the new password ({})", file.display()))
+}
+
+fn ask(arguments: &Arguments) -> anyhow::Result<Login> {
+    let (username, password) = if arguments.password_stdin {
+        let username = arguments.username.as_deref().unwrap_or("owner").to_owned();
+        (username, from_stdin()?)
+    } else if io::stdin().is_terminal() {
+        let username = match &arguments.username {
+            Some(username) => username.clone(),
+            None => prompt("User name: ")?,
+        };
+        (username, without_echo(|| prompt("Password: "))?)
+    } else {
+        bail!("there is no terminal to ask on; use --username and --password-stdin");
+    };
+    let username = username.trim().to_owned();
+    ensure!(!username.is_empty(), "the user name is empty");
+    ensure!(!password.is_empty(), "the password is empty");
+    Ok(Login { username, password_hash: password::hash(&password) })
+}
+
+/// Reads a password that was piped in.
+pub(crate) fn from_stdin() -> anyhow::Result<String> {
+    let mut text = String::new();
+    io::stdin()
+        .lock()
+        .take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .context("cannot read the password from standard input")?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+fn prompt(question: &str) -> anyhow::Result<String> {
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question}")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().take(MAX_BYTES).read_line(&mut answer)?;
+    Ok(answer.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Turns the terminal's echo off around a question, by the tool that every Unix has.
+fn without_echo<T>(question: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    stty("-echo").context("cannot hide what is typed; use --password-stdin")?;
+    let answer = question();
+    stty("echo").context("cannot show what is typed again; type `stty echo`")?;
+    output::line("")?;
+    answer
+}
+
+fn stty(mode: &str) -> anyhow::Result<()> {
+    let status = Command::new("stty").arg(mode).stdin(Stdio::inherit()).status()?;
+    ensure!(status.success(), "stty {mode} failed");
+    Ok(())
+}
