@@ -22,13 +22,8 @@ const LEGACY: [&str; 2] = ["session_token", "visitor_session_token"];
 /// With `legacy`, a request without any such cookie passes the owner's unprefixed login cookies.
 #[must_use]
 pub fn to_instance(headers: &HeaderMap, name_prefix: &str, legacy: bool) -> Option<HeaderValue> {
-    collect(headers, |name| name.strip_prefix(name_prefix)).or_else(|| {
-        if legacy {
-            collect(headers, legacy_login)
-        } else {
-            None
-        }
-    })
+    collect(headers, |name| name.strip_prefix(name_prefix))
+        .or_else(|| if legacy { collect(headers, legacy_login) } else { None })
 }
 
 fn legacy_login(name: &str) -> Option<&str> {
@@ -55,9 +50,7 @@ fn collect(headers: &HeaderMap, rename: impl Fn(&str) -> Option<&str>) -> Option
         cookies.push_str(value);
     }
     // Made of parts of header values, so it is one.
-    (!cookies.is_empty())
-        .then(|| HeaderValue::try_from(cookies).ok())
-        .flatten()
+    (!cookies.is_empty()).then(|| HeaderValue::try_from(cookies).ok()).flatten()
 }
 
 /// Maps one `Set-Cookie` of the instance to the outside; a malformed one is `None`.
@@ -86,22 +79,9 @@ pub fn from_instance(value: &HeaderValue, scope: Scope<'_>) -> Option<HeaderValu
         }
     }
     // Browsers take a path that does not start with a slash for none.
-    let below = if path.starts_with('/') {
-        path.trim_end_matches('/')
-    } else {
-        ""
-    };
-    let mut cookie =
-        String::with_capacity(text.len() + scope.name_prefix.len() + scope.path.len() + 24);
-    for piece in [
-        scope.name_prefix,
-        name,
-        "=",
-        content,
-        "; Path=",
-        scope.path,
-        below,
-    ] {
+    let below = if path.starts_with('/') { path.trim_end_matches('/') } else { "" };
+    let mut cookie = String::with_capacity(text.len() + scope.name_prefix.len() + scope.path.len() + 24);
+    for piece in [scope.name_prefix, name, "=", content, "; Path=", scope.path, below] {
         cookie.push_str(piece);
     }
     for attribute in kept {
@@ -124,11 +104,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const TRIAL4: Scope<'_> = Scope {
-        name_prefix: "trial4__",
-        path: "/trial4",
-        secure: false,
-    };
+    const TRIAL4: Scope<'_> = Scope { name_prefix: "trial4__", path: "/trial4", secure: false };
 
     fn sent(headers: &[&str], prefix: &str, legacy: bool) -> Option<String> {
         let mut map = HeaderMap::new();
@@ -146,22 +122,9 @@ mod tests {
     #[test]
     fn an_instance_sees_its_own_cookies_only() {
         let all = "trial4__a=1; trial4__session_token=x=y; trial40__a=2; owner__session_token=O; session_token=S; trial4__trial4__b=3";
-        assert_eq!(
-            sent(&[all], "trial4__", false).as_deref(),
-            Some("a=1; session_token=x=y; trial4__b=3")
-        );
-        assert_eq!(
-            sent(&["trial4__a=1", "b=2;trial4__c=3"], "trial4__", false).as_deref(),
-            Some("a=1; c=3")
-        );
-        assert_eq!(
-            sent(
-                &["trial4__=F; session_token=S; trial4__nothing"],
-                "trial4__",
-                false
-            ),
-            None
-        );
+        assert_eq!(sent(&[all], "trial4__", false).as_deref(), Some("a=1; session_token=x=y; trial4__b=3"));
+        assert_eq!(sent(&["trial4__a=1", "b=2;trial4__c=3"], "trial4__", false).as_deref(), Some("a=1; c=3"));
+        assert_eq!(sent(&["trial4__=F; session_token=S; trial4__nothing"], "trial4__", false), None);
         assert_eq!(sent(&[], "trial4__", false), None);
     }
 
@@ -173,42 +136,27 @@ mod tests {
             Some("session_token=S; visitor_session_token=V")
         );
         assert_eq!(sent(&[old], "owner__", false), None);
-        assert_eq!(
-            sent(&["session_token=S; owner__a=1"], "owner__", true).as_deref(),
-            Some("a=1")
-        );
+        assert_eq!(sent(&["session_token=S; owner__a=1"], "owner__", true).as_deref(), Some("a=1"));
     }
 
     #[test]
     fn cookies_set_are_named_and_scoped() {
-        let https = Scope {
-            secure: true,
-            ..TRIAL4
-        };
+        let https = Scope { secure: true, ..TRIAL4 };
         for (upstream, outside) in [
             (
                 "session_token=abc; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=60",
                 "trial4__session_token=abc; Path=/trial4; HttpOnly; Secure; SameSite=Lax; Max-Age=60",
             ),
             ("noattr=3", "trial4__noattr=3; Path=/trial4"),
-            (
-                "d=2; Domain=example.net; Path=/",
-                "trial4__d=2; Path=/trial4",
-            ),
-            (
-                "__Host-x=1; Secure; Path=/",
-                "trial4____Host-x=1; Path=/trial4; Secure",
-            ),
+            ("d=2; Domain=example.net; Path=/", "trial4__d=2; Path=/trial4"),
+            ("__Host-x=1; Secure; Path=/", "trial4____Host-x=1; Path=/trial4; Secure"),
             ("__Secure-x=1", "trial4____Secure-x=1; Path=/trial4; Secure"),
             ("a=1; path=/x/;domain=.y", "trial4__a=1; Path=/trial4/x"),
             ("a=; Path=x", "trial4__a=; Path=/trial4"),
         ] {
             assert_eq!(set(upstream, TRIAL4).as_deref(), Some(outside));
         }
-        assert_eq!(
-            set("a=1", https).as_deref(),
-            Some("trial4__a=1; Path=/trial4; Secure")
-        );
+        assert_eq!(set("a=1", https).as_deref(), Some("trial4__a=1; Path=/trial4; Secure"));
         for malformed in ["", "a", "=1", "a b=1", "; Path=/"] {
             assert_eq!(set(malformed, TRIAL4), None, "{malformed}");
         }

@@ -94,11 +94,7 @@ fn try_decide(
     }
     let target = Target::parse(method, uri, host.as_ref())?;
     match choose(listener, table, host.as_ref())? {
-        Chosen::Host(route) => Ok(Decision::Forward {
-            route,
-            target: target.without(0),
-            shared: false,
-        }),
+        Chosen::Host(route) => Ok(Decision::Forward { route, target: target.without(0), shared: false }),
         Chosen::Prefix => by_prefix(table, method, target),
     }
 }
@@ -112,11 +108,7 @@ enum Chosen {
 fn choose(listener: &Listener, table: &Table, host: Option<&Host<'_>>) -> Result<Chosen, Refusal> {
     let prefix_allowed = listener.mode != Mode::Host;
     let Some(host) = host else {
-        return if prefix_allowed {
-            Ok(Chosen::Prefix)
-        } else {
-            Err(Refusal::Misdirected)
-        };
+        return if prefix_allowed { Ok(Chosen::Prefix) } else { Err(Refusal::Misdirected) };
     };
     let name = host.name.as_ref();
     if listener.mode != Mode::Prefix {
@@ -126,20 +118,13 @@ fn choose(listener: &Listener, table: &Table, host: Option<&Host<'_>>) -> Result
         if let Some(label) = label_below(name, &listener.domains) {
             let served_by_prefix = prefix_allowed && listener.hosts.iter().any(|host| host == name);
             if !served_by_prefix {
-                return table
-                    .by_prefix(label)
-                    .map(Chosen::Host)
-                    .ok_or(Refusal::NotFound);
+                return table.by_prefix(label).map(Chosen::Host).ok_or(Refusal::NotFound);
             }
         }
     }
     let restricted = !(listener.hosts.is_empty() && listener.domains.is_empty());
     let served = !restricted || host.is_machine() || listener.hosts.iter().any(|host| host == name);
-    if prefix_allowed && served {
-        Ok(Chosen::Prefix)
-    } else {
-        Err(Refusal::Misdirected)
-    }
+    if prefix_allowed && served { Ok(Chosen::Prefix) } else { Err(Refusal::Misdirected) }
 }
 
 fn label_below<'h>(name: &'h str, domains: &[String]) -> Option<&'h str> {
@@ -160,23 +145,14 @@ fn by_prefix(table: &Table, method: &Method, target: Target<'_>) -> Result<Decis
     if !slash && matches!(*method, Method::GET | Method::HEAD) {
         return Ok(Decision::Answer(Own::Redirect(target.with_slash())));
     }
-    Ok(Decision::Forward {
-        route,
-        target: target.without(1 + segment.len()),
-        shared: true,
-    })
+    Ok(Decision::Forward { route, target: target.without(1 + segment.len()), shared: true })
 }
 
 /// Exactly one valid `Host`; only HTTP/1.0 may come without.
 fn host(version: Version, headers: &HeaderMap) -> Result<Option<Host<'_>>, Refusal> {
     let mut values = headers.get_all(HOST).iter();
     match (values.next(), values.next()) {
-        (Some(value), None) => value
-            .to_str()
-            .ok()
-            .and_then(Host::parse)
-            .map(Some)
-            .ok_or(Refusal::BadRequest),
+        (Some(value), None) => value.to_str().ok().and_then(Host::parse).map(Some).ok_or(Refusal::BadRequest),
         (None, _) if version == Version::HTTP_10 => Ok(None),
         _ => Err(Refusal::BadRequest),
     }
@@ -195,10 +171,7 @@ mod tests {
             ("/trial4", redirect("/trial4/")),
             ("/trial4/", forward("trial4", "/")),
             ("/trial4/?x=1", forward("trial4", "/?x=1")),
-            (
-                "/trial4/a%20b%2Fc?q=%E4%BD%A0",
-                forward("trial4", "/a%20b%2Fc?q=%E4%BD%A0"),
-            ),
+            ("/trial4/a%20b%2Fc?q=%E4%BD%A0", forward("trial4", "/a%20b%2Fc?q=%E4%BD%A0")),
             ("/trial40/y", forward("trial40", "/y")),
             ("/trial4x/y", refuse(Refusal::NotFound)),
             ("/TRIAL4/", refuse(Refusal::NotFound)),
@@ -219,80 +192,38 @@ mod tests {
         ] {
             assert_eq!(get(target, "bridge.example"), expected, "{target}");
         }
-        assert_eq!(
-            ask(&Method::POST, "/trial4?x=1", Some("h")),
-            forward("trial4", "/?x=1")
-        );
-        assert_eq!(
-            ask(&Method::HEAD, "/trial4", Some("h")),
-            redirect("/trial4/")
-        );
-        assert_eq!(
-            ask(&Method::OPTIONS, "*", Some("h")),
-            Decision::Answer(Own::Options)
-        );
-        assert_eq!(
-            ask(&Method::TRACE, "/", Some("h")),
-            refuse(Refusal::MethodNotAllowed)
-        );
+        assert_eq!(ask(&Method::POST, "/trial4?x=1", Some("h")), forward("trial4", "/?x=1"));
+        assert_eq!(ask(&Method::HEAD, "/trial4", Some("h")), redirect("/trial4/"));
+        assert_eq!(ask(&Method::OPTIONS, "*", Some("h")), Decision::Answer(Own::Options));
+        assert_eq!(ask(&Method::TRACE, "/", Some("h")), refuse(Refusal::MethodNotAllowed));
     }
 
     #[test]
     fn an_unknown_host_is_never_the_owner() {
         let host = |host| match get("/x", host) {
-            Decision::Forward {
-                route,
-                shared: false,
-                ..
-            } => table().routes()[route].name.clone(),
+            Decision::Forward { route, shared: false, .. } => table().routes()[route].name.clone(),
             other => format!("{other:?}"),
         };
         assert_eq!(host("trial4.example.com"), "trial4");
         assert_eq!(host("TRIAL4.example.com.:443"), "trial4");
-        for unknown in [
-            "trial4.attacker.tld",
-            "trial40.example.com",
-            "example.com",
-            "[::1]",
-        ] {
+        for unknown in ["trial4.attacker.tld", "trial40.example.com", "example.com", "[::1]"] {
             assert_eq!(host(unknown), "Answer(Refuse(NotFound))", "{unknown}");
         }
-        assert_eq!(
-            ask(&Method::GET, "/owner/", None),
-            refuse(Refusal::BadRequest)
-        );
+        assert_eq!(ask(&Method::GET, "/owner/", None), refuse(Refusal::BadRequest));
         assert_eq!(get("/owner/", "a b"), refuse(Refusal::BadRequest));
     }
 
     #[test]
     fn configured_domains_lead_by_label_and_close_the_rest() {
-        let both = Listener {
-            domains: vec!["example.net".into()],
-            ..listener()
-        };
-        let host_only = Listener {
-            mode: Mode::Host,
-            ..both.clone()
-        };
+        let both = Listener { domains: vec!["example.net".into()], ..listener() };
+        let host_only = Listener { mode: Mode::Host, ..both.clone() };
         for (listener, host, expected) in [
             (
                 &both,
                 "trial40.example.net",
-                Decision::Forward {
-                    route: 2,
-                    target: "/x".into(),
-                    shared: false,
-                },
+                Decision::Forward { route: 2, target: "/x".into(), shared: false },
             ),
-            (
-                &both,
-                "owner.example.net",
-                Decision::Forward {
-                    route: 0,
-                    target: "/x".into(),
-                    shared: false,
-                },
-            ),
+            (&both, "owner.example.net", Decision::Forward { route: 0, target: "/x".into(), shared: false }),
             (&both, "nobody.example.net", refuse(Refusal::NotFound)),
             (&both, "a.trial40.example.net", refuse(Refusal::NotFound)),
             (&both, "notexample.net", refuse(Refusal::Misdirected)),
@@ -301,32 +232,14 @@ mod tests {
             (
                 &host_only,
                 "trial4.example.com",
-                Decision::Forward {
-                    route: 1,
-                    target: "/x".into(),
-                    shared: false,
-                },
+                Decision::Forward { route: 1, target: "/x".into(), shared: false },
             ),
         ] {
-            assert_eq!(
-                on(listener, &Method::GET, "/x", Some(host)),
-                expected,
-                "{host}"
-            );
+            assert_eq!(on(listener, &Method::GET, "/x", Some(host)), expected, "{host}");
         }
-        let prefix = Listener {
-            hosts: vec!["cn.example.net".into()],
-            mode: Mode::Prefix,
-            ..listener()
-        };
-        assert_eq!(
-            on(&prefix, &Method::GET, "/owner/", Some("cn.example.net")),
-            forward("owner", "/")
-        );
-        assert_eq!(
-            on(&prefix, &Method::GET, "/owner/", Some("x.example")),
-            refuse(Refusal::Misdirected)
-        );
+        let prefix = Listener { hosts: vec!["cn.example.net".into()], mode: Mode::Prefix, ..listener() };
+        assert_eq!(on(&prefix, &Method::GET, "/owner/", Some("cn.example.net")), forward("owner", "/"));
+        assert_eq!(on(&prefix, &Method::GET, "/owner/", Some("x.example")), refuse(Refusal::Misdirected));
     }
 
     proptest! {
@@ -371,15 +284,8 @@ mod tests {
             secret_file: "x".into(),
         };
         let inputs = Inputs {
-            main: Some(Main {
-                name: "owner".into(),
-                port: 7690,
-                secret_file: "x".into(),
-            }),
-            guests: vec![
-                guest("trial4", 7901, "trial4.example.com"),
-                guest("trial40", 7902, ""),
-            ],
+            main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),
+            guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],
             ..Inputs::default()
         };
         build(&inputs).0
@@ -387,11 +293,7 @@ mod tests {
 
     fn forward(name: &str, target: &str) -> Decision {
         let route = table().by_prefix(name).unwrap();
-        Decision::Forward {
-            route,
-            target: target.to_owned(),
-            shared: true,
-        }
+        Decision::Forward { route, target: target.to_owned(), shared: true }
     }
 
     fn redirect(to: &str) -> Decision {

@@ -91,16 +91,9 @@ impl Framing {
             self.partial.extend_from_slice(piece);
             return;
         }
-        let fits = MAX_LINE
-            .saturating_sub(self.partial.len() + 2)
-            .min(piece.len());
+        let fits = MAX_LINE.saturating_sub(self.partial.len() + 2).min(piece.len());
         let before = self.partial.last().copied();
-        let last: Vec<u8> = before
-            .into_iter()
-            .chain(piece.iter().copied())
-            .rev()
-            .take(2)
-            .collect();
+        let last: Vec<u8> = before.into_iter().chain(piece.iter().copied()).rev().take(2).collect();
         self.partial.extend_from_slice(&piece[..fits]);
         self.partial.truncate(MAX_LINE - 2);
         self.partial.extend(last.into_iter().rev());
@@ -145,11 +138,7 @@ impl State {
 impl Head {
     /// A fragment never leaves a browser, and the HTTP library would drop it silently.
     fn request_line(line: &[u8]) -> Option<Self> {
-        let head = Self {
-            begun: true,
-            is_http_1_0: line.ends_with(b" HTTP/1.0"),
-            ..Self::default()
-        };
+        let head = Self { begun: true, is_http_1_0: line.ends_with(b" HTTP/1.0"), ..Self::default() };
         (!line.contains(&b'#')).then_some(head)
     }
 
@@ -234,11 +223,7 @@ mod tests {
             "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
         ] {
             let second = field.find('\n').unwrap() + 1;
-            assert_eq!(
-                verdict(&format!("{GET}{field}\r\n")),
-                Some(GET.len() + second),
-                "{field}"
-            );
+            assert_eq!(verdict(&format!("{GET}{field}\r\n")), Some(GET.len() + second), "{field}");
         }
         for line in [
             "content-length: +1",
@@ -257,20 +242,13 @@ mod tests {
             ": x",
             "a b: c",
         ] {
-            assert_eq!(
-                verdict(&format!("{GET}{line}\r\n\r\n")),
-                Some(GET.len()),
-                "{line}"
-            );
+            assert_eq!(verdict(&format!("{GET}{line}\r\n\r\n")), Some(GET.len()), "{line}");
         }
         assert_eq!(verdict("GET / HTTP/1.1\nhost: h\r\n\r\n"), Some(0));
         assert_eq!(verdict("GET /x#y HTTP/1.1\r\n\r\n"), Some(0));
         assert_eq!(verdict(&format!("{GET}\n")), Some(GET.len()));
         let http_1_0 = "POST / HTTP/1.0\r\n";
-        assert_eq!(
-            verdict(&format!("{http_1_0}transfer-encoding: chunked\r\n\r\n")),
-            Some(http_1_0.len())
-        );
+        assert_eq!(verdict(&format!("{http_1_0}transfer-encoding: chunked\r\n\r\n")), Some(http_1_0.len()));
     }
 
     #[test]

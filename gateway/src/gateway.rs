@@ -72,10 +72,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
     let socket = admin::bind(&settings.socket)
         .await
-        .map_err(|source| Error::Socket {
-            path: settings.socket.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Socket { path: settings.socket.clone(), source })?;
     for remark in &settings.remarks {
         tracing::info!("{remark}");
     }
@@ -83,11 +80,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         registry: settings.registry.clone(),
         main: settings.main.clone(),
         own_ports: addresses.iter().map(SocketAddr::port).collect(),
-        own_hosts: settings
-            .listeners
-            .iter()
-            .flat_map(|listener| listener.hosts.clone())
-            .collect(),
+        own_hosts: settings.listeners.iter().flat_map(|listener| listener.hosts.clone()).collect(),
     };
     let core = Arc::new(Core {
         settings,
@@ -98,15 +91,12 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     });
     publish_first(&core, &source).await;
     let (reload, requests) = mpsc::channel(WAITING_RELOADS);
-    core.tasks
-        .spawn(watch::follow(Arc::clone(&core), source, requests));
-    core.tasks
-        .spawn(admin::serve(Arc::clone(&core), socket, reload));
+    core.tasks.spawn(watch::follow(Arc::clone(&core), source, requests));
+    core.tasks.spawn(admin::serve(Arc::clone(&core), socket, reload));
     let places = Arc::new(Semaphore::new(core.settings.limits.connections));
     for (index, (listener, _)) in listeners.into_iter().enumerate() {
         let places = Arc::clone(&places);
-        core.tasks
-            .spawn(serve::listen(Arc::clone(&core), index, listener, places));
+        core.tasks.spawn(serve::listen(Arc::clone(&core), index, listener, places));
     }
     Ok(Running { core, addresses })
 }
@@ -122,11 +112,7 @@ impl Running {
     #[must_use]
     pub fn prefixes(&self) -> Vec<String> {
         let live = self.core.snapshot.load();
-        live.table
-            .routes()
-            .iter()
-            .map(|route| route.prefix.clone())
-            .collect()
+        live.table.routes().iter().map(|route| route.prefix.clone()).collect()
     }
 
     /// Serves until `stop` is done, then shuts down.
@@ -140,13 +126,9 @@ impl Running {
     pub async fn shutdown(self) {
         self.core.draining.cancel();
         self.core.tasks.close();
-        let drained =
-            tokio::time::timeout(self.core.settings.timeouts.drain, self.core.tasks.wait());
+        let drained = tokio::time::timeout(self.core.settings.timeouts.drain, self.core.tasks.wait());
         if drained.await.is_err() {
-            tracing::warn!(
-                left = self.core.tasks.len(),
-                "drain time is over, connections are cut off"
-            );
+            tracing::warn!(left = self.core.tasks.len(), "drain time is over, connections are cut off");
         }
         self.core.cut.cancel();
         self.core.tasks.wait().await;
@@ -154,11 +136,7 @@ impl Running {
 }
 
 async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |source| Error::Bind {
-        name: listener.name.clone(),
-        address: listener.bind,
-        source,
-    };
+    let failed = |source| Error::Bind { name: listener.name.clone(), address: listener.bind, source };
     let bound = TcpListener::bind(listener.bind).await.map_err(failed)?;
     let address = bound.local_addr().map_err(failed)?;
     Ok((bound, address))

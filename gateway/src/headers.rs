@@ -3,9 +3,9 @@
 pub mod names;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK,
-    LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFRESH, SERVER, SET_COOKIE,
-    STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK, LOCATION,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFRESH, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -103,29 +103,17 @@ pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Sco
     remove_hop_by_hop(headers);
     headers.remove(SERVER);
     headers.remove(names::X_POWERED_BY);
-    let native = headers
-        .remove(names::X_REMOTELAB_BASE)
-        .is_some_and(|value| value == "native");
+    let native = headers.remove(names::X_REMOTELAB_BASE).is_some_and(|value| value == "native");
     let frame = Frame { native, ..frame };
-    map_each(headers, &LOCATION, |value| {
-        location::map(value, frame).into_owned()
-    });
-    map_each(headers, &CONTENT_LOCATION, |value| {
-        location::map(value, frame).into_owned()
-    });
-    map_each(headers, &REFRESH, |value| {
-        location::map_refresh(value, frame).into_owned()
-    });
-    map_each(headers, &LINK, |value| {
-        location::map_link(value, frame).into_owned()
-    });
+    map_each(headers, &LOCATION, |value| location::map(value, frame).into_owned());
+    map_each(headers, &CONTENT_LOCATION, |value| location::map(value, frame).into_owned());
+    map_each(headers, &REFRESH, |value| location::map_refresh(value, frame).into_owned());
+    map_each(headers, &LINK, |value| location::map_link(value, frame).into_owned());
     if let Some(scope) = scope {
         for name in &WHOLE_ORIGIN {
             headers.remove(name);
         }
-        replace(headers, &SET_COOKIE, |value| {
-            cookie::from_instance(value, scope)
-        });
+        replace(headers, &SET_COOKIE, |value| cookie::from_instance(value, scope));
     }
 }
 
@@ -148,9 +136,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn is_usual(token: &str) -> bool {
-    ["keep-alive", "close", "upgrade"]
-        .iter()
-        .any(|usual| token.eq_ignore_ascii_case(usual))
+    ["keep-alive", "close", "upgrade"].iter().any(|usual| token.eq_ignore_ascii_case(usual))
 }
 
 /// Names by which gateways and edges speak to instances.
@@ -159,10 +145,7 @@ fn is_gateway_word(name: &str) -> bool {
         b'x' => {
             name.starts_with("x-forwarded-")
                 || name.starts_with("x-remotelab-gateway")
-                || matches!(
-                    name,
-                    "x-real-ip" | "x-request-id" | "x-client-ip" | "x-cluster-client-ip"
-                )
+                || matches!(name, "x-real-ip" | "x-request-id" | "x-client-ip" | "x-cluster-client-ip")
         }
         b'c' => name.starts_with("cf-"),
         b'f' => name == "forwarded",
@@ -179,11 +162,7 @@ fn map_each(headers: &mut HeaderMap, name: &HeaderName, map: impl Fn(&str) -> St
 }
 
 /// Maps each value of a header in place; values that cannot be mapped go.
-fn replace(
-    headers: &mut HeaderMap,
-    name: &HeaderName,
-    map: impl Fn(&HeaderValue) -> Option<HeaderValue>,
-) {
+fn replace(headers: &mut HeaderMap, name: &HeaderName, map: impl Fn(&HeaderValue) -> Option<HeaderValue>) {
     if !headers.contains_key(name) {
         return;
     }
@@ -229,25 +208,12 @@ mod tests {
         let plain = Listener::plain("x", "127.0.0.1:0".parse().unwrap());
         let mut behind_cloudflare = headers.clone();
         clean_request(&mut headers, &plain);
-        assert_eq!(
-            names_of(&headers),
-            ["accept-encoding", "content-length", "host", "origin"]
-        );
-        let edge = Listener {
-            client_ip: ClientIp::CfConnectingIp,
-            ..plain
-        };
+        assert_eq!(names_of(&headers), ["accept-encoding", "content-length", "host", "origin"]);
+        let edge = Listener { client_ip: ClientIp::CfConnectingIp, ..plain };
         clean_request(&mut behind_cloudflare, &edge);
         assert_eq!(
             names_of(&behind_cloudflare),
-            [
-                "accept-encoding",
-                "cf-connecting-ip",
-                "cf-ray",
-                "content-length",
-                "host",
-                "origin"
-            ]
+            ["accept-encoding", "cf-connecting-ip", "cf-ray", "content-length", "host", "origin"]
         );
     }
 
@@ -269,42 +235,17 @@ mod tests {
             ("etag", "\"x\""),
             ("content-length", "5"),
         ]);
-        let frame = Frame {
-            prefix: "/t",
-            native: false,
-            upstream: "127.0.0.1:1",
-            outside: None,
-        };
-        let scope = Scope {
-            name_prefix: "t__",
-            path: "/t",
-            secure: false,
-        };
+        let frame = Frame { prefix: "/t", native: false, upstream: "127.0.0.1:1", outside: None };
+        let scope = Scope { name_prefix: "t__", path: "/t", secure: false };
         let mut shared = answer.clone();
         map_response(&mut shared, frame, Some(scope));
-        assert_eq!(
-            names_of(&shared),
-            [
-                "content-length",
-                "etag",
-                "location",
-                "set-cookie",
-                "set-cookie"
-            ]
-        );
+        assert_eq!(names_of(&shared), ["content-length", "etag", "location", "set-cookie", "set-cookie"]);
         assert_eq!(shared[LOCATION], "/t/login");
         let cookies: Vec<_> = shared.get_all(SET_COOKIE).iter().collect();
         assert_eq!(cookies, ["t__a=1; Path=/t", "t__b=2; Path=/t"]);
 
         let mut own = answer;
-        map_response(
-            &mut own,
-            Frame {
-                prefix: "",
-                ..frame
-            },
-            None,
-        );
+        map_response(&mut own, Frame { prefix: "", ..frame }, None);
         assert_eq!(own[LOCATION], "/login");
         assert_eq!(own[SET_COOKIE], "a=1");
         assert!(own.contains_key(STRICT_TRANSPORT_SECURITY));
@@ -313,12 +254,7 @@ mod tests {
     #[test]
     fn the_native_flag_is_used_and_not_shown() {
         let mut headers = map(&[("location", "/m/install"), ("x-remotelab-base", "native")]);
-        let frame = Frame {
-            prefix: "/m",
-            native: false,
-            upstream: "127.0.0.1:1",
-            outside: None,
-        };
+        let frame = Frame { prefix: "/m", native: false, upstream: "127.0.0.1:1", outside: None };
         map_response(&mut headers, frame, None);
         assert_eq!(headers[LOCATION], "/m/m/install");
         assert_eq!(names_of(&headers), ["location"]);

@@ -16,18 +16,13 @@ impl<'a> Host<'a> {
     /// Reads `name`, `name:port`, `[v6]` or `[v6]:port`; anything else is `None`.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
-        let name_end = if text.starts_with('[') {
-            text.find(']')? + 1
-        } else {
-            text.find(':').unwrap_or(text.len())
-        };
+        let name_end =
+            if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
         let (name, rest) = text.split_at(name_end);
         let port = match rest.strip_prefix(':') {
             None if rest.is_empty() => None,
             Some("") => None,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                Some(digits.parse().ok()?)
-            }
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok()?),
             _ => return None,
         };
         if let Some(address) = name.strip_prefix('[').and_then(|v6| v6.strip_suffix(']')) {
@@ -47,9 +42,7 @@ impl<'a> Host<'a> {
     /// Tells whether this names the machine rather than a service: an address or `localhost`.
     #[must_use]
     pub fn is_machine(&self) -> bool {
-        self.name.starts_with('[')
-            || self.name == "localhost"
-            || self.name.parse::<IpAddr>().is_ok()
+        self.name.starts_with('[') || self.name == "localhost" || self.name.parse::<IpAddr>().is_ok()
     }
 
     /// Tells whether two authorities are one, where a missing port is either default one.
@@ -64,10 +57,7 @@ fn is_domain(name: &str) -> bool {
     let labels = name.strip_suffix('.').unwrap_or(name);
     labels.len() <= 253
         && labels.split('.').all(|label| {
-            !label.is_empty()
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         })
 }
 
@@ -84,28 +74,20 @@ mod tests {
     fn one_spelling_for_one_host() {
         let some = |name: &str, port| Some((name.to_owned(), port));
         assert_eq!(name("trial4.example.com"), some("trial4.example.com", None));
-        assert_eq!(
-            name("TRIAL4.example.com."),
-            some("trial4.example.com", None)
-        );
+        assert_eq!(name("TRIAL4.example.com."), some("trial4.example.com", None));
         assert_eq!(name("a_b.example:8080"), some("a_b.example", Some(8080)));
         assert_eq!(name("example.com:"), some("example.com", None));
         assert_eq!(name("[::1]:7699"), some("[::1]", Some(7699)));
-        for wrong in [
-            "", ".", "a..b", "a b", "a/b", "u@a", "[::1", "[x]", "a:b", "a:70000", "::1", "a:1:2",
-        ] {
+        for wrong in ["", ".", "a..b", "a b", "a/b", "u@a", "[::1", "[x]", "a:b", "a:70000", "::1", "a:1:2"] {
             assert_eq!(name(wrong), None, "{wrong}");
         }
     }
 
     #[test]
     fn machines_are_addresses_and_localhost() {
-        for (text, machine) in [
-            ("127.0.0.1:1", true),
-            ("[::1]", true),
-            ("localhost", true),
-            ("localhost.example", false),
-        ] {
+        for (text, machine) in
+            [("127.0.0.1:1", true), ("[::1]", true), ("localhost", true), ("localhost.example", false)]
+        {
             assert_eq!(Host::parse(text).unwrap().is_machine(), machine, "{text}");
         }
     }

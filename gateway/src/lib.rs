@@ -1,7 +1,19 @@
 //! The front door: one gateway before every instance.
 //!
-//! What is decided about a request (routing, headers, cookies, addresses) takes values and returns values
-//! and knows no sockets. The engine around it moves bytes and keeps time.
+//! What is decided about a request takes values, returns values and knows no sockets:
+//!
+//! | Question | Module |
+//! |---|---|
+//! | Where does a request end and the next one begin? | [`framing`] |
+//! | Is the target plain, the host a host? | [`target`], [`host`] |
+//! | Which routes are there, and which record is wrong? | [`route`] |
+//! | Which instance, or which answer of our own? | [`decision`] |
+//! | Who is the client, on this listener? | [`listener`] |
+//! | Which headers and cookies cross, and as what? | [`headers`], [`cookie`], [`location`] |
+//! | Is this a WebSocket? | [`websocket`] |
+//!
+//! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
+//! A request never touches a file: routes and keys are read beside it and swapped as a whole.
 
 pub mod cookie;
 pub mod decision;

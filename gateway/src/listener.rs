@@ -96,17 +96,16 @@ impl Listener {
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let told = match self.client_ip {
             ClientIp::Peer => None,
-            ClientIp::CfConnectingIp => headers
-                .get(names::CF_CONNECTING_IP)
-                .and_then(|value| value.to_str().ok()),
+            ClientIp::CfConnectingIp => {
+                headers.get(names::CF_CONNECTING_IP).and_then(|value| value.to_str().ok())
+            }
             ClientIp::LastForwardedFor => headers
                 .get_all(names::X_FORWARDED_FOR)
                 .iter()
                 .next_back()
                 .and_then(|value| value.to_str().ok()?.rsplit(',').next()),
         };
-        told.and_then(|text| text.trim().parse().ok())
-            .unwrap_or(peer)
+        told.and_then(|text| text.trim().parse().ok()).unwrap_or(peer)
     }
 
     /// Tells whether a header of the edge before this listener may reach instances.
@@ -129,12 +128,7 @@ mod tests {
         headers.append("cf-connecting-ip", "8.8.8.8".parse().unwrap());
         let client = |client_ip, headers: &HeaderMap| {
             let bind = "127.0.0.1:0".parse().unwrap();
-            Listener {
-                client_ip,
-                ..Listener::plain("x", bind)
-            }
-            .client(peer, headers)
-            .to_string()
+            Listener { client_ip, ..Listener::plain("x", bind) }.client(peer, headers).to_string()
         };
         assert_eq!(client(ClientIp::Peer, &headers), "127.0.0.1");
         assert_eq!(client(ClientIp::LastForwardedFor, &headers), "2001:db8::1");

@@ -64,11 +64,7 @@ pub fn map_link<'a>(value: &'a str, frame: Frame<'_>) -> Cow<'a, str> {
         rest = after;
     }
     mapped.push_str(rest);
-    if mapped == value {
-        Cow::Borrowed(value)
-    } else {
-        Cow::Owned(mapped)
-    }
+    if mapped == value { Cow::Borrowed(value) } else { Cow::Owned(mapped) }
 }
 
 fn path<'a>(path: &'a str, frame: Frame<'_>) -> Cow<'a, str> {
@@ -81,8 +77,7 @@ fn path<'a>(path: &'a str, frame: Frame<'_>) -> Cow<'a, str> {
 }
 
 fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }
 
 /// The path of an absolute URL whose authority is the instance's own, inside or outside.
@@ -94,8 +89,7 @@ fn own_path<'a>(reference: &'a str, frame: Frame<'_>) -> Option<&'a str> {
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
     let authority = Host::parse(authority)?;
     let is = |own: &str| Host::parse(own).is_some_and(|own| own.same_as(&authority));
-    (is(frame.upstream) || (!frame.prefix.is_empty() && frame.outside.is_some_and(is)))
-        .then_some(path)
+    (is(frame.upstream) || (!frame.prefix.is_empty() && frame.outside.is_some_and(is))).then_some(path)
 }
 
 #[cfg(test)]
@@ -126,10 +120,7 @@ mod tests {
             ("http://127.0.0.1:7902/login", "http://127.0.0.1:7902/login"),
             ("https://bridge.example/login", "/trial4/login"),
             ("https://bridge.example:443/login", "/trial4/login"),
-            (
-                "https://bridge.example@evil.com/x",
-                "https://bridge.example@evil.com/x",
-            ),
+            ("https://bridge.example@evil.com/x", "https://bridge.example@evil.com/x"),
             ("login", "login"),
             ("?a=1", "?a=1"),
             ("../x", "../x"),
@@ -141,29 +132,18 @@ mod tests {
 
     #[test]
     fn a_native_instance_may_bear_the_name_of_one_of_its_paths() {
-        let m = Frame {
-            prefix: "/m",
-            native: true,
-            ..TRIAL4
-        };
+        let m = Frame { prefix: "/m", native: true, ..TRIAL4 };
         assert_eq!(map("/m/install", m), "/m/m/install");
         assert_eq!(map("/", m), "/m/");
     }
 
     #[test]
     fn host_routes_hide_the_inner_address_and_nothing_else() {
-        let host = Frame {
-            prefix: "",
-            outside: Some("trial4.example.com"),
-            ..TRIAL4
-        };
+        let host = Frame { prefix: "", outside: Some("trial4.example.com"), ..TRIAL4 };
         assert_eq!(map("http://127.0.0.1:7901/login", host), "/login");
         assert_eq!(map("http://127.0.0.1:7901//evil.com", host), "/.//evil.com");
         assert_eq!(map("/login", host), "/login");
-        assert_eq!(
-            map("https://trial4.example.com/x", host),
-            "https://trial4.example.com/x"
-        );
+        assert_eq!(map("https://trial4.example.com/x", host), "https://trial4.example.com/x");
     }
 
     #[test]
@@ -171,10 +151,7 @@ mod tests {
         assert_eq!(map_refresh("5", TRIAL4), "5");
         assert_eq!(map_refresh("0; URL='/x'", TRIAL4), "0; url=/trial4/x");
         assert_eq!(
-            map_link(
-                "</a.css>; rel=preload, <https://cdn.example/x>; rel=dns-prefetch",
-                TRIAL4
-            ),
+            map_link("</a.css>; rel=preload, <https://cdn.example/x>; rel=dns-prefetch", TRIAL4),
             "</trial4/a.css>; rel=preload, <https://cdn.example/x>; rel=dns-prefetch"
         );
         assert_eq!(map_link("broken <", TRIAL4), "broken <");

@@ -63,18 +63,10 @@ impl Table {
         let index = |(at, route): (usize, &Route)| (route.name.clone(), at);
         let by_prefix = routes.iter().enumerate().map(index).collect();
         let hosts = |(at, route): (usize, &Route)| {
-            route
-                .hosts
-                .iter()
-                .map(move |host| (host.clone(), at))
-                .collect::<Vec<_>>()
+            route.hosts.iter().map(move |host| (host.clone(), at)).collect::<Vec<_>>()
         };
         let by_host = routes.iter().enumerate().flat_map(hosts).collect();
-        Self {
-            routes,
-            by_prefix,
-            by_host,
-        }
+        Self { routes, by_prefix, by_host }
     }
 
     /// All routes; their position is their index.

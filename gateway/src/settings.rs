@@ -14,16 +14,10 @@ use crate::route::build::Main;
 /// Variables of all generations, the newest first.
 const LISTEN_HOST: &str = "NATAPP_PROXY_LISTEN_HOST";
 const LISTEN_PORT: &str = "NATAPP_PROXY_LISTEN_PORT";
-const MAIN_PREFIX: [&str; 3] = [
-    "NATAPP_BRIDGE_SERVICE_NAME",
-    "NATAPP_MAINLAND_SERVICE_NAME",
-    "NATAPP_OWNER_ROUTE_PREFIX",
-];
-const MAIN_PORT: [&str; 3] = [
-    "NATAPP_BRIDGE_SERVICE_PORT",
-    "NATAPP_MAINLAND_SERVICE_PORT",
-    "NATAPP_OWNER_UPSTREAM_PORT",
-];
+const MAIN_PREFIX: [&str; 3] =
+    ["NATAPP_BRIDGE_SERVICE_NAME", "NATAPP_MAINLAND_SERVICE_NAME", "NATAPP_OWNER_ROUTE_PREFIX"];
+const MAIN_PORT: [&str; 3] =
+    ["NATAPP_BRIDGE_SERVICE_PORT", "NATAPP_MAINLAND_SERVICE_PORT", "NATAPP_OWNER_UPSTREAM_PORT"];
 const ROOT_MODE: &str = "NATAPP_ROOT_MODE";
 const ROOT_PORT: &str = "NATAPP_ROOT_UPSTREAM_PORT";
 
@@ -80,11 +74,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 10_000,
-            pooled: 64,
-            body: 2 << 30,
-        }
+        Self { connections: 10_000, pooled: 64, body: 2 << 30 }
     }
 }
 
@@ -186,9 +176,7 @@ impl Settings {
             .iter()
             .find_map(|key| Some((key, env.port(key)?)))
             .inspect(|(key, port)| note(key, &port.to_string()));
-        if env.get(ROOT_PORT).is_some()
-            || matches!(env.get(ROOT_MODE), Some("proxy" | "legacy-proxy"))
-        {
+        if env.get(ROOT_PORT).is_some() || matches!(env.get(ROOT_MODE), Some("proxy" | "legacy-proxy")) {
             remarks.push(format!(
                 "{ROOT_MODE} and {ROOT_PORT} no longer put a product at the root; / answers a neutral page"
             ));
@@ -339,22 +327,10 @@ mod tests {
                 mode: Mode::Prefix,
             }
         );
-        assert_eq!(
-            (listeners[0].client_ip, listeners[0].mode),
-            (ClientIp::CfConnectingIp, Mode::Host)
-        );
-        assert_eq!(
-            (settings.main.name.as_str(), settings.main.port),
-            ("owner", 7690)
-        );
-        assert_eq!(
-            (settings.root, settings.legacy_owner_cookies),
-            (Root::Off, true)
-        );
-        assert_eq!(
-            (settings.limits.connections, settings.limits.pooled),
-            (5, 64)
-        );
+        assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
+        assert_eq!((settings.main.name.as_str(), settings.main.port), ("owner", 7690));
+        assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
+        assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));
         assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
         assert_eq!(settings.remarks.len(), 3);
@@ -368,19 +344,13 @@ mod tests {
             format!("{error}: {}", source.unwrap_or_default())
         };
         assert!(message("[listener.a]\nbind = \"x\"").contains("listener.a.bind"));
-        assert!(
-            message("[listener.a]\nbind = \"1.1.1.1:1\"\nhosts=[\"a b\"]")
-                .contains("listener.a.hosts")
-        );
+        assert!(message("[listener.a]\nbind = \"1.1.1.1:1\"\nhosts=[\"a b\"]").contains("listener.a.hosts"));
         assert!(message("[service.owner]\nprefix = \"a__b\"").contains("service.owner.prefix"));
         assert!(message("[service.owner]\nport = 0").contains("service.owner.port"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
-        assert!(
-            message("[listener.a]\nbind = \"1.1.1.1:1\"\nclient_ip = \"guess\"")
-                .contains("client_ip")
-        );
+        assert!(message("[listener.a]\nbind = \"1.1.1.1:1\"\nclient_ip = \"guess\"").contains("client_ip"));
     }
 
     #[test]

@@ -31,15 +31,11 @@ impl<'a> Target<'a> {
                 return Err(Refusal::BadRequest);
             }
         }
-        let target = Self {
-            path: uri.path(),
-            query: uri.query(),
-        };
+        let target = Self { path: uri.path(), query: uri.query() };
         if target.path.len() + target.query.map_or(0, str::len) > MAX_LEN {
             return Err(Refusal::TargetTooLong);
         }
-        if !target.path.starts_with('/') || target.path.starts_with("//") || !is_plain(target.path)
-        {
+        if !target.path.starts_with('/') || target.path.starts_with("//") || !is_plain(target.path) {
             return Err(Refusal::BadRequest);
         }
         Ok(target)
@@ -64,8 +60,7 @@ impl<'a> Target<'a> {
     #[must_use]
     pub fn without(&self, skip: usize) -> String {
         let path = &self.path[skip..];
-        let mut rest =
-            String::with_capacity(path.len() + self.query.map_or(1, |query| query.len() + 2));
+        let mut rest = String::with_capacity(path.len() + self.query.map_or(1, |query| query.len() + 2));
         rest.push_str(if path.is_empty() { "/" } else { path });
         self.push_query(&mut rest);
         rest
@@ -171,10 +166,7 @@ mod tests {
         ] {
             assert_eq!(parse(text), Err(Refusal::BadRequest), "{text}");
         }
-        assert_eq!(
-            parse(&format!("/{}", "a".repeat(MAX_LEN))),
-            Err(Refusal::TargetTooLong)
-        );
+        assert_eq!(parse(&format!("/{}", "a".repeat(MAX_LEN))), Err(Refusal::TargetTooLong));
     }
 
     proptest! {

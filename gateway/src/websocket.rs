@@ -44,14 +44,11 @@ pub fn is_same_origin(headers: &HeaderMap, host: Option<&str>, also: &[String]) 
     let Some(origin) = only(headers, &ORIGIN) else {
         return false;
     };
-    let authority = ["http://", "https://"]
-        .iter()
-        .find_map(|scheme| origin.strip_prefix(scheme));
+    let authority = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
     let Some(origin) = authority.and_then(Host::parse) else {
         return false;
     };
-    host.and_then(Host::parse)
-        .is_some_and(|host| host.same_as(&origin))
+    host.and_then(Host::parse).is_some_and(|host| host.same_as(&origin))
         || also.iter().any(|host| *host == origin.name)
 }
 
@@ -87,10 +84,7 @@ mod tests {
         headers.insert(CONNECTION, "keep-alive, Upgrade".parse().unwrap());
         headers.insert(UPGRADE, "WebSocket".parse().unwrap());
         headers.insert(SEC_WEBSOCKET_VERSION, "13".parse().unwrap());
-        headers.insert(
-            SEC_WEBSOCKET_KEY,
-            "dGhlIHNhbXBsZSBub25jZQ==".parse().unwrap(),
-        );
+        headers.insert(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==".parse().unwrap());
         headers
     }
 
@@ -122,10 +116,7 @@ mod tests {
             assert_eq!(ask(Method::GET, Version::HTTP_11, &headers), None);
         }
         let mut twice = handshake();
-        twice.append(
-            SEC_WEBSOCKET_KEY,
-            "dGhlIHNhbXBsZSBub25jZQ==".parse().unwrap(),
-        );
+        twice.append(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==".parse().unwrap());
         assert_eq!(ask(Method::GET, Version::HTTP_11, &twice), None);
     }
 
@@ -143,13 +134,7 @@ mod tests {
         assert!(ask(Some("https://A.example:443"), "a.example"));
         assert!(ask(Some("https://cn.example.net"), "inner"));
         assert!(ask(Some("http://127.0.0.1:7699"), "127.0.0.1:7699"));
-        for wrong in [
-            "https://evil.example",
-            "null",
-            "",
-            "https://a.example.evil",
-            "http://a.example:81",
-        ] {
+        for wrong in ["https://evil.example", "null", "", "https://a.example.evil", "http://a.example:81"] {
             assert!(!ask(Some(wrong), "a.example"), "{wrong}");
         }
     }

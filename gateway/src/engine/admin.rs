@@ -59,8 +59,7 @@ pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, reload: Reloa
                 }
             },
         };
-        core.tasks
-            .spawn(connection(Arc::clone(&core), stream, reload.clone()));
+        core.tasks.spawn(connection(Arc::clone(&core), stream, reload.clone()));
     }
     // A socket without a listener would only confuse; losing the race for it does no harm.
     let _ = fs::remove_file(&core.settings.socket);
@@ -134,8 +133,6 @@ fn health(live: &Live) -> Value {
 fn json_answer(status: StatusCode, body: &Value) -> Response<Answer> {
     let mut response = Response::new(Answer::from(Bytes::from(body.to_string())));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -40,18 +40,12 @@ pub(crate) enum Error {
 
 impl Answer {
     pub(crate) fn new(source: Source) -> Self {
-        Self {
-            source,
-            _busy: None,
-        }
+        Self { source, _busy: None }
     }
 
     /// Keeps the connection busy until the body is gone.
     pub(crate) fn while_busy(self, busy: Busy) -> Self {
-        Self {
-            _busy: Some(busy),
-            ..self
-        }
+        Self { _busy: Some(busy), ..self }
     }
 }
 
@@ -71,12 +65,12 @@ impl Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut self.source {
             Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Instance(reply) => Pin::new(reply)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(Error::from))),
-            Source::Refusal(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(Error::Refusal))),
+            Source::Instance(reply) => {
+                Pin::new(reply).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Source::Refusal(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::Refusal)))
+            }
         }
     }
 
@@ -110,10 +104,7 @@ pub(crate) struct Activity {
 impl Activity {
     /// How many requests are in work, and how many there ever were.
     pub(crate) fn read(&self) -> (u32, u32) {
-        (
-            self.busy.load(Ordering::Relaxed),
-            self.begun.load(Ordering::Relaxed),
-        )
+        (self.busy.load(Ordering::Relaxed), self.begun.load(Ordering::Relaxed))
     }
 }
 

@@ -42,30 +42,18 @@ pub(crate) async fn send(
         let mut patience = Patience::new(timeouts, progress);
         let mut sleep = pin!(sleep(patience.first()));
         poll_fn(|cx| match poll_answer(&mut link, answer.as_mut(), cx) {
-            Poll::Ready(answer) => {
-                Poll::Ready(answer.map_err(|mut error| match error.take_message() {
-                    Some(request) => Failure::Unsent(Box::new(request)),
-                    None => Failure::Broken(error.into_error()),
-                }))
-            }
+            Poll::Ready(answer) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {
+                Some(request) => Failure::Unsent(Box::new(request)),
+                None => Failure::Broken(error.into_error()),
+            })),
             Poll::Pending => patience.poll(sleep.as_mut(), cx).map(Err),
         })
         .await?
     };
     let (head, body) = answer.into_parts();
-    let idle = if is_event_stream(&head) {
-        timeouts.event_stream_idle
-    } else {
-        timeouts.body_idle
-    };
-    let reply = Reply {
-        body,
-        link: Some(link),
-        pool,
-        ended: false,
-        failure: None,
-        silence: Silence::new(idle),
-    };
+    let idle = if is_event_stream(&head) { timeouts.event_stream_idle } else { timeouts.body_idle };
+    let reply =
+        Reply { body, link: Some(link), pool, ended: false, failure: None, silence: Silence::new(idle) };
     Ok(Response::from_parts(head, reply))
 }
 
@@ -86,20 +74,11 @@ struct Patience {
 impl Patience {
     fn new(timeouts: &Timeouts, progress: Option<Arc<Progress>>) -> Self {
         let mark = progress.as_ref().map_or(0, |progress| progress.mark());
-        Self {
-            progress,
-            mark,
-            client: timeouts.client_body_idle,
-            instance: timeouts.response_header,
-        }
+        Self { progress, mark, client: timeouts.client_body_idle, instance: timeouts.response_header }
     }
 
     fn first(&self) -> Duration {
-        if self.progress.is_some() {
-            self.client
-        } else {
-            self.instance
-        }
+        if self.progress.is_some() { self.client } else { self.instance }
     }
 
     fn poll(&mut self, mut sleep: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Failure> {
@@ -113,11 +92,7 @@ impl Patience {
             let mark = progress.mark();
             let ended = Progress::is_end(mark);
             if mark == self.mark {
-                let failure = if ended {
-                    Failure::InstanceTimedOut
-                } else {
-                    Failure::ClientTimedOut
-                };
+                let failure = if ended { Failure::InstanceTimedOut } else { Failure::ClientTimedOut };
                 return Poll::Ready(failure);
             }
             self.mark = mark;
@@ -211,11 +186,7 @@ struct Silence {
 
 impl Silence {
     fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            sleep: None,
-            broken: false,
-        }
+        Self { limit, sleep: None, broken: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -23,11 +23,7 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self {
-            tcp,
-            framing: Framing::default(),
-            refused: false,
-        }
+        Self { tcp, framing: Framing::default(), refused: false }
     }
 
     /// Returns the bare stream.
@@ -59,11 +55,7 @@ impl AsyncRead for Guarded {
 }
 
 impl AsyncWrite for Guarded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 

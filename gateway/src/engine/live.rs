@@ -67,15 +67,8 @@ impl Snapshot {
             .zip(draft.secrets)
             .map(|(route, secret)| Arc::new(now.upstream(route, secret, pooled)))
             .collect();
-        let Draft {
-            table, problems, ..
-        } = draft;
-        self.0.store(Arc::new(Live {
-            generation,
-            table,
-            problems,
-            upstreams,
-        }));
+        let Draft { table, problems, .. } = draft;
+        self.0.store(Arc::new(Live { generation, table, problems, upstreams }));
         generation
     }
 }
@@ -84,11 +77,7 @@ impl Live {
     fn says(&self, draft: &Draft) -> bool {
         self.table.routes() == draft.table.routes()
             && self.problems == draft.problems
-            && self
-                .upstreams
-                .iter()
-                .map(|upstream| &upstream.secret)
-                .eq(&draft.secrets)
+            && self.upstreams.iter().map(|upstream| &upstream.secret).eq(&draft.secrets)
     }
 
     /// Keeps the connections of an instance that stays where it is.
@@ -98,10 +87,7 @@ impl Live {
             .by_prefix(&route.name)
             .map(|index| &self.upstreams[index])
             .filter(|old| old.route.id == route.id && old.route.upstream == route.upstream)
-            .map_or_else(
-                || Arc::new(Pool::new(route.upstream, pooled)),
-                |old| Arc::clone(&old.pool),
-            );
+            .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
         Upstream {
             secret,
             prefix: HeaderValue::try_from(&route.prefix)

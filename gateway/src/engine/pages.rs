@@ -36,11 +36,7 @@ impl Form {
     /// JSON for an API and for who prefers it. `path` is the outside one: an instance's API lies below
     /// its prefix.
     pub(crate) fn of(path: &str, headers: &HeaderMap) -> Self {
-        if wants_json(path, headers) {
-            Self::Json
-        } else {
-            Self::Html
-        }
+        if wants_json(path, headers) { Self::Json } else { Self::Html }
     }
 }
 
@@ -77,17 +73,10 @@ pub(crate) fn trouble(trouble: Trouble, form: Form, request_id: &HeaderValue) ->
         let note = format!("<p class=\"id\">{id}</p>");
         own(trouble.status, HTML, page(trouble.text, &note))
     };
-    if matches!(
-        trouble.status,
-        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
-    ) {
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    if matches!(trouble.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
     }
-    response
-        .headers_mut()
-        .insert(names::X_REQUEST_ID, request_id.clone());
+    response.headers_mut().insert(names::X_REQUEST_ID, request_id.clone());
     response
 }
 
@@ -96,18 +85,12 @@ pub(crate) fn root(table: Option<&Table>) -> Response<Answer> {
     let mut links = String::new();
     for route in table.map_or(&[][..], Table::routes) {
         // Names are made of letters, digits and a few marks, so they need no escaping.
-        links.push_str(&format!(
-            "<p><a href=\"{0}/\">{1}</a></p>",
-            route.prefix, route.name
-        ));
+        links.push_str(&format!("<p><a href=\"{0}/\">{1}</a></p>", route.prefix, route.name));
     }
     own(
         StatusCode::OK,
         HTML,
-        page(
-            "This is a private front door. Please use the link you were given.",
-            &links,
-        ),
+        page("This is a private front door. Please use the link you were given.", &links),
     )
 }
 
@@ -136,25 +119,17 @@ fn own(status: StatusCode, content_type: &'static str, body: String) -> Response
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     for (name, value) in headers {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
 fn wants_json(path: &str, headers: &HeaderMap) -> bool {
-    let below = path
-        .get(1..)
-        .and_then(|path| path.find('/'))
-        .map_or("", |at| &path[at + 1..]);
+    let below = path.get(1..).and_then(|path| path.find('/')).map_or("", |at| &path[at + 1..]);
     if path.starts_with("/api/") || below.starts_with("/api/") {
         return true;
     }
-    let accept = headers
-        .get(ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let at = |media| accept.find(media);
     match (at("application/json"), at("text/html")) {
         (Some(json), Some(html)) => json < html,

@@ -50,12 +50,9 @@ impl Passage {
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
             Ok(Some(handshake)) => upgrade::pass(&self, head, handshake).await,
-            Ok(None) => self
-                .send(Request::from_parts(head, upload))
-                .await
-                .map(|response| {
-                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
-                }),
+            Ok(None) => self.send(Request::from_parts(head, upload)).await.map(|response| {
+                self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+            }),
         };
         outcome.unwrap_or_else(|trouble| pages::trouble(trouble, form, &self.request_id))
     }
@@ -70,11 +67,7 @@ impl Passage {
 
     /// The prefix that was taken off, or nothing.
     fn prefix(&self) -> &str {
-        if self.shared {
-            &self.upstream.route.prefix
-        } else {
-            ""
-        }
+        if self.shared { &self.upstream.route.prefix } else { "" }
     }
 
     fn host(&self) -> Option<&str> {
@@ -95,9 +88,7 @@ impl Passage {
             return Err(Trouble::TOO_LARGE);
         }
         let handshake = upgrade::Handshake::of(head, upload);
-        if handshake.is_some()
-            && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts)
-        {
+        if handshake.is_some() && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts) {
             return Err(Trouble::ORIGIN);
         }
         let client = listener.client(self.client.peer, &head.headers).to_string();
@@ -110,8 +101,7 @@ impl Passage {
         let facts = self.forwarding(&head.method, target, &client);
         headers::forward(&mut head.headers, facts);
         if chunked && !http_body::Body::is_end_stream(upload) {
-            head.headers
-                .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         if let Some(handshake) = &handshake {
             handshake.restore(&mut head.headers);
@@ -126,14 +116,8 @@ impl Passage {
         let proto = self.scheme().as_str();
         let port = Host::parse(host).and_then(|host| host.port);
         let signature = self.upstream.secret.as_ref().and_then(|secret| {
-            let facts = vouch::Facts {
-                method: method.as_str(),
-                target,
-                prefix: self.prefix(),
-                client,
-                proto,
-                host,
-            };
+            let facts =
+                vouch::Facts { method: method.as_str(), target, prefix: self.prefix(), client, proto, host };
             let seconds = i64::try_from(self.now.as_secs()).ok()?;
             HeaderValue::try_from(vouch::sign(secret, seconds, &facts)).ok()
         });
@@ -168,10 +152,7 @@ impl Passage {
                 Err(failure) => return Err(self.trouble(failure)),
             }
         }
-        let link = pool
-            .connect(timeouts.connect)
-            .await
-            .map_err(|error| self.no_connection(&error))?;
+        let link = pool.connect(timeouts.connect).await.map_err(|error| self.no_connection(&error))?;
         exchange::send(link, Arc::clone(pool), request, timeouts)
             .await
             .map_err(|failure| self.trouble(failure))
@@ -193,9 +174,7 @@ impl Passage {
         });
         *response.version_mut() = Version::HTTP_11;
         headers::map_response(response.headers_mut(), frame, scope);
-        response
-            .headers_mut()
-            .insert(names::X_REQUEST_ID, self.request_id.clone());
+        response.headers_mut().insert(names::X_REQUEST_ID, self.request_id.clone());
         response
     }
 

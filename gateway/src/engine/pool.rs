@@ -54,11 +54,7 @@ pub(crate) enum Error {
 
 impl Pool {
     pub(crate) fn new(address: SocketAddr, limit: usize) -> Self {
-        Self {
-            address,
-            limit,
-            idle: Mutex::default(),
-        }
+        Self { address, limit, idle: Mutex::default() }
     }
 
     /// Takes a connection that is still good.
@@ -76,14 +72,8 @@ impl Pool {
     /// Opens a new connection.
     pub(crate) async fn connect(&self, patience: Duration) -> Result<Link, Error> {
         let tcp = self.connect_tcp(patience).await?;
-        let (sender, connection) = http1::handshake(Stream::new(tcp))
-            .await
-            .map_err(Error::Handshake)?;
-        Ok(Link {
-            sender,
-            connection: Some(Box::new(connection)),
-            reused: false,
-        })
+        let (sender, connection) = http1::handshake(Stream::new(tcp)).await.map_err(Error::Handshake)?;
+        Ok(Link { sender, connection: Some(Box::new(connection)), reused: false })
     }
 
     /// Opens a bare connection.
@@ -104,10 +94,7 @@ impl Pool {
         }
         let mut idle = self.lock();
         if idle.len() < self.limit {
-            idle.push(Idle {
-                link,
-                since: Instant::now(),
-            });
+            idle.push(Idle { link, since: Instant::now() });
         }
     }
 
@@ -115,9 +102,7 @@ impl Pool {
     pub(crate) fn prune(&self, unused_for: Duration) {
         let old: Vec<Idle> = {
             let mut idle = self.lock();
-            let young = idle
-                .iter()
-                .position(|idle| idle.since.elapsed() < unused_for);
+            let young = idle.iter().position(|idle| idle.since.elapsed() < unused_for);
             let count = young.unwrap_or(idle.len());
             idle.drain(..count).collect()
         };

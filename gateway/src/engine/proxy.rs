@@ -34,11 +34,7 @@ pub(crate) struct Client {
 
 /// Where a request goes.
 enum Way {
-    Instance {
-        upstream: Arc<Upstream>,
-        target: String,
-        shared: bool,
-    },
+    Instance { upstream: Arc<Upstream>, target: String, shared: bool },
     Nowhere(Own),
 }
 
@@ -56,20 +52,9 @@ impl Client {
         let request_id = ulid(unix_ms, rand::random());
         let (head, body) = request.into_parts();
         let response = match self.way(&head) {
-            Way::Instance {
-                upstream,
-                target,
-                shared,
-            } => {
+            Way::Instance { upstream, target, shared } => {
                 let host = head.headers.get(HOST).cloned();
-                let passage = Passage {
-                    client: self,
-                    upstream,
-                    shared,
-                    host,
-                    request_id,
-                    now,
-                };
+                let passage = Passage { client: self, upstream, shared, host, request_id, now };
                 passage.forward(&target, head, body).await
             }
             Way::Nowhere(own) => self.answer(&own, &head, body, &request_id),
@@ -80,25 +65,10 @@ impl Client {
     fn way(&self, head: &request::Parts) -> Way {
         let live = self.core.snapshot.load();
         let (method, uri) = (&head.method, &head.uri);
-        match decide(
-            self.listener(),
-            &live.table,
-            method,
-            uri,
-            head.version,
-            &head.headers,
-        ) {
-            Decision::Forward {
-                route,
-                target,
-                shared,
-            } => {
+        match decide(self.listener(), &live.table, method, uri, head.version, &head.headers) {
+            Decision::Forward { route, target, shared } => {
                 let upstream = Arc::clone(&live.upstreams[route]);
-                Way::Instance {
-                    upstream,
-                    target,
-                    shared,
-                }
+                Way::Instance { upstream, target, shared }
             }
             Decision::Answer(own) => Way::Nowhere(own),
         }

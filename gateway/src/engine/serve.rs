@@ -27,18 +27,10 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// Accepts connections of one listener until the gateway drains.
-pub(crate) async fn listen(
-    core: Arc<Core>,
-    index: usize,
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-) {
+pub(crate) async fn listen(core: Arc<Core>, index: usize, listener: TcpListener, places: Arc<Semaphore>) {
     loop {
         let accept = async {
-            let place = Arc::clone(&places)
-                .acquire_owned()
-                .await
-                .expect("places are never closed");
+            let place = Arc::clone(&places).acquire_owned().await.expect("places are never closed");
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
@@ -47,8 +39,7 @@ pub(crate) async fn listen(
         };
         match accepted {
             Ok((stream, peer)) => {
-                core.tasks
-                    .spawn(connection(Arc::clone(&core), index, stream, peer, place));
+                core.tasks.spawn(connection(Arc::clone(&core), index, stream, peer, place));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -86,17 +77,19 @@ async fn connection(
             .with_upgrades()
     );
     let mut idle = pin!(idle(&activity, &core.settings.timeouts));
-    let mut draining = false;
+    // Tokens of its own, so that connections do not meet at one lock each time they are polled.
+    let (draining, cut) = (core.draining.child_token(), core.cut.child_token());
+    let mut is_draining = false;
     loop {
         tokio::select! {
             biased;
             // A broken connection is the client's affair.
             _ = connection.as_mut() => return,
-            () = core.draining.cancelled(), if !draining => {
-                draining = true;
+            () = draining.cancelled(), if !is_draining => {
+                is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = core.cut.cancelled() => return,
+            () = cut.cancelled() => return,
             () = idle.as_mut() => return,
         }
     }
@@ -116,11 +109,7 @@ async fn idle(activity: &Activity, timeouts: &Timeouts) {
         if begun == 0 {
             return;
         }
-        quiet = if busy == 0 && begun == seen {
-            quiet + tick
-        } else {
-            Duration::ZERO
-        };
+        quiet = if busy == 0 && begun == seen { quiet + tick } else { Duration::ZERO };
         seen = begun;
         if quiet >= timeouts.keep_alive {
             return;

@@ -41,10 +41,7 @@ impl Handshake {
         let expected_accept = websocket::expected_accept(&head.method, head.version, &head.headers)
             .filter(|_| upload.progress().is_none())?;
         let client = head.extensions.remove::<OnUpgrade>()?;
-        Some(Self {
-            expected_accept,
-            client,
-        })
+        Some(Self { expected_accept, client })
     }
 
     /// Asks the instance for what the client asked for.
@@ -111,12 +108,7 @@ fn switch(headers: &mut HeaderMap) {
 /// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops. Holding
 /// `asker` keeps the connection counted.
 async fn join(asker: Arc<Client>, client: OnUpgrade, instance: OnUpgrade) {
-    let ends = async {
-        Some((
-            bare_client(client.await.ok()?)?,
-            bare_instance(instance.await.ok()?)?,
-        ))
-    };
+    let ends = async { Some((bare_client(client.await.ok()?)?, bare_instance(instance.await.ok()?)?)) };
     let Some(((client, from_client), (instance, from_instance))) = ends.await else {
         return;
     };

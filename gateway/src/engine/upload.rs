@@ -69,13 +69,7 @@ impl Upload {
 
     /// No body.
     pub(crate) fn empty() -> Self {
-        Self {
-            body: None,
-            progress: None,
-            held_back: false,
-            received: 0,
-            limit: 0,
-        }
+        Self { body: None, progress: None, held_back: false, received: 0, limit: 0 }
     }
 
     /// Watches the upload; `None` when there is no body.
@@ -113,9 +107,7 @@ impl Body for Upload {
             }
             if let Some(progress) = &self.progress {
                 let next = progress.mark().wrapping_add(1);
-                progress
-                    .0
-                    .store(if next == ENDED { 0 } else { next }, Ordering::Relaxed);
+                progress.0.store(if next == ENDED { 0 } else { next }, Ordering::Relaxed);
             }
         }
         if ended {
@@ -129,9 +121,7 @@ impl Body for Upload {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -62,16 +62,8 @@ impl Source {
             own_ports: self.own_ports.clone(),
             own_hosts: self.own_hosts.clone(),
         });
-        let secrets = table
-            .routes()
-            .iter()
-            .map(|route| secret(&route.secret_file))
-            .collect();
-        Draft {
-            table,
-            problems,
-            secrets,
-        }
+        let secrets = table.routes().iter().map(|route| secret(&route.secret_file)).collect();
+        Draft { table, problems, secrets }
     }
 }
 
@@ -158,11 +150,7 @@ fn watch(file: &Path, changed: Arc<Notify>) -> notify::Result<notify::Recommende
     let name = file.file_name().map(ToOwned::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let concerns = event.is_ok_and(|event| {
-            !event.kind.is_access()
-                && event
-                    .paths
-                    .iter()
-                    .any(|path| path.file_name() == name.as_deref())
+            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
         });
         if concerns {
             changed.notify_one();
@@ -183,11 +171,7 @@ fn definition(path: &Path) -> Option<String> {
 /// Reads an instance's key, and makes it where the instance has not done so yet. Without one the gateway's
 /// headers are not believed, which is safe.
 fn secret(path: &Path) -> Option<Secret> {
-    let read = || {
-        small_file(path)
-            .ok()
-            .and_then(|text| Secret::parse(text.trim()).ok())
-    };
+    let read = || small_file(path).ok().and_then(|text| Secret::parse(text.trim()).ok());
     match small_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // Whoever comes first wins; the other one reads what is there.
@@ -200,17 +184,9 @@ fn secret(path: &Path) -> Option<Secret> {
 
 /// Writes beside and links, so that nobody ever reads half a key and nobody's key is replaced.
 fn create_secret(path: &Path) -> io::Result<()> {
-    let beside = path.with_extension(format!(
-        "tmp-{}-{:08x}",
-        std::process::id(),
-        rand::random::<u32>()
-    ));
+    let beside = path.with_extension(format!("tmp-{}-{:08x}", std::process::id(), rand::random::<u32>()));
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(Secret::random().reveal().as_bytes())?;
         file.sync_all()?;
         fs::hard_link(&beside, path)
@@ -238,10 +214,7 @@ mod tests {
         let path = folder.path().join("gateway-secret");
         let made = secret(&path).unwrap();
         assert_eq!(secret(&path), Some(made));
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(&path, "damaged").unwrap();
         assert_eq!(secret(&path), None);

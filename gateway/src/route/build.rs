@@ -62,11 +62,7 @@ impl Guest {
     pub fn new(record: &Record, definition: Option<&str>) -> Self {
         let name = record.name.as_str().to_owned();
         Self {
-            id: if record.id.is_empty() {
-                name.clone()
-            } else {
-                record.id.clone()
-            },
+            id: if record.id.is_empty() { name.clone() } else { record.id.clone() },
             name,
             hostname: record.hostname.trim().to_owned(),
             ports: [
@@ -107,28 +103,16 @@ impl fmt::Display for Problem {
             }
             Self::NoPort(name) => write!(f, "{name} has no route: its record gives no usable port"),
             Self::PortTaken(name, port) => {
-                write!(
-                    f,
-                    "{name} has no route: port {port} is claimed more than once"
-                )
+                write!(f, "{name} has no route: port {port} is claimed more than once")
             }
             Self::HostTaken(name, host) => {
-                write!(
-                    f,
-                    "{name} has no route: host name {host} is claimed more than once"
-                )
+                write!(f, "{name} has no route: host name {host} is claimed more than once")
             }
             Self::HostInvalid(name, host) => {
-                write!(
-                    f,
-                    "{name} is reached by prefix only: {host:?} is no host name"
-                )
+                write!(f, "{name} is reached by prefix only: {host:?} is no host name")
             }
             Self::Drift(name, port) => {
-                write!(
-                    f,
-                    "{name}: registry and service definition disagree, port {port} is used"
-                )
+                write!(f, "{name}: registry and service definition disagree, port {port} is used")
             }
         }
     }
@@ -138,12 +122,8 @@ impl fmt::Display for Problem {
 #[must_use]
 pub fn build(inputs: &Inputs) -> (Table, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut routes: Vec<Route> = inputs
-        .main
-        .iter()
-        .filter(|main| !inputs.own_ports.contains(&main.port))
-        .map(main_route)
-        .collect();
+    let mut routes: Vec<Route> =
+        inputs.main.iter().filter(|main| !inputs.own_ports.contains(&main.port)).map(main_route).collect();
     let mut names: Vec<String> = routes.iter().map(|main| main.name.clone()).collect();
     names.reserve(inputs.guests.len());
     let mut seen: std::collections::HashSet<String> = names.into_iter().collect();
@@ -174,14 +154,7 @@ fn main_route(main: &Main) -> Route {
 }
 
 fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> Option<Route> {
-    let usable = || {
-        guest
-            .ports
-            .iter()
-            .flatten()
-            .copied()
-            .filter(|port| !inputs.own_ports.contains(port))
-    };
+    let usable = || guest.ports.iter().flatten().copied().filter(|port| !inputs.own_ports.contains(port));
     let Some(port) = usable().next() else {
         problems.push(Problem::NoPort(guest.name.clone()));
         return None;
@@ -193,10 +166,7 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         Some(host) if host.port.is_none() && !host.is_machine() => vec![host.name.into_owned()],
         _ => {
             if !guest.hostname.is_empty() {
-                problems.push(Problem::HostInvalid(
-                    guest.name.clone(),
-                    guest.hostname.clone(),
-                ));
+                problems.push(Problem::HostInvalid(guest.name.clone(), guest.hostname.clone()));
             }
             Vec::new()
         }
@@ -217,11 +187,7 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
 /// the records is wrong, and nobody can tell which. The main service stays.
 fn drop_colliding(routes: &mut Vec<Route>, inputs: &Inputs, problems: &mut Vec<Problem>) {
     let mut ports: HashMap<u16, usize> = HashMap::new();
-    let mut hosts: HashMap<String, usize> = inputs
-        .own_hosts
-        .iter()
-        .map(|host| (host.clone(), 1))
-        .collect();
+    let mut hosts: HashMap<String, usize> = inputs.own_hosts.iter().map(|host| (host.clone(), 1)).collect();
     for route in routes.iter() {
         *ports.entry(route.upstream.port()).or_default() += 1;
         for host in &route.hosts {
@@ -247,9 +213,7 @@ fn drop_colliding(routes: &mut Vec<Route>, inputs: &Inputs, problems: &mut Vec<P
 
 fn is_name(name: &str) -> bool {
     (1..=MAX_LEN).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// The port of a base address, given or by scheme.
@@ -261,10 +225,7 @@ fn port_of_url(url: &str) -> Option<u16> {
         _ => return None,
     };
     let authority = rest.split(['/', '?', '#']).next()?;
-    Host::parse(authority)?
-        .port
-        .or(Some(default))
-        .filter(|&port| port != 0)
+    Host::parse(authority)?.port.or(Some(default)).filter(|&port| port != 0)
 }
 
 #[cfg(test)]
@@ -283,11 +244,7 @@ mod tests {
     }
 
     fn built(guests: Vec<Guest>) -> (Vec<(String, u16)>, Vec<Problem>) {
-        let main = Main {
-            name: "owner".into(),
-            port: 7690,
-            secret_file: PathBuf::new(),
-        };
+        let main = Main { name: "owner".into(), port: 7690, secret_file: PathBuf::new() };
         let inputs = Inputs {
             main: Some(main),
             guests,
@@ -295,11 +252,7 @@ mod tests {
             own_hosts: vec!["bridge.example".into()],
         };
         let (table, problems) = build(&inputs);
-        let routes = table
-            .routes()
-            .iter()
-            .map(|r| (r.name.clone(), r.upstream.port()))
-            .collect();
+        let routes = table.routes().iter().map(|r| (r.name.clone(), r.upstream.port())).collect();
         (routes, problems)
     }
 
@@ -325,14 +278,7 @@ mod tests {
             guest("e", 7707, "bridge.example"),
             guest("f", 7708, "not a host"),
         ]);
-        assert_eq!(
-            routes,
-            [
-                ("owner".into(), 7690),
-                ("trial1".into(), 7696),
-                ("f".into(), 7708)
-            ]
-        );
+        assert_eq!(routes, [("owner".into(), 7690), ("trial1".into(), 7696), ("f".into(), 7708)]);
         let name = |name: &str| name.to_owned();
         assert_eq!(
             problems,
@@ -361,26 +307,14 @@ mod tests {
         }))
         .unwrap();
         let port = |guest| built(vec![guest]).0.get(1).map(|route| route.1);
-        assert_eq!(
-            port(Guest::new(&record, Some("CHAT_PORT=7900"))),
-            Some(7900)
-        );
+        assert_eq!(port(Guest::new(&record, Some("CHAT_PORT=7900"))), Some(7900));
         assert_eq!(port(Guest::new(&record, None)), Some(7901));
-        assert_eq!(
-            port(Guest::new(&record, Some("CHAT_PORT=7699"))),
-            Some(7901)
-        );
-        let without_url = Record {
-            local_base_url: String::new(),
-            ..record.clone()
-        };
+        assert_eq!(port(Guest::new(&record, Some("CHAT_PORT=7699"))), Some(7901));
+        let without_url = Record { local_base_url: String::new(), ..record.clone() };
         assert_eq!(port(Guest::new(&without_url, None)), Some(7902));
         let drift = built(vec![Guest::new(&record, None)]).1;
         assert_eq!(drift, [Problem::Drift("trial4".into(), 7901)]);
-        assert_eq!(
-            Guest::new(&record, None).secret_file,
-            PathBuf::from("/x/config/gateway-secret")
-        );
+        assert_eq!(Guest::new(&record, None).secret_file, PathBuf::from("/x/config/gateway-secret"));
     }
 
     #[test]

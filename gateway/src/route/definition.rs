@@ -9,11 +9,7 @@ pub fn chat_port(definition: &str) -> Option<u16> {
 
 fn in_property_list(text: &str) -> Option<&str> {
     let (_, after) = text.split_once("<key>CHAT_PORT</key>")?;
-    after
-        .trim_start()
-        .strip_prefix("<string>")?
-        .split('<')
-        .next()
+    after.trim_start().strip_prefix("<string>")?.split('<').next()
 }
 
 fn in_environment_file(text: &str) -> Option<&str> {

@@ -91,21 +91,14 @@ struct TimeoutsTable {
 
 /// Lays the text of a file over settings.
 pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Result<(), Error> {
-    let file: File = toml::from_str(text).map_err(|source| Error::Parse {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })?;
-    let wrong = |key: String, problem| Error::Value {
-        path: path.to_owned(),
-        key,
-        problem,
-    };
+    let file: File = toml::from_str(text)
+        .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
+    let wrong = |key: String, problem| Error::Value { path: path.to_owned(), key, problem };
     let listeners = file
         .listener
         .into_iter()
         .map(|(name, table)| {
-            listener(&name, table)
-                .map_err(|(key, problem)| wrong(format!("listener.{name}.{key}"), problem))
+            listener(&name, table).map_err(|(key, problem)| wrong(format!("listener.{name}.{key}"), problem))
         })
         .collect::<Result<Vec<_>, _>>()?;
     if !listeners.is_empty() {
@@ -114,12 +107,7 @@ pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Resu
     if let Some(prefix) = file.service.owner.prefix {
         settings.main.name = main_prefix(&prefix)
             .filter(|usable| *usable == prefix)
-            .ok_or_else(|| {
-                wrong(
-                    "service.owner.prefix".into(),
-                    "is not a path segment without __",
-                )
-            })?;
+            .ok_or_else(|| wrong("service.owner.prefix".into(), "is not a path segment without __"))?;
     }
     if let Some(port) = file.service.owner.port {
         if port == 0 {
@@ -134,14 +122,10 @@ pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Resu
     limits(settings, &file.limits);
     timeouts(settings, &file.timeouts);
     if file.root.last_prefix_redirect == Some(true) {
-        settings
-            .remarks
-            .push("root.last_prefix_redirect has no effect in this version".into());
+        settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());
     }
     if file.sleep.is_some() {
-        settings
-            .remarks
-            .push("[sleep] has no effect in this version".into());
+        settings.remarks.push("[sleep] has no effect in this version".into());
     }
     Ok(())
 }
@@ -156,10 +140,7 @@ fn listener(name: &str, table: ListenerTable) -> Result<Listener, (&'static str,
     };
     Ok(Listener {
         name: name.to_owned(),
-        bind: table
-            .bind
-            .parse()
-            .map_err(|_| ("bind", "is not <address>:<port>"))?,
+        bind: table.bind.parse().map_err(|_| ("bind", "is not <address>:<port>"))?,
         client_ip: table.client_ip,
         scheme: table.scheme,
         hosts: names("hosts", table.hosts)?,

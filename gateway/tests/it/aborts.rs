@@ -19,10 +19,7 @@ async fn a_client_that_leaves_frees_the_instance() {
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut download = TcpStream::connect(world.address).await.unwrap();
-        download
-            .write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n")
-            .await
-            .unwrap();
+        download.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         assert!(read_until(&mut download, "piece").await.contains("piece"));
         clients.push(download);
         let mut upload = TcpStream::connect(world.address).await.unwrap();
@@ -32,48 +29,28 @@ async fn a_client_that_leaves_frees_the_instance() {
             .unwrap();
         clients.push(upload);
     }
-    eventually("all requests are in work", || async {
-        open.load(Ordering::SeqCst) == 40
-    })
-    .await;
+    eventually("all requests are in work", || async { open.load(Ordering::SeqCst) == 40 }).await;
     drop(clients);
-    eventually("no connection is left", || async {
-        open.load(Ordering::SeqCst) == 0
-    })
-    .await;
+    eventually("no connection is left", || async { open.load(Ordering::SeqCst) == 0 }).await;
 }
 
 #[tokio::test]
 async fn an_instance_that_dies_in_its_answer_ends_the_clients() {
-    for (head, cut) in [
-        ("content-length: 100", "half"),
-        ("transfer-encoding: chunked", "4\r\nhalf\r\n"),
-    ] {
+    for (head, cut) in [("content-length: 100", "half"), ("transfer-encoding: chunked", "4\r\nhalf\r\n")] {
         let address = scripted(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{cut}")).await;
         let world = before(address).await;
         let answer = raw(world.address, "GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200") && answer.contains("half"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("half"), "{answer}");
         assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
     }
 }
 
 #[tokio::test]
 async fn an_instance_that_says_nothing_of_sense_is_a_502() {
-    for nonsense in [
-        "",
-        "nonsense\r\n\r\n",
-        "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
-    ] {
+    for nonsense in ["", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
         let address = scripted(nonsense.to_owned()).await;
         let world = before(address).await;
-        assert_eq!(
-            get(world.address, "/trial1/", &[]).await.status,
-            502,
-            "{nonsense}"
-        );
+        assert_eq!(get(world.address, "/trial1/", &[]).await.status, 502, "{nonsense}");
     }
 }
 
@@ -89,10 +66,7 @@ async fn a_silent_instance_is_a_504_and_a_silent_client_a_408() {
     })
     .await;
     let port = silent.local_addr().unwrap().port();
-    let records = [
-        world.record("silent", "", port),
-        world.record("trial1", "", address.port()),
-    ];
+    let records = [world.record("silent", "", port), world.record("trial1", "", address.port())];
     world.write_registry(&serde_json::json!(records).to_string());
     world.admin("POST", "/reload").await;
     assert_eq!(get(world.address, "/silent/api/", &[]).await.status, 504);
@@ -107,10 +81,7 @@ async fn a_stream_arrives_piece_by_piece() {
     let (address, _) = endless().await;
     let world = before(address).await;
     let mut stream = TcpStream::connect(world.address).await.unwrap();
-    stream
-        .write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     // The instance never ends its answer, so seeing the first piece proves that nothing is held back.
     assert!(read_until(&mut stream, "piece").await.contains("piece"));
 }
@@ -120,17 +91,9 @@ async fn a_kept_connection_that_died_is_replaced_unseen() {
     let (address, connections) = one_shot().await;
     let world = before(address).await;
     for round in 1..=10 {
-        assert_eq!(
-            get(world.address, "/trial1/", &[]).await.text(),
-            "once",
-            "{round}"
-        );
+        assert_eq!(get(world.address, "/trial1/", &[]).await.text(), "once", "{round}");
         let mut client = crate::client::Client::connect(world.address).await;
-        assert_eq!(
-            client.send("POST", "/trial1/", &[], "x").await.text(),
-            "once",
-            "{round}"
-        );
+        assert_eq!(client.send("POST", "/trial1/", &[], "x").await.text(), "once", "{round}");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 20);
 }
@@ -156,8 +119,7 @@ async fn endless() -> (SocketAddr, Arc<AtomicUsize>) {
                 count.fetch_add(1, Ordering::SeqCst);
                 let request = read_until(&mut stream, "\r\n\r\n").await;
                 if request.starts_with("GET") {
-                    let answer =
-                        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\npiece\r\n";
+                    let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\npiece\r\n";
                     let _ = stream.write_all(answer.as_bytes()).await;
                 }
                 let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -195,9 +157,7 @@ async fn one_shot() -> (SocketAddr, Arc<AtomicUsize>) {
                 if request.starts_with("POST") && !request.ends_with('x') {
                     let _ = stream.read(&mut [0; 1]).await;
                 }
-                let _ = stream
-                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nonce")
-                    .await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nonce").await;
             });
         }
     });

@@ -23,11 +23,7 @@ impl Got {
     }
 
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
-        self.headers
-            .get_all(name)
-            .iter()
-            .map(|value| value.to_str().unwrap())
-            .collect()
+        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -61,27 +57,18 @@ impl Client {
             request.headers_mut().append(name, value.parse().unwrap());
         }
         if !request.headers().contains_key("host") {
-            request
-                .headers_mut()
-                .insert("host", self.1.to_string().parse().unwrap());
+            request.headers_mut().insert("host", self.1.to_string().parse().unwrap());
         }
         self.0.ready().await.unwrap();
         let response = self.0.send_request(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Got {
-            status: head.status,
-            headers: head.headers,
-            body,
-        }
+        Got { status: head.status, headers: head.headers, body }
     }
 }
 
 pub(crate) async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Got {
-    Client::connect(address)
-        .await
-        .send("GET", target, headers, "")
-        .await
+    Client::connect(address).await.send("GET", target, headers, "").await
 }
 
 /// Sends bytes and returns everything that comes back until the end.

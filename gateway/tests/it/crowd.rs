@@ -28,15 +28,11 @@ async fn everyone_gets_the_own_answer_while_others_hang_up() {
         clients.spawn(async move {
             let mut connection = Client::connect(address).await;
             for request in 0..REQUESTS {
-                let body =
-                    format!("{client}-{request};").repeat(1 + (client * request * 7) % 20_000);
+                let body = format!("{client}-{request};").repeat(1 + (client * request * 7) % 20_000);
                 let path = format!("/owner/{client}/{request}");
                 let got = connection.send("POST", &path, &[], body.clone()).await;
                 assert_eq!(got.status, 200);
-                assert!(
-                    got.text() == format!("/{client}/{request} {body}"),
-                    "{path} got another's answer"
-                );
+                assert!(got.text() == format!("/{client}/{request} {body}"), "{path} got another's answer");
                 if request.is_multiple_of(5) {
                     leave_early(address, request).await;
                 }

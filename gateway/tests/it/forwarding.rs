@@ -25,10 +25,7 @@ async fn a_prefix_route_strips_its_prefix_and_vouches_for_the_rest() {
     assert_eq!((got.status.as_u16(), got.text()), (200, "guest"));
 
     let seen = guest.last();
-    assert_eq!(
-        (seen.method.as_str(), seen.target.as_str()),
-        ("POST", "/a%20b%2Fc?q=%E4%BD%A0")
-    );
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/a%20b%2Fc?q=%E4%BD%A0"));
     assert_eq!(seen.body, "body");
     let host = world.address.to_string();
     for (name, value) in [
@@ -44,8 +41,7 @@ async fn a_prefix_route_strips_its_prefix_and_vouches_for_the_rest() {
     ] {
         assert_eq!(seen.header(name), value, "{name}");
     }
-    let key =
-        std::fs::read_to_string(world.instance_config("trial1").join("gateway-secret")).unwrap();
+    let key = std::fs::read_to_string(world.instance_config("trial1").join("gateway-secret")).unwrap();
     let facts = vouch::Facts {
         method: "POST",
         target: "/a%20b%2Fc?q=%E4%BD%A0",
@@ -54,20 +50,9 @@ async fn a_prefix_route_strips_its_prefix_and_vouches_for_the_rest() {
         proto: "http",
         host: &host,
     };
-    let now = i64::try_from(
-        std::time::SystemTime::UNIX_EPOCH
-            .elapsed()
-            .unwrap()
-            .as_secs(),
-    )
-    .unwrap();
+    let now = i64::try_from(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
     let signature = seen.header("x-remotelab-gateway").unwrap();
-    assert!(vouch::verify(
-        &Secret::parse(&key).unwrap(),
-        now,
-        &facts,
-        signature
-    ));
+    assert!(vouch::verify(&Secret::parse(&key).unwrap(), now, &facts, signature));
 }
 
 #[tokio::test]
@@ -124,61 +109,37 @@ async fn the_gateway_answers_for_itself_without_naming_anybody() {
     let (owner, guest) = (Toy::hello("owner").await, Toy::hello("guest").await);
     let world = World::new(&owner, &[("trial1", "", &guest)]).await;
     let root = get(world.address, "/", &[]).await;
-    assert_eq!(
-        (root.status.as_u16(), root.header("cache-control")),
-        (200, Some("no-store"))
-    );
+    assert_eq!((root.status.as_u16(), root.header("cache-control")), (200, Some("no-store")));
     assert!(!root.text().contains("trial1") && !root.text().contains("owner"));
 
     let redirect = get(world.address, "/trial1?token=x", &[]).await;
-    assert_eq!(
-        (redirect.status.as_u16(), redirect.header("location")),
-        (308, Some("/trial1/?token=x"))
-    );
+    assert_eq!((redirect.status.as_u16(), redirect.header("location")), (308, Some("/trial1/?token=x")));
 
     let unknown = get(world.address, "/nobody/", &[]).await;
     assert_eq!(unknown.status, 404);
     assert!(unknown.text().starts_with("<!doctype html>"));
     let api = get(world.address, "/nobody/api/x", &[]).await;
     let id = api.header("x-request-id").unwrap();
-    assert_eq!(
-        api.text(),
-        format!(r#"{{"error":"not_found","requestId":"{id}"}}"#)
-    );
+    assert_eq!(api.text(), format!(r#"{{"error":"not_found","requestId":"{id}"}}"#));
 
     drop(guest);
     let mut client = Client::connect(world.address).await;
-    assert_eq!(
-        client.send("POST", "/trial1?x=1", &[], "a").await.status,
-        200
-    );
-    assert_eq!(
-        client.send("OPTIONS", "/trial1/", &[], "").await.status,
-        200
-    );
+    assert_eq!(client.send("POST", "/trial1?x=1", &[], "a").await.status, 200);
+    assert_eq!(client.send("OPTIONS", "/trial1/", &[], "").await.status, 200);
 }
 
 #[tokio::test]
 async fn an_instance_that_is_away_is_a_502_without_addresses() {
     let owner = Toy::hello("owner").await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let world = World::new(&owner, &[]).await;
     world.write_registry(&format!("[{}]", world.record("trial1", "", gone.port())));
     assert_eq!(world.admin("POST", "/reload").await.0, 200);
     let got = get(world.address, "/trial1/api/x", &[]).await;
-    assert_eq!(
-        (got.status.as_u16(), got.header("retry-after")),
-        (502, Some("2"))
-    );
+    assert_eq!((got.status.as_u16(), got.header("retry-after")), (502, Some("2")));
     let page = get(world.address, "/trial1/", &[("accept", "text/html")]).await;
     for text in [got.text(), page.text()] {
-        assert!(
-            !text.contains("127.0.0.1") && !text.contains(&gone.port().to_string()),
-            "{text}"
-        );
+        assert!(!text.contains("127.0.0.1") && !text.contains(&gone.port().to_string()), "{text}");
     }
 }
 
@@ -189,13 +150,7 @@ async fn one_connection_to_the_instance_serves_many_requests() {
     let mut client = Client::connect(world.address).await;
     for _ in 0..20 {
         assert_eq!(client.send("GET", "/owner/", &[], "").await.text(), "owner");
-        assert_eq!(
-            client
-                .send("POST", "/owner/", &[], "x".repeat(100_000))
-                .await
-                .text(),
-            "owner"
-        );
+        assert_eq!(client.send("POST", "/owner/", &[], "x".repeat(100_000)).await.text(), "owner");
     }
     assert_eq!(owner.connections.load(Ordering::SeqCst), 1);
 }
@@ -205,8 +160,5 @@ async fn http_1_0_is_answered_and_closed() {
     let owner = Toy::hello("owner").await;
     let world = World::new(&owner, &[]).await;
     let answer = raw(world.address, "GET /owner/ HTTP/1.0\r\n\r\n").await;
-    assert!(
-        answer.starts_with("HTTP/1.0 200") && answer.ends_with("owner"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("owner"), "{answer}");
 }

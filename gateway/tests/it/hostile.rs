@@ -20,10 +20,7 @@ async fn the_instance_sees_at_most_the_first_request_and_never_a_hidden_one() {
     for (name, head, body) in [
         (
             "CL.TE",
-            format!(
-                "content-length: {}\r\ntransfer-encoding: chunked\r\n",
-                5 + len
-            ),
+            format!("content-length: {}\r\ntransfer-encoding: chunked\r\n", 5 + len),
             format!("0\r\n\r\n{evil}"),
         ),
         (
@@ -36,72 +33,24 @@ async fn the_instance_sees_at_most_the_first_request_and_never_a_hidden_one() {
             "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n".into(),
             format!("0\r\n\r\n{evil}"),
         ),
-        (
-            "odd TE",
-            "transfer-encoding: xchunked\r\ncontent-length: 0\r\n".into(),
-            evil.to_owned(),
-        ),
-        (
-            "listed TE",
-            "transfer-encoding: gzip, chunked\r\n".into(),
-            format!("0\r\n\r\n{evil}"),
-        ),
-        (
-            "two CL",
-            format!("content-length: 0\r\ncontent-length: {len}\r\n"),
-            evil.to_owned(),
-        ),
-        (
-            "CL list",
-            format!("content-length: {len}, 0\r\n"),
-            evil.to_owned(),
-        ),
-        (
-            "CL plus",
-            format!("content-length: +{len}\r\n"),
-            evil.to_owned(),
-        ),
+        ("odd TE", "transfer-encoding: xchunked\r\ncontent-length: 0\r\n".into(), evil.to_owned()),
+        ("listed TE", "transfer-encoding: gzip, chunked\r\n".into(), format!("0\r\n\r\n{evil}")),
+        ("two CL", format!("content-length: 0\r\ncontent-length: {len}\r\n"), evil.to_owned()),
+        ("CL list", format!("content-length: {len}, 0\r\n"), evil.to_owned()),
+        ("CL plus", format!("content-length: +{len}\r\n"), evil.to_owned()),
         ("CL minus", "content-length: -1\r\n".into(), evil.to_owned()),
-        (
-            "huge chunk",
-            "transfer-encoding: chunked\r\n".into(),
-            format!("fffffffffffffffff\r\n{evil}"),
-        ),
-        (
-            "bad chunk",
-            "transfer-encoding: chunked\r\n".into(),
-            format!("zz\r\n{evil}"),
-        ),
-        (
-            "obs-fold",
-            format!("x: a\r\n content-length: 0\r\ncontent-length: {len}\r\n"),
-            evil.to_owned(),
-        ),
-        (
-            "space before colon",
-            format!("content-length : 0\r\ncontent-length: {len}\r\n"),
-            evil.to_owned(),
-        ),
-        (
-            "NUL",
-            "x: a\0b\r\ncontent-length: 0\r\n".into(),
-            String::new(),
-        ),
-        (
-            "bare LF",
-            format!("content-length: {len}\n"),
-            evil.to_owned(),
-        ),
+        ("huge chunk", "transfer-encoding: chunked\r\n".into(), format!("fffffffffffffffff\r\n{evil}")),
+        ("bad chunk", "transfer-encoding: chunked\r\n".into(), format!("zz\r\n{evil}")),
+        ("obs-fold", format!("x: a\r\n content-length: 0\r\ncontent-length: {len}\r\n"), evil.to_owned()),
+        ("space before colon", format!("content-length : 0\r\ncontent-length: {len}\r\n"), evil.to_owned()),
+        ("NUL", "x: a\0b\r\ncontent-length: 0\r\n".into(), String::new()),
+        ("bare LF", format!("content-length: {len}\n"), evil.to_owned()),
     ] {
-        let request = format!(
-            "POST /owner/first HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{head}\r\n{body}"
-        );
+        let request =
+            format!("POST /owner/first HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{head}\r\n{body}");
         let answer = raw(world.address, request).await;
         let seen = toy.targets();
-        assert!(
-            seen.is_empty() || seen == ["POST /first"],
-            "{name}: {seen:?}"
-        );
+        assert!(seen.is_empty() || seen == ["POST /first"], "{name}: {seen:?}");
         assert!(answer.starts_with("HTTP/1.1 400 "), "{name}: {answer}");
     }
 }
@@ -115,73 +64,30 @@ async fn a_length_cannot_be_hidden_from_the_instance() {
         "POST /owner/first HTTP/1.1\r\nhost: h\r\nconnection: close, content-length\r\ncontent-length: {}\r\n\r\n{evil}",
         evil.len()
     );
-    assert!(
-        raw(world.address, request)
-            .await
-            .starts_with("HTTP/1.1 200 ")
-    );
+    assert!(raw(world.address, request).await.starts_with("HTTP/1.1 200 "));
     let seen = toy.take();
     assert_eq!(seen.len(), 1);
-    assert_eq!(
-        (seen[0].target.as_str(), seen[0].body.as_ref()),
-        ("/first", evil.as_bytes())
-    );
+    assert_eq!((seen[0].target.as_str(), seen[0].body.as_ref()), ("/first", evil.as_bytes()));
 }
 
 #[tokio::test]
 async fn malformed_requests_are_refused_and_never_seen() {
     let toy = Toy::hello("ok").await;
     let world = World::new(&toy, &[]).await;
-    let long = format!(
-        "GET /owner/{} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-        "a".repeat(9_000)
-    );
-    let many = format!(
-        "GET /owner/ HTTP/1.1\r\nhost: h\r\n{}\r\n",
-        "x: y\r\n".repeat(101)
-    );
-    let fat = format!(
-        "GET /owner/ HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n",
-        "y".repeat(40_000)
-    );
+    let long = format!("GET /owner/{} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", "a".repeat(9_000));
+    let many = format!("GET /owner/ HTTP/1.1\r\nhost: h\r\n{}\r\n", "x: y\r\n".repeat(101));
+    let fat = format!("GET /owner/ HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "y".repeat(40_000));
     for (request, status) in [
-        (
-            "GET // HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-            400,
-        ),
-        (
-            "GET http://[/x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-            400,
-        ),
-        (
-            "GET http://other/owner/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-            400,
-        ),
-        (
-            "GET /owner/../x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-            400,
-        ),
+        ("GET // HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 400),
+        ("GET http://[/x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 400),
+        ("GET http://other/owner/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 400),
+        ("GET /owner/../x HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 400),
         ("GET /owner/ HTTP/1.1\r\nconnection: close\r\n\r\n", 400),
-        (
-            "GET /owner/ HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n",
-            400,
-        ),
-        (
-            "GET /owner/ HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n",
-            400,
-        ),
-        (
-            "TRACE /owner/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-            405,
-        ),
-        (
-            "CONNECT h:1 HTTP/1.1\r\nhost: h:1\r\nconnection: close\r\n\r\n",
-            405,
-        ),
-        (
-            "OPTIONS * HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
-            204,
-        ),
+        ("GET /owner/ HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n", 400),
+        ("GET /owner/ HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n", 400),
+        ("TRACE /owner/ HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 405),
+        ("CONNECT h:1 HTTP/1.1\r\nhost: h:1\r\nconnection: close\r\n\r\n", 405),
+        ("OPTIONS * HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 204),
         ("GET /ow\u{1}ner/ HTTP/1.1\r\nhost: h\r\n\r\n", 400),
         ("GET /owner/#x HTTP/1.1\r\nhost: h\r\n\r\n", 400),
         ("GET /owner/ HTTP/1.1\nhost: h\n\n", 400),
@@ -257,10 +163,7 @@ async fn an_early_answer_outlives_the_upload() {
         // The answer may come before the last byte.
         let _ = stream.write_all(&vec![b'x'; 800_000]).await;
         let answer = crate::client::read_until(&mut stream, "too big").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 413 "),
-            "round {round}: {answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 413 "), "round {round}: {answer}");
     }
     assert_eq!(get(world.address, "/owner/", &[]).await.text(), "owner");
 }
@@ -273,7 +176,8 @@ async fn refuser() -> SocketAddr {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let _ = stream.read(&mut [0; 512]).await;
-                let answer = "HTTP/1.1 413 Payload Too Large\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo big";
+                let answer =
+                    "HTTP/1.1 413 Payload Too Large\r\ncontent-length: 7\r\nconnection: close\r\n\r\ntoo big";
                 let _ = stream.write_all(answer.as_bytes()).await;
             });
         }

@@ -10,19 +10,9 @@ use crate::world::World;
 
 #[tokio::test]
 async fn cookies_of_one_never_reach_another() {
-    let toys = [
-        Toy::hello("owner").await,
-        Toy::hello("1").await,
-        Toy::hello("10").await,
-    ];
-    let world = World::new(
-        &toys[0],
-        &[
-            ("trial1", "", &toys[1]),
-            ("trial10", "t10.example.com", &toys[2]),
-        ],
-    )
-    .await;
+    let toys = [Toy::hello("owner").await, Toy::hello("1").await, Toy::hello("10").await];
+    let world =
+        World::new(&toys[0], &[("trial1", "", &toys[1]), ("trial10", "t10.example.com", &toys[2])]).await;
     let everything = "owner__session_token=O; trial1__session_token=A; trial10__session_token=B; \
                       session_token=S; visitor_session_token=V; trial1__trial10__x=C";
     for (toy, path, own) in [
@@ -35,12 +25,7 @@ async fn cookies_of_one_never_reach_another() {
         get(world.address, path, &[("cookie", "other=1")]).await;
         assert_eq!(toy.last().header("cookie"), None);
     }
-    get(
-        world.address,
-        "/",
-        &[("host", "t10.example.com"), ("cookie", "session_token=B")],
-    )
-    .await;
+    get(world.address, "/", &[("host", "t10.example.com"), ("cookie", "session_token=B")]).await;
     assert_eq!(toys[2].last().header("cookie"), Some("session_token=B"));
 }
 
@@ -50,10 +35,7 @@ async fn what_one_sets_and_where_it_leads_stays_below_its_prefix() {
         Response::builder()
             .status(302)
             .header("location", "/trial10/login")
-            .header(
-                "set-cookie",
-                "session_token=abc; HttpOnly; Path=/; Domain=example.net",
-            )
+            .header("set-cookie", "session_token=abc; HttpOnly; Path=/; Domain=example.net")
             .header("set-cookie", "owner__session_token=forged; Path=/owner")
             .header("service-worker-allowed", "/")
             .header("clear-site-data", "\"*\"")
@@ -61,15 +43,11 @@ async fn what_one_sets_and_where_it_leads_stays_below_its_prefix() {
             .unwrap()
     };
     let (owner, guest) = (Toy::hello("owner").await, Toy::start(answer).await);
-    let world = World::with(
-        &owner,
-        &[("trial1", "t1.example.com", &guest)],
-        |settings| {
-            let mut tls = settings.listeners[0].clone();
-            tls.scheme = Scheme::Https;
-            settings.listeners.push(tls);
-        },
-    )
+    let world = World::with(&owner, &[("trial1", "t1.example.com", &guest)], |settings| {
+        let mut tls = settings.listeners[0].clone();
+        tls.scheme = Scheme::Https;
+        settings.listeners.push(tls);
+    })
     .await;
     let plain = get(world.address, "/trial1/", &[]).await;
     assert_eq!(plain.header("location"), Some("/trial1/trial10/login"));
@@ -83,35 +61,20 @@ async fn what_one_sets_and_where_it_leads_stays_below_its_prefix() {
     assert_eq!(plain.header("service-worker-allowed"), None);
     assert_eq!(plain.header("clear-site-data"), None);
 
-    let tls = get(
-        world.running.as_ref().unwrap().addresses()[1],
-        "/trial1/",
-        &[],
-    )
-    .await;
-    assert_eq!(
-        tls.all("set-cookie")[0],
-        "trial1__session_token=abc; Path=/trial1; HttpOnly; Secure"
-    );
+    let tls = get(world.running.as_ref().unwrap().addresses()[1], "/trial1/", &[]).await;
+    assert_eq!(tls.all("set-cookie")[0], "trial1__session_token=abc; Path=/trial1; HttpOnly; Secure");
 
     let own_host = get(world.address, "/", &[("host", "t1.example.com")]).await;
     assert_eq!(own_host.header("location"), Some("/trial10/login"));
-    assert_eq!(
-        own_host.all("set-cookie")[0],
-        "session_token=abc; HttpOnly; Path=/; Domain=example.net"
-    );
+    assert_eq!(own_host.all("set-cookie")[0], "session_token=abc; HttpOnly; Path=/; Domain=example.net");
 }
 
 #[tokio::test]
 async fn unknown_hosts_and_labels_of_strangers_never_reach_the_owner() {
     let (owner, guest) = (Toy::hello("owner").await, Toy::hello("guest").await);
-    let world = World::with(
-        &owner,
-        &[("trial1", "t1.example.com", &guest)],
-        |settings| {
-            settings.listeners[0].domains = vec!["example.com".into()];
-        },
-    )
+    let world = World::with(&owner, &[("trial1", "t1.example.com", &guest)], |settings| {
+        settings.listeners[0].domains = vec!["example.com".into()];
+    })
     .await;
     for (host, path, status) in [
         ("t1.attacker.tld", "/", 421),
@@ -120,12 +83,8 @@ async fn unknown_hosts_and_labels_of_strangers_never_reach_the_owner() {
         ("trial1.example.com", "/", 200),
         ("T1.EXAMPLE.COM.", "/owner/", 200),
     ] {
-        let got = get(
-            world.address,
-            path,
-            &[("host", host), ("x-forwarded-host", "owner.example.com")],
-        )
-        .await;
+        let got =
+            get(world.address, path, &[("host", host), ("x-forwarded-host", "owner.example.com")]).await;
         assert_eq!(got.status, status, "{host}");
     }
     assert_eq!(owner.targets(), Vec::<String>::new());
@@ -134,28 +93,11 @@ async fn unknown_hosts_and_labels_of_strangers_never_reach_the_owner() {
 
 #[tokio::test]
 async fn two_guests_with_one_port_are_both_unreachable() {
-    let (owner, guest, other) = (
-        Toy::hello("o").await,
-        Toy::hello("g").await,
-        Toy::hello("h").await,
-    );
-    let world = World::new(
-        &owner,
-        &[
-            ("a", "", &guest),
-            ("b", "", &guest),
-            ("c", "", &other),
-            ("admin", "", &other),
-        ],
-    )
-    .await;
-    for (path, status) in [
-        ("/a/", 404),
-        ("/b/", 404),
-        ("/c/", 200),
-        ("/admin/", 404),
-        ("/owner/", 200),
-    ] {
+    let (owner, guest, other) = (Toy::hello("o").await, Toy::hello("g").await, Toy::hello("h").await);
+    let world =
+        World::new(&owner, &[("a", "", &guest), ("b", "", &guest), ("c", "", &other), ("admin", "", &other)])
+            .await;
+    for (path, status) in [("/a/", 404), ("/b/", 404), ("/c/", 200), ("/admin/", 404), ("/owner/", 200)] {
         assert_eq!(get(world.address, path, &[]).await.status, status, "{path}");
     }
     let (_, routes) = world.admin("GET", "/routes").await;

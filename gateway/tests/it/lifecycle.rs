@@ -21,15 +21,10 @@ async fn a_taken_port_and_a_second_gateway_are_named() {
         Error::Bind { address, .. } => assert_eq!(address, world.address),
         other => panic!("{other}"),
     }
-    let error = remotelab_gateway::start(world.settings.clone())
-        .await
-        .unwrap_err();
+    let error = remotelab_gateway::start(world.settings.clone()).await.unwrap_err();
     assert!(matches!(error, Error::Socket { .. }), "{error}");
     assert_eq!(get(world.address, "/owner/", &[]).await.text(), "owner");
-    let mode = std::fs::metadata(&world.settings.socket)
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = std::fs::metadata(&world.settings.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -51,32 +46,21 @@ async fn stopping_lets_answers_finish_and_lets_nobody_in() {
     let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let owner = Toy::hello("owner").await;
     let mut world = World::new(&owner, &[]).await;
-    world.write_registry(&format!(
-        "[{}]",
-        world.record("trial1", "", slow.local_addr().unwrap().port())
-    ));
+    world.write_registry(&format!("[{}]", world.record("trial1", "", slow.local_addr().unwrap().port())));
     world.admin("POST", "/reload").await;
 
     let mut idle = Client::connect(world.address).await;
     idle.send("GET", "/owner/", &[], "").await;
     let mut busy = TcpStream::connect(world.address).await.unwrap();
-    busy.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let (mut instance, _) = slow.accept().await.unwrap();
     read_until(&mut instance, "\r\n\r\n").await;
 
     let stopping = tokio::spawn(world.running.take().unwrap().shutdown());
     let address = world.address;
-    eventually("nobody is let in", || async {
-        TcpStream::connect(address).await.is_err()
-    })
-    .await;
+    eventually("nobody is let in", || async { TcpStream::connect(address).await.is_err() }).await;
     assert!(!stopping.is_finished());
-    instance
-        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone")
-        .await
-        .unwrap();
+    instance.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone").await.unwrap();
     let mut answer = String::new();
     busy.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("done"), "{answer}");
@@ -91,15 +75,10 @@ async fn the_drain_time_ends_what_does_not_end() {
         settings.timeouts.drain = Duration::from_millis(100);
     })
     .await;
-    world.write_registry(&format!(
-        "[{}]",
-        world.record("trial1", "", silent.local_addr().unwrap().port())
-    ));
+    world.write_registry(&format!("[{}]", world.record("trial1", "", silent.local_addr().unwrap().port())));
     world.admin("POST", "/reload").await;
     let mut busy = TcpStream::connect(world.address).await.unwrap();
-    busy.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let (_instance, _) = silent.accept().await.unwrap();
     world.running.take().unwrap().shutdown().await;
     assert_eq!(busy.read_to_end(&mut Vec::new()).await.unwrap_or(0), 0);
@@ -119,9 +98,7 @@ async fn idle_and_surplus_clients_wait_or_go() {
     assert_eq!(get(world.address, "/owner/", &[]).await.text(), "owner");
     assert_eq!(silent.read(&mut [0; 1]).await.unwrap(), 0);
     let mut kept = TcpStream::connect(world.address).await.unwrap();
-    kept.write_all(b"GET /owner/ HTTP/1.1\r\nhost: h\r\n\r\n")
-        .await
-        .unwrap();
+    kept.write_all(b"GET /owner/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     kept.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("owner"), "{answer}");

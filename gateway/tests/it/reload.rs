@@ -31,10 +31,8 @@ async fn a_change_is_noticed_without_a_reload() {
     let (owner, guest) = (Toy::hello("owner").await, Toy::hello("guest").await);
     let world = World::new(&owner, &[]).await;
     world.write_registry(&format!("[{}]", world.record("trial1", "", guest.port())));
-    eventually("the new guest answers", || async {
-        get(world.address, "/trial1/", &[]).await.status == 200
-    })
-    .await;
+    eventually("the new guest answers", || async { get(world.address, "/trial1/", &[]).await.status == 200 })
+        .await;
 }
 
 #[tokio::test]
@@ -44,25 +42,15 @@ async fn a_broken_registry_keeps_the_last_good_routes() {
     for broken in ["", "[{\"name\":", "{}", "null"] {
         world.write_registry(broken);
         let (status, answer) = world.admin("POST", "/reload").await;
-        assert_eq!(
-            (status, &answer["generation"]),
-            (500, &json!(1)),
-            "{broken}"
-        );
+        assert_eq!((status, &answer["generation"]), (500, &json!(1)), "{broken}");
         assert_eq!(get(world.address, "/trial1/", &[]).await.text(), "guest");
     }
     let good = world.record("trial1", "", guest.port());
     let half_made = json!({ "name": "trial2", "port": 1, "state": "creating" });
     world.write_registry(&json!([good, "nonsense", { "name": "x" }, half_made]).to_string());
-    assert_eq!(
-        world.admin("POST", "/reload").await,
-        (200, json!({ "generation": 1 }))
-    );
+    assert_eq!(world.admin("POST", "/reload").await, (200, json!({ "generation": 1 })));
     std::fs::remove_file(&world.settings.registry).unwrap();
-    assert_eq!(
-        world.admin("POST", "/reload").await,
-        (200, json!({ "generation": 2 }))
-    );
+    assert_eq!(world.admin("POST", "/reload").await, (200, json!({ "generation": 2 })));
     assert_eq!(get(world.address, "/trial1/", &[]).await.status, 404);
     assert_eq!(get(world.address, "/owner/", &[]).await.text(), "owner");
 }
@@ -91,9 +79,6 @@ async fn the_control_socket_tells_what_is_in_force() {
         })
     );
     let health: Value = world.admin("GET", "/health").await.1;
-    assert_eq!(
-        health,
-        json!({ "status": "ok", "generation": 1, "routes": 2, "problems": 0 })
-    );
+    assert_eq!(health, json!({ "status": "ok", "generation": 1, "routes": 2, "problems": 0 }));
     assert_eq!(world.admin("GET", "/nothing").await.0, 404);
 }

@@ -49,11 +49,7 @@ impl Toy {
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
-        let toy = Self {
-            address,
-            seen: Arc::clone(&seen),
-            connections: Arc::clone(&connections),
-        };
+        let toy = Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections) };
         let answer = Arc::new(answer);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -63,11 +59,7 @@ impl Toy {
                     let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
                     async move {
                         let (head, body) = request.into_parts();
-                        let body = body
-                            .collect()
-                            .await
-                            .map(|body| body.to_bytes())
-                            .unwrap_or_default();
+                        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                         let one = Seen {
                             method: head.method.to_string(),
                             target: head.uri.to_string(),
@@ -95,18 +87,10 @@ impl Toy {
     }
 
     pub(crate) fn last(&self) -> Seen {
-        self.seen
-            .lock()
-            .unwrap()
-            .last()
-            .expect("the instance saw a request")
-            .clone()
+        self.seen.lock().unwrap().last().expect("the instance saw a request").clone()
     }
 
     pub(crate) fn targets(&self) -> Vec<String> {
-        self.take()
-            .into_iter()
-            .map(|seen| format!("{} {}", seen.method, seen.target))
-            .collect()
+        self.take().into_iter().map(|seen| format!("{} {}", seen.method, seen.target)).collect()
     }
 }

@@ -15,25 +15,12 @@ use crate::world::World;
 #[tokio::test]
 async fn messages_pass_both_ways_and_cookies_are_mapped() {
     let (world, mut handshakes) = echoing().await;
-    let mut request = format!("ws://{}/trial1/ws?x=1", world.address)
-        .into_client_request()
-        .unwrap();
+    let mut request = format!("ws://{}/trial1/ws?x=1", world.address).into_client_request().unwrap();
     let headers = request.headers_mut();
-    headers.insert(
-        "cookie",
-        "trial1__session_token=A; owner__session_token=O"
-            .parse()
-            .unwrap(),
-    );
-    headers.insert(
-        "origin",
-        format!("http://{}", world.address).parse().unwrap(),
-    );
+    headers.insert("cookie", "trial1__session_token=A; owner__session_token=O".parse().unwrap());
+    headers.insert("origin", format!("http://{}", world.address).parse().unwrap());
     let (mut socket, response) = connect_async(request).await.unwrap();
-    assert_eq!(
-        response.headers()["set-cookie"],
-        "trial1__seen=1; Path=/trial1"
-    );
+    assert_eq!(response.headers()["set-cookie"], "trial1__seen=1; Path=/trial1");
     let seen = handshakes.recv().await.unwrap();
     assert_eq!(seen.uri(), "/ws?x=1");
     assert_eq!(seen.headers()["cookie"], "session_token=A");
@@ -51,17 +38,9 @@ async fn messages_pass_both_ways_and_cookies_are_mapped() {
 async fn pages_of_other_origins_open_nothing() {
     let (world, mut handshakes) = echoing().await;
     for origin in ["https://evil.example", "null"] {
-        let mut request = format!("ws://{}/trial1/ws", world.address)
-            .into_client_request()
-            .unwrap();
-        request
-            .headers_mut()
-            .insert("origin", origin.parse().unwrap());
-        assert_eq!(
-            refusal(connect_async(request).await.unwrap_err()),
-            403,
-            "{origin}"
-        );
+        let mut request = format!("ws://{}/trial1/ws", world.address).into_client_request().unwrap();
+        request.headers_mut().insert("origin", origin.parse().unwrap());
+        assert_eq!(refusal(connect_async(request).await.unwrap_err()), 403, "{origin}");
     }
     assert!(handshakes.try_recv().is_err());
 }
@@ -69,16 +48,11 @@ async fn pages_of_other_origins_open_nothing() {
 #[tokio::test]
 async fn unknown_and_absent_instances_answer_properly() {
     let (world, _handshakes) = echoing().await;
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     world.write_registry(&format!("[{}]", world.record("gone", "", gone.port())));
     world.admin("POST", "/reload").await;
     for (path, status) in [("nobody/ws", 404), ("gone/ws", 502)] {
-        let error = connect_async(format!("ws://{}/{path}", world.address))
-            .await
-            .unwrap_err();
+        let error = connect_async(format!("ws://{}/{path}", world.address)).await.unwrap_err();
         assert_eq!(refusal(error), status, "{path}");
     }
 }
@@ -87,30 +61,20 @@ async fn unknown_and_absent_instances_answer_properly() {
 async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
     let handshake = "GET /trial1/ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                      sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let switching =
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
     let accept = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
     for (answer, status) in [
         (format!("{switching}{accept}\r\n"), 101),
         (format!("{switching}\r\n"), 502),
-        (
-            format!("{switching}sec-websocket-accept: AAAA\r\n\r\n"),
-            502,
-        ),
+        (format!("{switching}sec-websocket-accept: AAAA\r\n\r\n"), 502),
         (
             format!(
                 "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n{accept}\r\n"
             ),
             502,
         ),
-        (
-            "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno".to_owned(),
-            401,
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno".to_owned(),
-            200,
-        ),
+        ("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno".to_owned(), 401),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno".to_owned(), 200),
     ] {
         let address = scripted(answer).await;
         let owner = Toy::hello("owner").await;
@@ -121,27 +85,11 @@ async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
         stream.write_all(handshake.as_bytes()).await.unwrap();
         let pipelined = "GET /owner/next HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
         stream.write_all(pipelined.as_bytes()).await.unwrap();
-        let text = read_until(
-            &mut stream,
-            if status == 101 {
-                "tunnel"
-            } else {
-                "\r\n\r\nowner"
-            },
-        )
-        .await;
+        let text = read_until(&mut stream, if status == 101 { "tunnel" } else { "\r\n\r\nowner" }).await;
         assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
         // Joined bytes belong to the instance, all others are requests to the gateway.
         let seen = owner.targets();
-        assert_eq!(
-            seen,
-            if status == 101 {
-                vec![]
-            } else {
-                vec!["GET /next".to_owned()]
-            },
-            "{text}"
-        );
+        assert_eq!(seen, if status == 101 { vec![] } else { vec!["GET /next".to_owned()] }, "{text}");
     }
 }
 
@@ -161,14 +109,9 @@ async fn echoing() -> (World, tokio::sync::mpsc::UnboundedReceiver<Request>) {
         while let Ok((stream, _)) = listener.accept().await {
             let report = report.clone();
             tokio::spawn(async move {
-                #[expect(
-                    clippy::result_large_err,
-                    reason = "the callback's type is tungstenite's"
-                )]
+                #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
                 let callback = |request: &Request, mut response: Response| {
-                    response
-                        .headers_mut()
-                        .insert("set-cookie", "seen=1; Path=/".parse().unwrap());
+                    response.headers_mut().insert("set-cookie", "seen=1; Path=/".parse().unwrap());
                     report.send(request.clone()).unwrap();
                     Ok(response)
                 };

@@ -46,19 +46,12 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(&folder, owner.port());
         change(&mut settings);
-        let records: Vec<Value> = guests
-            .iter()
-            .map(|(name, host, toy)| record(&folder, name, host, toy.port()))
-            .collect();
+        let records: Vec<Value> =
+            guests.iter().map(|(name, host, toy)| record(&folder, name, host, toy.port())).collect();
         std::fs::write(&settings.registry, json!(records).to_string()).unwrap();
         let running = remotelab_gateway::start(settings.clone()).await.unwrap();
         let address = running.addresses()[0];
-        Self {
-            folder,
-            settings,
-            running: Some(running),
-            address,
-        }
+        Self { folder, settings, running: Some(running), address }
     }
 
     pub(crate) fn record(&self, name: &str, hostname: &str, port: u16) -> Value {
