@@ -174,6 +174,19 @@ mod tests {
         }
 
         #[test]
+        fn what_one_sets_no_other_gets(
+            setter in "[a-z0-9-]{1,4}",
+            other in "[a-z0-9-]{1,4}",
+            name in "[a-z_]{1,8}",
+        ) {
+            prop_assume!(setter != other);
+            let name_prefix = format!("{setter}__");
+            let outside = set(&format!("{name}=1"), Scope { name_prefix: &name_prefix, ..TRIAL4 }).unwrap();
+            let pair = outside.split(';').next().unwrap();
+            prop_assert_eq!(sent(&[pair], &format!("{other}__"), true), None);
+        }
+
+        #[test]
         fn nothing_of_others_passes(text in "[ -~]{0,60}") {
             let Some(passed) = sent(&[&text], "t__", false) else { return Ok(()) };
             for pair in passed.split("; ") {

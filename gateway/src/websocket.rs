@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, Method, Version};
 use sha1::{Digest, Sha1};
 
+use crate::headers::names;
 use crate::host::Host;
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -48,7 +49,12 @@ pub fn is_same_origin(headers: &HeaderMap, host: Option<&str>, also: &[String]) 
     let Some(origin) = authority.and_then(Host::parse) else {
         return false;
     };
-    host.and_then(Host::parse).is_some_and(|host| host.same_as(&origin))
+    // Tunnels that rewrite `Host` keep the outside one there. No page can set headers of a handshake, so
+    // believing it opens nothing to other origins.
+    let forwarded = only(headers, &names::X_FORWARDED_HOST);
+    let is_origin = |text| Host::parse(text).is_some_and(|host| host.same_as(&origin));
+    host.is_some_and(is_origin)
+        || forwarded.is_some_and(is_origin)
         || also.iter().any(|host| *host == origin.name)
 }
 
@@ -129,6 +135,10 @@ mod tests {
             }
             is_same_origin(&headers, Some(host), &["cn.example.net".to_owned()])
         };
+        let mut behind_tunnel = HeaderMap::new();
+        behind_tunnel.insert(ORIGIN, "https://a.example".parse().unwrap());
+        behind_tunnel.insert(names::X_FORWARDED_HOST, "a.example".parse().unwrap());
+        assert!(is_same_origin(&behind_tunnel, Some("127.0.0.1:7699"), &[]));
         assert!(ask(None, "a.example"));
         assert!(ask(Some("https://a.example"), "a.example"));
         assert!(ask(Some("https://A.example:443"), "a.example"));
