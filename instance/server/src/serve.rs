@@ -119,9 +119,9 @@ impl Server {
     pub async fn stopped(self) -> io::Result<()> {
         let outcome = self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
-        let exported = blocking(move || app.store.export()).await;
-        if let Err(error) = exported {
-            tracing::warn!(%error, "cannot write chat-sessions.json");
+        let closed = blocking(move || app.store.close()).await;
+        if let Err(error) = closed {
+            tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
         outcome
     }

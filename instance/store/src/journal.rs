@@ -65,11 +65,15 @@ impl Journal {
     /// Hands a transaction to the writer. Transactions are carried out in the order of these calls;
     /// when very many wait, the call blocks until there is room.
     pub fn enqueue(&self, transaction: Transaction) -> Commit {
-        let (done, commit) = oneshot::channel();
-        self.enqueued.fetch_add(1, Ordering::SeqCst);
-        // A closed writer drops the sender, and the commit then says so.
-        let _ = self.queue.send(writer::Request { transaction, done });
-        Commit(commit)
+        self.send(transaction, false)
+    }
+
+    /// Carries out what waits, empties the journal and stops the writer. Blocks.
+    ///
+    /// # Errors
+    /// When the writer refused or had stopped.
+    pub fn close(&self) -> Result<(), Error> {
+        self.send(Transaction::default(), true).wait()
     }
 
     /// Waits until everything that was enqueued before is carried out. Costs nothing when all is.
@@ -81,6 +85,14 @@ impl Journal {
             return Ok(());
         }
         self.enqueue(Transaction::default()).durable().await
+    }
+
+    fn send(&self, transaction: Transaction, last: bool) -> Commit {
+        let (done, commit) = oneshot::channel();
+        self.enqueued.fetch_add(1, Ordering::SeqCst);
+        // A closed writer drops the sender, and the commit then says so.
+        let _ = self.queue.send(writer::Request { transaction, done, last });
+        Commit(commit)
     }
 }
 

@@ -178,6 +178,15 @@ impl Store {
         sessions::export(&self.paths, sessions.iter(), &self.unreadable_rows)
     }
 
+    /// Writes the export, empties the journal and accepts nothing more. Blocks.
+    ///
+    /// # Errors
+    /// When something cannot be written; nothing is lost by it, the next start repairs it.
+    pub fn close(&self) -> Result<(), Error> {
+        self.export()?;
+        Ok(self.journal.close()?)
+    }
+
     fn by_trigger(&self, key: &str) -> Option<Arc<SessionCell>> {
         let has_key =
             |session: &Session| !session.archived && session.external_trigger_id.as_deref() == Some(key);

@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 use super::record::{self, Op, Transaction};
 use super::{Error, journal_files};
 
-/// A journal file that has grown past this is replaced.
-const FILE_LIMIT: u64 = 8 << 20;
+/// A journal file that has grown past this is replaced: what a start after a crash has to carry out
+/// again stays small.
+const FILE_LIMIT: u64 = 1 << 20;
 
 /// How many transactions share one sync.
 const BATCH: usize = 256;
@@ -25,6 +26,8 @@ const BATCH: usize = 256;
 pub(super) struct Request {
     pub(super) transaction: Transaction,
     pub(super) done: oneshot::Sender<Result<(), Error>>,
+    /// Whether this is the last one: the journal is then emptied.
+    pub(super) last: bool,
 }
 
 /// Starts the writer's thread; it ends when every handle on the journal is gone.
@@ -77,9 +80,16 @@ impl Writer {
             batch.extend(requests.try_iter().take(BATCH - 1));
             let outcome = self.commit(&batch);
             self.applied.fetch_add(batch.len() as u64, Ordering::SeqCst);
+            let last = batch.iter().any(|request| request.last);
+            if last && outcome.is_ok() {
+                retire(&self.root, &self.folder, u64::MAX);
+            }
             for request in batch {
                 // The caller may have stopped waiting; the change stands all the same.
                 let _ = request.done.send(outcome.clone());
+            }
+            if last {
+                return;
             }
             if outcome.is_ok() && self.length > FILE_LIMIT {
                 self.rotate();
@@ -122,18 +132,21 @@ impl Writer {
             Err(error) => return tracing::warn!(%error, "cannot begin a new journal file"),
         }
         let (root, folder, current) = (self.root.clone(), self.folder.clone(), self.number);
-        let retire = move || {
-            let retired = sync_file_system(&root).and_then(|()| {
-                let old = journal_files(&folder)?.into_iter().filter(|(number, _)| *number < current);
-                old.map(|(_, path)| path).try_for_each(fs::remove_file)
-            });
-            if let Err(error) = retired {
-                tracing::warn!(%error, "cannot retire old journal files");
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("journal-retire".into()).spawn(retire) {
+        let retiring = move || retire(&root, &folder, current);
+        if let Err(error) = std::thread::Builder::new().name("journal-retire".into()).spawn(retiring) {
             tracing::warn!(%error, "cannot retire old journal files");
         }
+    }
+}
+
+/// Deletes the files before a number once what they tell is durable by itself.
+fn retire(root: &Path, folder: &Path, before: u64) {
+    let retired = sync_file_system(root).and_then(|()| {
+        let old = journal_files(folder)?.into_iter().filter(|(number, _)| *number < before);
+        old.map(|(_, path)| path).try_for_each(fs::remove_file)
+    });
+    if let Err(error) = retired {
+        tracing::warn!(%error, "cannot retire old journal files");
     }
 }
 
