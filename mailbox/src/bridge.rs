@@ -29,8 +29,10 @@ use payload::{Delivery, Fault};
 /// The override of the stored webhook token.
 const TOKEN_ENV: &str = "AGENT_MAILBOX_CLOUDFLARE_WEBHOOK_TOKEN";
 
-/// Deliveries taken in at the same time; more are asked to come back.
+/// Deliveries taken in at the same time, and those that may wait for their turn; more are asked to
+/// come back.
 const MAX_DELIVERIES: usize = 32;
+const MAX_WAITING: usize = 512;
 
 /// Large mail through a tunnel takes minutes.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(300);
@@ -43,11 +45,18 @@ struct Bridge {
     wake: Arc<Notify>,
     addr: SocketAddr,
     slots: Semaphore,
+    waiting: Semaphore,
 }
 
 /// The routes of the bridge.
 pub(crate) fn router(office: Arc<Office>, wake: Arc<Notify>, addr: SocketAddr) -> Router {
-    let bridge = Bridge { office, wake, addr, slots: Semaphore::new(MAX_DELIVERIES) };
+    let bridge = Bridge {
+        office,
+        wake,
+        addr,
+        slots: Semaphore::new(MAX_DELIVERIES),
+        waiting: Semaphore::new(MAX_WAITING),
+    };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/cloudflare-email/webhook", post(webhook))
@@ -85,10 +94,14 @@ async fn webhook(State(bridge): State<Arc<Bridge>>, request: Request) -> Respons
     if let Err(response) = authenticate(&bridge.office, &parts.headers).await {
         return response;
     }
-    let Ok(_slot) = bridge.slots.try_acquire() else {
+    let Ok(_place) = bridge.waiting.try_acquire() else {
         return refusal(&Fault::Busy);
     };
-    match tokio::time::timeout(DELIVERY_TIMEOUT, take(&bridge.office, &parts.headers, body)).await {
+    let delivery = async {
+        let _slot = bridge.slots.acquire().await.map_err(|_| Fault::Busy)?;
+        take(&bridge.office, &parts.headers, body).await
+    };
+    match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
         Ok(Ok(response)) => {
             bridge.wake.notify_one();
             response

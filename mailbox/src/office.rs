@@ -1,6 +1,7 @@
 //! What all steps of the pipeline share: where things are, what time it is, open stores and clients.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,6 @@ use crate::store::{self, Store};
 const BRIDGE: &str = "bridge:";
 
 /// The pipeline's common ground. One per process.
-#[derive(Debug)]
 pub(crate) struct Office {
     pub(crate) places: Places,
     pub(crate) clock: Clock,
@@ -59,7 +59,8 @@ impl Office {
     /// Opens an instance's mailbox, once. Blocks.
     pub(crate) fn store(&self, place: &Place) -> Result<Arc<Store>, Error> {
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(&place.root) {
+        // A guest that was removed and made anew has another file in the same place.
+        if let Some(store) = stores.get(&place.root).filter(|store| store.is_in_place()) {
             return Ok(Arc::clone(store));
         }
         let store = Arc::new(Store::open(&place.root)?);
@@ -83,6 +84,13 @@ impl Office {
         let client = Arc::new(Instance::new(&place.base_url, &place.auth_file)?);
         clients.insert(key, Arc::clone(&client));
         Ok(client)
+    }
+}
+
+impl fmt::Debug for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment holds secrets.
+        f.debug_struct("Office").field("places", &self.places).finish_non_exhaustive()
     }
 }
 

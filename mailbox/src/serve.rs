@@ -1,6 +1,7 @@
 //! The mail service: the bridge's listener and a worker for each instance that has mail.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// What the service is set to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Address of the bridge.
     pub bind: SocketAddr,
@@ -89,10 +90,21 @@ impl Options {
         if let Some(registry) = env.get("REMOTELAB_GUEST_REGISTRY_FILE") {
             places.registry = PathBuf::from(registry);
         }
+        // Where the owner's chat server listens, for a service started in its environment.
+        if let (None, Some(port)) = (&places.owner_base_url, env.port("CHAT_PORT")) {
+            places.owner_base_url = Some(format!("http://127.0.0.1:{port}"));
+        }
         let host = env.get("AGENT_MAILBOX_HOST").and_then(|host| host.parse().ok());
         let host = host.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
         let port = env.port("AGENT_MAILBOX_PORT").unwrap_or(PORT);
         Self { bind: SocketAddr::new(host, port), places, env, clock: Clock::system() }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment holds secrets.
+        f.debug_struct("Options").field("bind", &self.bind).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ mod log;
 mod outbox;
 mod schema;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -27,6 +28,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// Device and number of the database file that is open.
+    file: (u64, u64),
     connection: Mutex<Connection>,
 }
 
@@ -48,25 +51,23 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// The database was written by a later version.
-    #[error("{} was written by a newer version of remotelab (format {found})", path.display())]
+    #[error("{} was written by a newer version of remotelab (format {format})", path.display())]
     Newer {
         /// The database file.
         path: PathBuf,
         /// Its format.
-        found: i64,
+        format: i64,
     },
 }
 
 impl Store {
     /// Opens the mailbox below a root, making it when there is none.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        atomic::create_private_dir(root)?;
-        atomic::create_private_dir(&root.join("blobs"))?;
         let path = database(root);
-        // Made here and not by SQLite, which would follow the umask.
         if !path.exists() {
-            blob::create_private_file(&path)?;
+            found(root, &path)?;
         }
+        let file = identity(&path)?;
         let fail = |step| {
             let path = path.clone();
             move |source| Error::Database { step, path, source }
@@ -76,16 +77,21 @@ impl Store {
         connection
             .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
             .map_err(fail("open"))?;
-        let found = schema::migrate(&mut connection).map_err(fail("migrate"))?;
-        if found > schema::VERSION {
-            return Err(Error::Newer { path, found });
+        let format = schema::migrate(&mut connection).map_err(fail("migrate"))?;
+        if format > schema::VERSION {
+            return Err(Error::Newer { path, format });
         }
-        Ok(Self { root: root.to_owned(), connection: Mutex::new(connection) })
+        Ok(Self { root: root.to_owned(), file, connection: Mutex::new(connection) })
     }
 
     /// Tells whether there is a mailbox below a root.
     pub(crate) fn exists(root: &Path) -> bool {
         database(root).is_file()
+    }
+
+    /// Tells whether the open database is still the one at its path.
+    pub(crate) fn is_in_place(&self) -> bool {
+        identity(&database(&self.root)).is_ok_and(|file| file == self.file)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -120,6 +126,23 @@ impl Store {
     fn failed(&self, step: &'static str, source: rusqlite::Error) -> Error {
         Error::Database { step, path: database(&self.root), source }
     }
+}
+
+/// Makes the folders and the empty database durable. The file is made here and not by SQLite, which
+/// would follow the umask.
+fn found(root: &Path, path: &Path) -> Result<(), Error> {
+    atomic::create_private_dir(root)?;
+    atomic::create_private_dir(&root.join("blobs"))?;
+    blob::create_private_file(path)?;
+    for folder in [Some(root), root.parent()].into_iter().flatten() {
+        atomic::sync_dir(folder).map_err(|source| atomic::Error::new("sync", folder, source))?;
+    }
+    Ok(())
+}
+
+fn identity(path: &Path) -> Result<(u64, u64), Error> {
+    let metadata = std::fs::metadata(path).map_err(|source| atomic::Error::new("read", path, source))?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 fn database(root: &Path) -> PathBuf {

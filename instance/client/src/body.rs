@@ -9,18 +9,11 @@ use crate::Error;
 const MESSAGE_MAX: usize = 300;
 
 /// Reads a body of at most `limit` bytes.
-pub(crate) async fn read(
-    step: &'static str,
-    mut response: Response,
-    limit: usize,
-) -> Result<Vec<u8>, Error> {
+pub(crate) async fn read(step: &'static str, mut response: Response, limit: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     loop {
         let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|source| Error::Unreachable {
-            step,
-            source: source.without_url(),
-        })?;
+        let chunk = chunk.map_err(|source| Error::Unreachable { step, source: source.without_url() })?;
         let Some(chunk) = chunk else { return Ok(bytes) };
         if bytes.len() + chunk.len() > limit {
             return Err(Error::TooLarge { step, limit });
@@ -35,11 +28,7 @@ pub(crate) fn error_text(bytes: &[u8]) -> String {
         Ok(body) => body.error,
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     };
-    text.trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(MESSAGE_MAX)
-        .collect()
+    text.trim().chars().filter(|c| !c.is_control()).take(MESSAGE_MAX).collect()
 }
 
 #[cfg(test)]
@@ -48,10 +37,7 @@ mod tests {
 
     #[test]
     fn takes_the_sentence_of_any_shape() {
-        assert_eq!(
-            error_text(br#"{"error":"Session not found"}"#),
-            "Session not found"
-        );
+        assert_eq!(error_text(br#"{"error":"Session not found"}"#), "Session not found");
         assert_eq!(error_text(b"Not Found\r\n"), "Not Found");
         assert_eq!(error_text(&[b'x'; 1000]).len(), 300);
     }

@@ -7,14 +7,14 @@ mod body;
 mod error;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use remotelab_config::auth::Auth;
+use remotelab_config::secret::Secret;
 use remotelab_protocol::tool::Tool;
 use remotelab_protocol::wire::{
-    CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer,
-    SessionBody,
+    CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer, SessionBody,
 };
 use remotelab_protocol::{Event, Run, reply};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header, multipart, redirect};
@@ -30,6 +30,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A message with files.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 
+/// How long a token that was refused is not presented again.
+const REFUSED_TOKEN_REST: Duration = Duration::from_secs(300);
+
 /// Ordinary answers (bytes).
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
 
@@ -42,7 +45,24 @@ pub struct Instance {
     base: String,
     auth_file: PathBuf,
     http: reqwest::Client,
-    cookie: Mutex<Option<String>>,
+    login: Mutex<Login>,
+}
+
+/// What is known about logging in.
+#[derive(Debug, Default)]
+struct Login {
+    /// `name=value`, once logged in.
+    cookie: Option<String>,
+    /// The token that was refused last, and when.
+    refused: Option<(Secret, Instant)>,
+}
+
+impl Login {
+    /// Failed logins lock this machine's other clients out too, so a refused token rests.
+    fn was_refused(&self, token: &Secret) -> bool {
+        let refused = self.refused.as_ref();
+        refused.is_some_and(|(known, at)| known == token && at.elapsed() < REFUSED_TOKEN_REST)
+    }
 }
 
 /// A file to send with a message.
@@ -65,11 +85,8 @@ impl Instance {
     pub fn new(base_url: &str, auth_file: &Path) -> Result<Self, Error> {
         // Fails only when another part of the process installed one first, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let base = reqwest::Url::parse(base_url)
-            .ok()
-            .filter(|url| url.has_host());
-        let base =
-            base.ok_or_else(|| Error::Setup(format!("\"{base_url}\" is no HTTP address")))?;
+        let base = reqwest::Url::parse(base_url).ok().filter(|url| url.has_host());
+        let base = base.ok_or_else(|| Error::Setup(format!("\"{base_url}\" is no HTTP address")))?;
         let http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
@@ -81,7 +98,7 @@ impl Instance {
             base: base.as_str().trim_end_matches('/').to_owned(),
             auth_file: auth_file.to_owned(),
             http,
-            cookie: Mutex::new(None),
+            login: Mutex::default(),
         })
     }
 
@@ -134,9 +151,7 @@ impl Instance {
             if files.is_empty() {
                 return Ok(call.json(message));
             }
-            Ok(call
-                .timeout(UPLOAD_TIMEOUT)
-                .multipart(form(message, files)?))
+            Ok(call.timeout(UPLOAD_TIMEOUT).multipart(form(message, files)?))
         };
         self.answer("post the message", build, ANSWER_MAX).await
     }
@@ -196,11 +211,7 @@ impl Instance {
         let status = response.status();
         let bytes = body::read(step, response, limit).await?;
         if !status.is_success() {
-            return Err(Error::Refused {
-                step,
-                status,
-                message: body::error_text(&bytes),
-            });
+            return Err(Error::Refused { step, status, message: body::error_text(&bytes) });
         }
         serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { step, source })
     }
@@ -211,13 +222,10 @@ impl Instance {
         step: &'static str,
         build: impl Fn() -> Result<RequestBuilder, Error>,
     ) -> Result<Response, Error> {
-        let held = self.cookie.lock().expect("no holder panics").clone();
+        let held = self.login().cookie.clone();
         if let Some(cookie) = held {
             let response = send(step, build()?.header(header::COOKIE, cookie)).await?;
-            if !matches!(
-                response.status(),
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-            ) {
+            if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 return Ok(response);
             }
         }
@@ -231,28 +239,27 @@ impl Instance {
         let auth = tokio::task::spawn_blocking(move || Auth::load(&path))
             .await
             .map_err(|error| Error::Setup(error.to_string()))??;
-        let call = self
-            .http
-            .get(format!("{}/", self.base))
-            .query(&[("token", auth.token.reveal())]);
+        if self.login().was_refused(&auth.token) {
+            return Err(Error::TokenRefused);
+        }
+        let call = self.http.get(format!("{}/", self.base)).query(&[("token", auth.token.reveal())]);
         let response = send(STEP, call).await?;
         let status = response.status();
-        let cookie = (status == StatusCode::FOUND)
-            .then(|| session_cookie(&response))
-            .flatten();
-        let Some(cookie) = cookie else {
-            if status == StatusCode::FOUND {
-                return Err(Error::TokenRefused);
-            }
+        if status != StatusCode::FOUND {
             let bytes = body::read(STEP, response, ANSWER_MAX).await?;
-            return Err(Error::Refused {
-                step: STEP,
-                status,
-                message: body::error_text(&bytes),
-            });
+            let message = body::error_text(&bytes);
+            return Err(Error::Refused { step: STEP, status, message });
+        }
+        let Some(cookie) = session_cookie(&response) else {
+            self.login().refused = Some((auth.token, Instant::now()));
+            return Err(Error::TokenRefused);
         };
-        *self.cookie.lock().expect("no holder panics") = Some(cookie.clone());
+        *self.login() = Login { cookie: Some(cookie.clone()), refused: None };
         Ok(cookie)
+    }
+
+    fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
@@ -262,10 +269,7 @@ impl Instance {
 
 async fn send(step: &'static str, call: RequestBuilder) -> Result<Response, Error> {
     // The address may hold the token.
-    call.send().await.map_err(|source| Error::Unreachable {
-        step,
-        source: source.without_url(),
-    })
+    call.send().await.map_err(|source| Error::Unreachable { step, source: source.without_url() })
 }
 
 /// Returns `name=value` of the first cookie that is not being cleared.
@@ -276,10 +280,7 @@ fn session_cookie(response: &Response) -> Option<String> {
         .iter()
         .filter_map(|value| value.to_str().ok()?.split(';').next())
         .map(str::trim)
-        .find(|pair| {
-            pair.split_once('=')
-                .is_some_and(|(_, value)| !value.is_empty())
-        })
+        .find(|pair| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
         .map(str::to_owned)
 }
 
@@ -314,12 +315,6 @@ fn form(message: &PostMessage, files: &[Upload]) -> Result<multipart::Form, Erro
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} ({}, {} bytes)",
-            self.name,
-            self.mime_type,
-            self.bytes.len()
-        )
+        write!(f, "{} ({}, {} bytes)", self.name, self.mime_type, self.bytes.len())
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use remotelab_config::atomic;
 
@@ -41,14 +42,16 @@ impl Store {
         Ok(std::fs::read(&path).map_err(|source| atomic::Error::new("read", &path, source))?)
     }
 
-    /// Removes what processes that died left behind. The caller knows that no other one is taking
-    /// mail in.
+    /// Removes what processes that died left behind: a command may be taking mail in right now, but
+    /// not for an hour.
     pub(crate) fn sweep_temporary(&self) {
         let Ok(entries) = std::fs::read_dir(self.root.join("blobs")) else {
             return;
         };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with("tmp-") {
+            let age = entry.metadata().and_then(|data| data.modified()).map(|time| time.elapsed());
+            let is_old = matches!(age, Ok(Ok(age)) if age > Duration::from_secs(3600));
+            if is_old && entry.file_name().to_string_lossy().starts_with("tmp-") {
                 let _ = std::fs::remove_file(entry.path());
             }
         }

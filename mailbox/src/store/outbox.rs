@@ -157,6 +157,15 @@ impl Store {
     /// Takes over letters whose process died. `is_dead` tells of the holder of a lease whether it
     /// lives no more; a lease that ran out says so itself.
     pub(crate) fn recover_letters(&self, is_dead: impl Fn(&str) -> bool, now: i64) -> Result<(), Error> {
+        let any: bool = self.read("find letters", |connection| {
+            connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE state = 'sending')")?
+                .query_row([], |row| row.get(0))
+        })?;
+        // Asked once a second for each mailbox: the write lock is taken only when there is work.
+        if !any {
+            return Ok(());
+        }
         self.change("recover letters", |tx| {
             let mut query = tx.prepare(
                 "SELECT id, text_out, crashes, lease_by, lease_until FROM outbox WHERE state = 'sending'",

@@ -5,9 +5,10 @@ use crate::world::{World, mail, until};
 
 const TO: &str = "trial1@example.com";
 
-/// Brings the guest's rows into the state in which a dead process left them.
+/// Brings the guest's rows into the state in which a dead process left them; the relay is well again.
 async fn leave(world: &mut World, sql: &str) {
     world.stop_bridge().await;
+    world.relay.set(Mood::Takes);
     let database = world.folder.path().join("trial1/config/agent-mailbox/mailbox.db");
     rusqlite::Connection::open(database).unwrap().execute_batch(sql).unwrap();
 }
@@ -102,7 +103,6 @@ async fn a_damaged_row_stops_nobody_else() {
          UPDATE inbound SET facts = 'x' WHERE rowid = 1;",
     )
     .await;
-    world.relay.set(Mood::Takes);
     world.restart_bridge().await;
     let letter = until("the other answer", || world.relay.mails().pop()).await;
     assert_eq!(letter.header("in-reply-to"), "<m2@example.com>");
@@ -124,7 +124,6 @@ async fn world_with_a_waiting_letter() -> World {
         (outbox.pending == 1 && world.relay.attempts() > 0).then_some(())
     })
     .await;
-    world.relay.set(Mood::Takes);
     world
 }
 

@@ -85,8 +85,7 @@ async fn the_same_mail_fifty_times_at_once_is_one() {
     let ids: BTreeSet<_> = taken.iter().map(|body| body["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 1);
     assert_eq!(taken.iter().filter(|body| body["duplicate"] == false).count(), 1);
-    // What found no room was asked to come back.
-    assert!(answers.iter().all(|(status, _)| matches!(status, 200 | 503)));
+    assert_eq!(taken.len(), 50);
     assert_eq!(world.desk().queue(Default::default(), None).unwrap().len(), 1);
 }
 
