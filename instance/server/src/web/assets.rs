@@ -1,0 +1,212 @@
+//! Files that the browser loads: style, scripts, icons.
+//!
+//! They are named by one hash over all of them, so an address never changes its content.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
+
+/// Modules that the first screen needs, fetched beside the main one.
+pub const MODULES: &[&str] = &[
+    "js/net/http.js",
+    "js/net/fragment.js",
+    "js/net/socket.js",
+    "js/net/outbox.js",
+    "js/state/storage.js",
+    "js/state/page.js",
+    "js/parts/session.js",
+    "js/parts/composer.js",
+];
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+const CHECKED: &str = "public, no-cache";
+
+/// In this order they are one style sheet.
+const STYLES: &[&str] = &[
+    "css/base.css",
+    "css/shell.css",
+    "css/list.css",
+    "css/transcript.css",
+    "css/code.css",
+    "css/composer.css",
+];
+
+#[derive(RustEmbed)]
+#[folder = "web/"]
+struct Files;
+
+/// A file to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asset {
+    /// Its bytes, as encoded.
+    pub bytes: Bytes,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// `gzip`, when the browser takes it and it is worth it.
+    pub content_encoding: Option<&'static str>,
+    /// A strong tag with its quotes.
+    pub etag: String,
+    /// How long it may be kept.
+    pub cache_control: &'static str,
+}
+
+struct Stored {
+    plain: Bytes,
+    gzip: Option<Bytes>,
+    etag: String,
+    content_type: &'static str,
+}
+
+struct Store {
+    version: String,
+    files: BTreeMap<String, Stored>,
+}
+
+static STORE: LazyLock<Store> = LazyLock::new(load);
+
+/// Returns the hash over all files, the second part of their addresses.
+#[must_use]
+pub fn version() -> &'static str {
+    &STORE.version
+}
+
+/// Returns the address of a file, relative to the base.
+#[must_use]
+pub fn path(name: &str) -> String {
+    format!("assets/{}/{name}", version())
+}
+
+/// Finds the file of a path without leading slash: `assets/<version>/<name>`, `manifest.json`, `icon.svg`
+/// or `favicon.ico`.
+#[must_use]
+pub fn find(path: &str, accept_encoding: &str) -> Option<Asset> {
+    let (name, cache_control) = match path.strip_prefix("assets/") {
+        Some(rest) => (rest.strip_prefix(version())?.strip_prefix('/')?, IMMUTABLE),
+        None => match path {
+            "manifest.json" | "icon.svg" => (path, CHECKED),
+            "favicon.ico" => ("icon.svg", CHECKED),
+            _ => return None,
+        },
+    };
+    let stored = STORE.files.get(name)?;
+    let gzip = stored.gzip.as_ref().filter(|_| accepts_gzip(accept_encoding));
+    Some(Asset {
+        bytes: gzip.unwrap_or(&stored.plain).clone(),
+        content_type: stored.content_type,
+        content_encoding: gzip.map(|_| "gzip"),
+        etag: stored.etag.clone(),
+        cache_control,
+    })
+}
+
+/// All scripts in one text, for tests about what they use.
+#[cfg(test)]
+pub(crate) fn scripts() -> String {
+    let scripts = STORE.files.iter().filter(|(name, _)| name.ends_with(".js"));
+    scripts.map(|(_, file)| String::from_utf8_lossy(&file.plain).into_owned()).collect()
+}
+
+fn accepts_gzip(header: &str) -> bool {
+    header.split(',').any(|item| {
+        let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(parameters.trim(), "q=0" | "q=0.0")
+    })
+}
+
+fn load() -> Store {
+    let mut contents: BTreeMap<String, Vec<u8>> = Files::iter()
+        .filter(|name| is_served(name))
+        .filter_map(|name| Some((name.to_string(), Files::get(&name)?.data.into_owned())))
+        .collect();
+    let mut style = Vec::new();
+    for name in STYLES {
+        style.extend(contents.remove(*name).unwrap_or_default());
+    }
+    contents.insert("app.css".to_owned(), style);
+    let mut hasher = Sha256::new();
+    for (name, bytes) in &contents {
+        hasher.update(name.as_bytes());
+        hasher.update(Sha256::digest(bytes));
+    }
+    let version = hex::encode(&hasher.finalize()[..8]);
+    let files = contents.into_iter().map(|(name, bytes)| {
+        let stored = stored(&name, bytes);
+        (name, stored)
+    });
+    Store { version, files: files.collect() }
+}
+
+/// Templates, texts and tests stand in the same folder.
+fn is_served(name: &str) -> bool {
+    matches!(name, "manifest.json" | "icon.svg")
+        || name.starts_with("css/")
+        || (name.starts_with("js/") && !name.starts_with("js/tests/"))
+}
+
+fn stored(name: &str, bytes: Vec<u8>) -> Stored {
+    let content_type = match name.rsplit('.').next() {
+        Some("css") => "text/css; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("json") => "application/manifest+json",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    };
+    let gzip = compressed(&bytes).filter(|gzip| gzip.len() + 128 < bytes.len());
+    Stored {
+        etag: format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..12])),
+        plain: bytes.into(),
+        gzip: gzip.map(Bytes::from),
+        content_type,
+    }
+}
+
+fn compressed(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_carry_the_hash_of_everything() {
+        let style = find(&path("app.css"), "").unwrap();
+        assert_eq!(
+            (style.content_type, style.content_encoding, style.cache_control),
+            ("text/css; charset=utf-8", None, IMMUTABLE)
+        );
+        assert_eq!(find("assets/0000000000000000/app.css", ""), None);
+        assert_eq!(find(&path("../Cargo.toml"), ""), None);
+        assert_eq!(find(&path("tsconfig.json"), ""), None);
+    }
+
+    #[test]
+    fn what_the_first_page_names_is_there() {
+        for name in MODULES.iter().chain(&["js/main.js"]) {
+            assert!(find(&path(name), "").is_some(), "{name}");
+        }
+        for name in ["manifest.json", "icon.svg", "favicon.ico"] {
+            assert_eq!(find(name, "").unwrap().cache_control, CHECKED, "{name}");
+        }
+        for name in STYLES {
+            assert!(Files::get(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn compresses_for_those_who_ask() {
+        let (plain, gzip) =
+            (find(&path("app.css"), "br").unwrap(), find(&path("app.css"), "br, gzip;q=0.8").unwrap());
+        assert_eq!(gzip.content_encoding, Some("gzip"));
+        assert!(gzip.bytes.len() < plain.bytes.len());
+        assert_eq!(find(&path("app.css"), "gzip;q=0").unwrap(), plain);
+    }
+}

@@ -1,0 +1,230 @@
+// @ts-check
+/** The open session: keeps what is shown equal to what the server tells. */
+import { read } from '../net/fragment.js';
+import { request } from '../net/http.js';
+import * as outbox from '../net/outbox.js';
+import { announce, coalesced, fill, words } from '../state/page.js';
+import { addCopyButtons } from './code.js';
+import { reconcile } from './entries.js';
+import { Follow } from './follow.js';
+import { act } from './menu.js';
+import { elapsed, localise } from './time.js';
+import { toast } from './toast.js';
+
+class Session extends HTMLElement {
+  /** @type {string | undefined} */
+  #etag;
+  /** What the server last wrote, by part. @type {Record<string, string>} */
+  #parts = {};
+  /** @type {Follow | null} */
+  #follow = null;
+  /** @type {number | undefined} */
+  #timer;
+
+  refresh = coalesced(() => this.#refresh());
+
+  connectedCallback() {
+    if (!this.id_) return;
+    this.#remember(this);
+    this.#dress(this);
+    const pane = /** @type {HTMLElement} */ (this.querySelector('.scroll'));
+    this.#follow = new Follow(pane, () => this.#drawLatest());
+    this.#follow.open();
+    this.querySelector('.to-latest')?.addEventListener('click', () => this.#follow?.toEnd());
+    this.addEventListener('submit', (event) => this.#onSubmit(event));
+    this.addEventListener('click', (event) => this.#onClick(event));
+    // Toggling does not bubble.
+    this.addEventListener('toggle', (event) => this.#onToggle(event), true);
+    this.addEventListener('rl:sent', () => this.#follow?.toEnd());
+    for (const name of ['rl:hint', 'rl:accepted']) document.addEventListener(name, this);
+    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#tick();
+  }
+
+  disconnectedCallback() {
+    clearInterval(this.#timer);
+    for (const name of ['rl:hint', 'rl:accepted']) document.removeEventListener(name, this);
+  }
+
+  get id_() {
+    return this.dataset.session ?? '';
+  }
+
+  /** @param {Event} event */
+  handleEvent(event) {
+    const { detail } = /** @type {CustomEvent} */ (event);
+    const session = event.type === 'rl:accepted' ? detail.session : detail;
+    if (session === null || session === this.id_) this.refresh();
+  }
+
+  async #refresh() {
+    const result = await read(`ui/sessions/${this.id_}`, this.#etag);
+    if (!this.isConnected) return;
+    if (result.kind === 'same') this.#settle();
+    if (result.kind !== 'new') return;
+    this.#etag = result.etag;
+    const fresh = /** @type {HTMLElement | null} */ (result.nodes.querySelector('rl-session'));
+    if (fresh) this.#apply(fresh);
+  }
+
+  /** @param {HTMLElement} fresh */
+  #apply(fresh) {
+    const was = this.dataset.state;
+    this.#follow?.around(() => {
+      const entries = /** @type {Element} */ (this.querySelector('.entries'));
+      const { added, told } = reconcile(entries, /** @type {Element} */ (fresh.querySelector('.entries')));
+      for (const entry of added) this.#dress(entry);
+      this.#swap(fresh, '.running', (old, now) => this.#keepSteps(old, now));
+      this.#swap(fresh, '.queue-box');
+      this.#swap(fresh, '.bar');
+      this.#settle();
+      return told;
+    });
+    const composer = /** @type {any} */ (this.querySelector('rl-composer'));
+    const newComposer = fresh.querySelector('rl-composer');
+    if (newComposer) composer?.adopt(newComposer);
+    this.dataset.state = fresh.dataset.state;
+    this.dataset.name = fresh.dataset.name;
+    this.#tick();
+    const working = (/** @type {string | undefined} */ state) => state === 'running' || state === 'queued';
+    if (working(was) && !working(fresh.dataset.state)) this.#finished();
+    if (!working(was) && working(fresh.dataset.state)) announce(words.client.started ?? '');
+    this.dispatchEvent(new CustomEvent('rl:shown', { bubbles: true }));
+  }
+
+  #finished() {
+    const last = [...this.querySelectorAll('.entries > .entry')].at(-1);
+    const failed = last?.classList.contains('failed');
+    announce((failed ? words.client.failed : words.client.answered) ?? '');
+    this.#follow?.finish();
+  }
+
+  #settle() {
+    /** @type {any} */ (this.querySelector('rl-outbox'))?.settle();
+  }
+
+  /**
+   * Replaces a part when the server wrote it differently.
+   * @param {Element} fresh @param {string} selector @param {(old: Element, now: Element) => void} [keep]
+   */
+  #swap(fresh, selector, keep) {
+    const now = fresh.querySelector(selector);
+    const old = this.querySelector(selector);
+    if (!now || !old || this.#parts[selector] === now.outerHTML) return;
+    this.#parts[selector] = now.outerHTML;
+    keep?.(old, now);
+    this.#dress(now);
+    old.replaceWith(now);
+  }
+
+  /** @param {Element} root */
+  #remember(root) {
+    for (const selector of ['.running', '.queue-box', '.bar']) {
+      this.#parts[selector] = root.querySelector(selector)?.outerHTML ?? '';
+    }
+  }
+
+  /** Steps that were unfolded stay so, and what is new is put to them. @param {Element} old @param {Element} now */
+  #keepSteps(old, now) {
+    const [before, after] = [old, now].map((box) => box.querySelector('details.growing'));
+    if (!(before instanceof HTMLDetailsElement) || !(after instanceof HTMLDetailsElement) || !before.open) return;
+    const body = before.querySelector('.steps-body');
+    if (body) after.querySelector('.steps-body')?.replaceWith(body);
+    after.open = true;
+    this.#loadSteps(after);
+  }
+
+  /** @param {ParentNode} root */
+  #dress(root) {
+    localise(root);
+    addCopyButtons(root);
+  }
+
+  /** @param {Event} event */
+  #onToggle(event) {
+    const details = event.target;
+    if (!(details instanceof HTMLDetailsElement) || !details.open) return;
+    if (details.dataset.steps && !details.dataset.loaded) this.#loadSteps(details);
+  }
+
+  /** @param {HTMLDetailsElement} details */
+  async #loadSteps(details) {
+    const result = await read(details.dataset.steps ?? '');
+    const body = details.querySelector('.steps-body');
+    if (!body) return;
+    if (result.kind !== 'new') {
+      body.textContent = words.client.not_loaded ?? '';
+      return;
+    }
+    this.#dress(result.nodes);
+    const open = [...body.children].map((step) => step instanceof HTMLDetailsElement && step.open);
+    [...result.nodes.children].forEach((step, i) => {
+      if (step instanceof HTMLDetailsElement && open[i]) step.open = true;
+    });
+    this.#follow?.around(() => { body.replaceChildren(result.nodes); return 0; });
+    if (!details.classList.contains('growing')) details.dataset.loaded = '';
+  }
+
+  /** @param {SubmitEvent} event */
+  async #onSubmit(event) {
+    const form = /** @type {HTMLFormElement} */ (event.target);
+    if (form.matches('.retry')) {
+      event.preventDefault();
+      const data = new FormData(form);
+      outbox.add({ session: this.id_, text: String(data.get('text')), tool: '', folder: '', id: String(data.get('requestId')) });
+      form.querySelector('button')?.setAttribute('disabled', '');
+    } else if (form.matches('.stop')) {
+      event.preventDefault();
+      form.querySelector('button')?.setAttribute('disabled', '');
+      const { status, data } = await request('POST', `api/sessions/${this.id_}/cancel`, {});
+      if (status >= 400 || status === 0) {
+        form.querySelector('button')?.removeAttribute('disabled');
+        toast(fill(words.client.not_done ?? '', { reason: data?.error ?? words.client.no_server ?? '' }));
+      }
+    }
+  }
+
+  /** @param {MouseEvent} event */
+  async #onClick(event) {
+    const target = /** @type {Element} */ (event.target);
+    const button = target.closest('[data-do]');
+    if (button instanceof HTMLElement) {
+      button.closest('details')?.removeAttribute('open');
+      act(this, button.dataset.do ?? '');
+    }
+    const earlier = target.closest('[data-fragment]');
+    if (earlier instanceof HTMLElement) {
+      event.preventDefault();
+      const result = await read(earlier.dataset.fragment ?? '');
+      if (result.kind !== 'new') {
+        toast(words.client.not_loaded ?? '');
+        return;
+      }
+      this.#dress(result.nodes);
+      this.#follow?.around(() => {
+        earlier.closest('.earlier')?.replaceWith(result.nodes);
+        return 0;
+      });
+    }
+  }
+
+  #drawLatest() {
+    const button = this.querySelector('.to-latest');
+    const label = button?.querySelector('span');
+    const follow = this.#follow;
+    if (!(button instanceof HTMLElement) || !label || !follow) return;
+    button.hidden = follow.following;
+    label.textContent = (follow.unseen
+      ? fill(words.client.new_below ?? '', { n: follow.unseen })
+      : words.client.latest) ?? '';
+  }
+
+  #tick() {
+    const row = this.querySelector('.now');
+    const place = row?.querySelector('.elapsed');
+    const since = Date.parse(row instanceof HTMLElement ? row.dataset.since ?? '' : '');
+    if (place && !Number.isNaN(since)) place.textContent = elapsed(Date.now() - since);
+  }
+}
+
+customElements.define('rl-session', Session);
