@@ -19,7 +19,14 @@ pub struct SessionCell {
     id: SessionId,
     paths: InstancePaths,
     journal: Journal,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// Read when the session is first written to; apart from the state, which is often copied.
+    requests: Option<Requests>,
 }
 
 /// What is known of a session.
@@ -33,7 +40,6 @@ pub struct State {
     pub active: Option<Run>,
     /// Counts every change since the server started.
     pub revision: u64,
-    requests: Option<Requests>,
 }
 
 /// A change of one session in the making. What is done to it is seen by others when the change is
@@ -43,6 +49,7 @@ pub struct Draft<'a> {
     id: &'a SessionId,
     paths: &'a InstancePaths,
     state: &'a mut State,
+    requests: &'a mut Option<Requests>,
     transaction: Transaction,
     session_changed: bool,
     meta_changed: bool,
@@ -57,8 +64,8 @@ impl SessionCell {
         active: Option<Run>,
     ) -> Self {
         let id = session.id.clone();
-        let state = State { session, meta, active, revision: 0, requests: None };
-        Self { id, paths, journal, state: Mutex::new(state) }
+        let state = State { session, meta, active, revision: 0 };
+        Self { id, paths, journal, inner: Mutex::new(Inner { state, requests: None }) }
     }
 
     /// The session's id.
@@ -76,23 +83,25 @@ impl SessionCell {
     /// Returns a copy of what is known.
     #[must_use]
     pub fn snapshot(&self) -> State {
-        self.lock().clone()
+        self.lock().state.clone()
     }
 
     /// Looks at what is known, without copying it. Keep `look` short: others wait.
     pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.lock())
+        look(&self.lock().state)
     }
 
     /// Changes the session. The decision and the change are one: nobody else changes it in between.
     /// What `change` returns may be acknowledged once the commit is durable, also when `change`
     /// changed nothing (the commit then waits for what others changed before).
     pub fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> (T, Commit) {
-        let mut state = self.lock();
+        let mut inner = self.lock();
+        let Inner { state, requests } = &mut *inner;
         let mut draft = Draft {
             id: &self.id,
             paths: &self.paths,
-            state: &mut state,
+            state,
+            requests,
             transaction: Transaction::default(),
             session_changed: false,
             meta_changed: false,
@@ -100,16 +109,16 @@ impl SessionCell {
         let outcome = change(&mut draft);
         let transaction = draft.finish();
         if !transaction.is_empty() {
-            state.revision += 1;
+            inner.state.revision += 1;
         }
         // Enqueued under the lock, so that the journal has a session's changes in their order.
         let commit = self.journal.enqueue(transaction);
         (outcome, commit)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while changing leaves at worst an unwritten change, which a restart forgets.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,7 +169,7 @@ impl Draft<'_> {
         self.transaction.put(runs::relative::manifest(&run.id), pretty(manifest));
         self.transaction.put(runs::relative::status(&run.id), pretty(&run));
         let (id, transaction) = (self.id, &mut self.transaction);
-        let requests = self.state.requests.get_or_insert_with(|| Requests::load(self.paths, id));
+        let requests = self.requests.get_or_insert_with(|| Requests::load(self.paths, id));
         requests.note(id, &run.request_id, &run.id, transaction);
         self.session_mut().active_run_id = Some(run.id.clone());
         self.state.active = Some(run);
@@ -181,7 +190,7 @@ impl Draft<'_> {
     }
 
     fn requests(&mut self) -> &mut Requests {
-        self.state.requests.get_or_insert_with(|| Requests::load(self.paths, self.id))
+        self.requests.get_or_insert_with(|| Requests::load(self.paths, self.id))
     }
 
     fn finish(mut self) -> Transaction {
