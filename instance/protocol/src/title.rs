@@ -2,7 +2,8 @@
 
 use crate::session::UNTITLED;
 
-const TEMPORARY_CHARS: usize = 12;
+/// What a temporary title holds: 12 ideographs, or 36 letters, which say about as much.
+const TEMPORARY_WEIGHT: usize = 36;
 
 /// Separators that may stand between a label and the rest of a title.
 const SEPARATORS: &[char] = &[' ', '-', '–', '—', ':', '：', '|', '/', '·', '•', '，', ',', '.', '\t', '\n'];
@@ -76,15 +77,22 @@ const GENERIC_WORDS: &[&str] = &[
     "新对话",
 ];
 
-/// Returns the temporary title made of a session's first message.
+/// Returns the temporary title made of a session's first message, cut between words where it can be.
 #[must_use]
 pub fn temporary(text: &str) -> String {
     let collapsed = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut title: String = collapsed.chars().take(TEMPORARY_CHARS).collect();
-    if title.chars().count() < collapsed.chars().count() {
-        title.push('…');
+    let mut weight = 0;
+    let fits = |&(_, c): &(usize, char)| {
+        weight += if c < '\u{2e80}' { 1 } else { 3 };
+        weight <= TEMPORARY_WEIGHT
+    };
+    let end = collapsed.char_indices().take_while(fits).last().map_or(0, |(index, c)| index + c.len_utf8());
+    if end == collapsed.len() {
+        return collapsed;
     }
-    title
+    let cut = &collapsed[..end];
+    let between_words = cut.rfind(' ').filter(|&space| space * 2 > end && !collapsed[end..].starts_with(' '));
+    format!("{}…", cut[..between_words.unwrap_or(end)].trim_end())
 }
 
 /// What a new session's title is made of.
@@ -200,15 +208,21 @@ mod tests {
     }
 
     #[test]
-    fn temporary_titles_count_characters() {
+    fn temporary_titles_are_cut_between_words() {
         assert_eq!(temporary("  hello\nworld "), "hello world");
-        assert_eq!(temporary("clean up the March sales"), "clean up the…");
+        assert_eq!(
+            temporary("Please compare the two price lists and more"),
+            "Please compare the two price lists…"
+        );
+        assert_eq!(temporary(&"x".repeat(40)), format!("{}…", "x".repeat(36)));
         assert_eq!(temporary("请帮我清理三月份的销售数据表"), "请帮我清理三月份的销售数…");
+        assert_eq!(temporary(""), "");
     }
 
     proptest! {
         #[test]
         fn never_panics(name in "\\PC{0,60}", label in "\\PC{0,12}") {
+            let _ = temporary(&name);
             let _ = initial(&Given { name: Some(&name), source_id: Some("x"), group: Some(&label), source_name: Some(&label), external_trigger_id: None });
         }
     }
