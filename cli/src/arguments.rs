@@ -42,8 +42,8 @@ pub(crate) enum Command {
     /// `gateway.toml` beside the registry and from the environment.
     Gateway,
     /// Set up and run the mailbox.
-    #[command(subcommand, visible_alias = "email")]
-    Mail(mail::Command),
+    #[command(visible_alias = "email")]
+    Mail(mail::Arguments),
     /// Create guest instances and hand out links to them.
     #[command(subcommand, visible_alias = "guest-instances")]
     GuestInstance(guest_instance::Command),
@@ -66,44 +66,52 @@ pub(crate) enum Command {
 /// What the arguments ask for.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    Command(Command),
+    Command(Box<Command>),
     /// Help or the version: to be printed, and that is all.
     Text(String),
 }
 
 /// Reads the arguments; the first is the program's own name.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Hinted> {
-    match Arguments::try_parse_from(arguments) {
-        Ok(Arguments { command: Some(command), .. }) => Ok(Parsed::Command(command)),
+    let arguments: Vec<OsString> = arguments.collect();
+    match Arguments::try_parse_from(&arguments) {
+        Ok(Arguments { command: Some(command), .. }) => Ok(Parsed::Command(Box::new(command))),
         Ok(Arguments { command: None, .. }) => {
             Ok(Parsed::Text(Arguments::command().render_long_help().to_string()))
         }
         Err(error) => match error.kind() {
             ErrorKind::DisplayVersion => Ok(Parsed::Text(format!("{}\n", env!("CARGO_PKG_VERSION")))),
             ErrorKind::DisplayHelp => Ok(Parsed::Text(error.render().to_string())),
-            _ => Err(usage(&error)),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Err(Hinted::new("a subcommand is missing", help_for(&arguments)))
+            }
+            _ => Err(Hinted::new(first_paragraph(&error), help_for(&arguments))),
         },
     }
 }
 
-/// Puts the parser's answer on one line, and where help is found on a second.
-fn usage(error: &clap::Error) -> Hinted {
+/// What is wrong, on one line.
+fn first_paragraph(error: &clap::Error) -> String {
     let text = error.render().to_string();
-    let mut paragraphs = text.split("\n\n");
-    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
-    let command = text
-        .lines()
-        .find_map(|line| line.strip_prefix("Usage: "))
-        .map_or("remotelab", |usage| usage.split(" [").next().unwrap_or(usage))
-        .split_whitespace()
-        .take_while(|word| !word.starts_with(['<', '[', '-']))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let message = what.split_whitespace().collect::<Vec<_>>().join(" ");
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Hinted::new("a subcommand is missing", format!("{command} --help"));
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
+/// Where help is found: the deepest command that was named.
+fn help_for(arguments: &[OsString]) -> String {
+    let mut path = String::from("remotelab");
+    let mut command = &Arguments::command();
+    for argument in arguments.iter().skip(1) {
+        match command.find_subcommand(argument) {
+            Some(named) => command = named,
+            None => break,
+        }
+        path.push(' ');
+        path.push_str(command.get_name());
     }
-    Hinted::new(message, format!("{command} --help"))
+    path.push_str(" --help");
+    path
 }
 
 #[cfg(test)]
@@ -157,10 +165,13 @@ mod tests {
             "remotelab guest-instance create demo --port 7800",
             "remotelab guest-instances create demo --port=7800",
         ] {
-            assert!(matches!(
-                parsed(line),
-                Ok(Parsed::Command(Command::GuestInstance(guest_instance::Command::Create(_))))
-            ));
+            let Ok(Parsed::Command(command)) = parsed(line) else {
+                panic!("{line} is a command");
+            };
+            let Command::GuestInstance(command) = *command else {
+                panic!("{line} is about guests");
+            };
+            assert!(matches!(command, guest_instance::Command::Create(_)));
         }
     }
 }

@@ -1,44 +1,105 @@
 //! `remotelab mail`
 
-use remotelab_mailbox::{Options, Places};
-use tokio_util::sync::CancellationToken;
+mod letters;
+mod serve;
+mod setup;
 
+use std::path::PathBuf;
+
+use anyhow::Context;
+use remotelab_config::InstanceName;
+use remotelab_mailbox::{Clock, Desk, Options};
+
+use crate::output;
 use crate::place::Place;
-use crate::shutdown::Shutdown;
-use crate::{logging, output, runtime};
+
+/// Which mailbox, and the command about it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The owner's mailbox folder; by default `agent-mailbox` beside the list of guests.
+    #[arg(long, global = true, display_order = 900, value_name = "PATH")]
+    root: Option<PathBuf>,
+    /// Print one JSON document. All results but `serve` are JSON anyway.
+    #[arg(long, global = true, display_order = 901)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
 
 /// One command about mail.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
+enum Command {
     /// Run the mail bridge in the foreground.
     ///
-    /// It takes mail in, hands it to the instance it is for, and sends the answers.
+    /// It takes mail in, hands it to the instance it is for, and sends the answers. `remotelab up` runs it
+    /// too.
     Serve,
+    Init(setup::Init),
+    /// Print how mail comes in and leaves, and what waits.
+    Status,
+    /// Say whose mail may become work.
+    #[command(subcommand)]
+    Allow(setup::Allow),
+    /// Say how answers leave.
+    #[command(subcommand)]
+    Outbound(setup::Outbound),
+    /// Say what is done with mail that is let in.
+    #[command(subcommand)]
+    Automation(setup::Automation),
+    Ingest(letters::Ingest),
+    Queue(letters::Queue),
+    /// Let mail that waits for review become work.
+    Approve(letters::Verdict),
+    /// Let mail that was held or given up become work.
+    Release(letters::Verdict),
+    /// Refuse mail for good; its sender is not told.
+    Reject(letters::Verdict),
+    Send(letters::Send),
 }
 
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    match command {
-        Command::Serve => serve(),
+/// A guest, where a command can be about one.
+#[derive(Debug, clap::Args)]
+struct Instance {
+    /// The guest that it is about; the owner without it.
+    #[arg(long = "instance", value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl Instance {
+    fn name(&self) -> anyhow::Result<Option<InstanceName>> {
+        let parse = |text: &String| {
+            InstanceName::normalise(text).with_context(|| format!("{text:?} is no name of a guest"))
+        };
+        self.name.as_ref().map(parse).transpose()
     }
 }
 
-fn serve() -> anyhow::Result<()> {
-    logging::start();
-    runtime::enable_tls();
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let options = Options::from_env(place.env.clone(), places(&place));
-    runtime::block_on(async {
-        let shutdown = Shutdown::listen()?;
-        let stop = CancellationToken::new();
-        let service = remotelab_mailbox::serve(options, stop.clone()).await?;
-        output::line(&format!("listening on http://{}", service.addr))?;
-        shutdown.wanted().await;
-        stop.cancel();
-        service.wait().await;
-        Ok(())
-    })
+    let options = options(&place, arguments.root);
+    let desk = || Desk::new(options.places.clone(), options.env.clone(), Clock::system());
+    match arguments.command {
+        Command::Serve => serve::run(options),
+        Command::Init(init) => setup::init(&desk(), init),
+        Command::Status => output::json(&desk().status()?),
+        Command::Allow(allow) => setup::allow(&desk(), &allow),
+        Command::Outbound(outbound) => setup::outbound(&desk(), outbound),
+        Command::Automation(automation) => setup::automation(&desk(), automation),
+        Command::Ingest(ingest) => letters::ingest(&desk(), &ingest),
+        Command::Queue(queue) => letters::queue(&desk(), &queue),
+        Command::Approve(verdict) => output::json(&desk().approve(&verdict.id, verdict.reviewer.as_deref())?),
+        Command::Release(verdict) => output::json(&desk().release(&verdict.id, verdict.reviewer.as_deref())?),
+        Command::Reject(verdict) => output::json(&desk().reject(&verdict.id, verdict.reviewer.as_deref())?),
+        Command::Send(send) => letters::send(&desk(), send),
+    }
 }
 
-fn places(place: &Place) -> Places {
-    Places::below(place.paths().instance().config())
+fn options(place: &Place, root: Option<PathBuf>) -> Options {
+    let paths = place.paths();
+    let places = remotelab_mailbox::Places::below(paths.instance().config());
+    let mut options = Options::from_env(place.env.clone(), places);
+    if let Some(root) = root {
+        options.places.owner_root = root;
+    }
+    options
 }

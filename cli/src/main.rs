@@ -22,7 +22,7 @@ use arguments::{Command, Parsed};
 
 fn main() -> ExitCode {
     let outcome = match arguments::parse(std::env::args_os()) {
-        Ok(Parsed::Command(command)) => run(command),
+        Ok(Parsed::Command(command)) => run(*command),
         Ok(Parsed::Text(text)) => output::text(&text).map(|()| ExitCode::SUCCESS),
         Err(usage) => Err(usage.into()),
     };
@@ -35,7 +35,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments).map(done),
         Command::Chat => chat::run().map(done),
         Command::Gateway => gateway::run().map(done),
-        Command::Mail(command) => mail::run(command).map(done),
+        Command::Mail(arguments) => mail::run(arguments).map(done),
         Command::GuestInstance(command) => guest_instance::run(command).map(done),
         Command::GenerateToken => generate_token::run().map(done),
         Command::SetPassword(arguments) => set_password::run(&arguments).map(done),

@@ -5,6 +5,7 @@ mod greeting;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use remotelab_config::atomic;
 use remotelab_gateway::Settings as GatewaySettings;
 use remotelab_manager::supervisor::{Error, Id, Listen, Options, Service};
 
@@ -40,6 +41,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let rest = place.env.iter().filter(|(key, _)| *key != GATEWAY_HOST);
         place.env = rest.map(|(key, value)| (key, value.to_owned())).chain([open]).collect();
     }
+    // First of all, for a folder that cannot be made is no trouble of the gateway's.
+    atomic::create_private_dir(place.paths().instance().config())?;
     let gateway = GatewaySettings::load(&place.env, &place.paths())?;
     let options = options(&place, &gateway)?;
     runtime::block_on(async {

@@ -51,19 +51,11 @@ pub struct Answer {
 
 impl Answer {
     pub(crate) fn done(children: Vec<Child>) -> Self {
-        Self {
-            ok: true,
-            children,
-            error: None,
-        }
+        Self { ok: true, children, error: None }
     }
 
     pub(crate) fn refused(error: impl std::fmt::Display) -> Self {
-        Self {
-            ok: false,
-            children: Vec::new(),
-            error: Some(error.to_string()),
-        }
+        Self { ok: false, children: Vec::new(), error: Some(error.to_string()) }
     }
 }
 
@@ -113,20 +105,9 @@ mod tests {
     #[test]
     fn requests_and_answers_are_plain_json() {
         let request: Request = serde_json::from_str(r#"{"verb":"start","name":"trial1"}"#).unwrap();
-        assert_eq!(
-            request,
-            Request::Start {
-                name: "trial1".into()
-            }
-        );
-        assert_eq!(
-            serde_json::to_string(&Request::Status).unwrap(),
-            r#"{"verb":"status"}"#
-        );
-        assert_eq!(
-            serde_json::to_string(&Answer::refused("no")).unwrap(),
-            r#"{"ok":false,"error":"no"}"#
-        );
+        assert_eq!(request, Request::Start { name: "trial1".into() });
+        assert_eq!(serde_json::to_string(&Request::Status).unwrap(), r#"{"verb":"status"}"#);
+        assert_eq!(serde_json::to_string(&Answer::refused("no")).unwrap(), r#"{"ok":false,"error":"no"}"#);
         assert!(serde_json::from_str::<Request>(r#"{"verb":"start"}"#).is_err());
     }
 }

@@ -59,12 +59,7 @@ impl Guests {
     #[must_use]
     pub fn new(paths: OwnerPaths, env: Env, gateway: SocketAddr) -> Self {
         let owner_port = chat::Settings::from_env(&env, paths.home()).port;
-        Self {
-            paths,
-            env,
-            owner_port,
-            gateway,
-        }
+        Self { paths, env, owner_port, gateway }
     }
 
     /// Describes all guests without any network access, in natural order of their names.
@@ -122,8 +117,8 @@ impl Guests {
     fn views(&self, records: Vec<Record>) -> Result<Vec<View>, Error> {
         let defaults = GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?;
         let addresses = Addresses::load(self.paths.instance());
-        let door = (!defaults_have_base(&defaults) && system::gateway_runs(&self.paths))
-            .then_some(self.gateway);
+        let door =
+            (!defaults_have_base(&defaults) && system::gateway_runs(&self.paths)).then_some(self.gateway);
         let view = |record: Record| {
             let (token, problem) = token(&record);
             View {

@@ -9,11 +9,7 @@ use qrcode::{EcLevel, QrCode};
 pub fn render(link: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(link, EcLevel::L).ok()?;
     // Scanners expect dark modules on a light ground, and most terminals are dark: draw the ground.
-    let drawing = code
-        .render::<Dense1x2>()
-        .dark_color(Dense1x2::Light)
-        .light_color(Dense1x2::Dark)
-        .build();
+    let drawing = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
     Some(drawing)
 }
 

@@ -78,12 +78,7 @@ impl Options {
             env: env.clone(),
             listens: vec![
                 listen("owner", "CHAT_BIND_HOST", "CHAT_PORT", OWNER_PORT),
-                listen(
-                    "gateway",
-                    "NATAPP_PROXY_LISTEN_HOST",
-                    "NATAPP_PROXY_LISTEN_PORT",
-                    7699,
-                ),
+                listen("gateway", "NATAPP_PROXY_LISTEN_HOST", "NATAPP_PROXY_LISTEN_PORT", 7699),
                 listen("mailbox", "AGENT_MAILBOX_HOST", "AGENT_MAILBOX_PORT", 7694),
             ],
         }
@@ -112,21 +107,14 @@ impl Service {
         let logs = log::Writer::start().map_err(Error::LogThread)?;
         let listener = control_server::bind(&options.paths.supervisor_socket())?;
         let children = Arc::new(Children::new(Arc::new(process::Processes { logs })));
-        for spec in [
-            Spec::owner(&options),
-            Spec::gateway(&options),
-            Spec::mail(&options),
-        ] {
+        for spec in [Spec::owner(&options), Spec::gateway(&options), Spec::mail(&options)] {
             children.launch(spec).await;
         }
         // After the socket is bound: a create that finds nobody there is then seen here, or asks again.
         for spec in guests(&options).await {
             children.launch(spec).await;
         }
-        let desk = Arc::new(Desk {
-            options,
-            children: Arc::clone(&children),
-        });
+        let desk = Arc::new(Desk { options, children: Arc::clone(&children) });
         Ok(Self {
             children,
             control: tokio::spawn(control_server::serve(listener, desk)).abort_handle(),
@@ -138,9 +126,7 @@ impl Service {
     /// Returns a handle that outlives nothing but tells everything.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle {
-            children: Arc::clone(&self.children),
-        }
+        Handle { children: Arc::clone(&self.children) }
     }
 
     /// The owner's token, or why there is none.
@@ -197,10 +183,7 @@ async fn guests(options: &Options) -> Vec<Spec> {
             .map(|record| Spec::guest(options, record))
             .collect(),
         Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "no guests were started"
-            );
+            tracing::error!(error = &error as &dyn std::error::Error, "no guests were started");
             Vec::new()
         }
     }

@@ -43,9 +43,7 @@ impl Client {
     /// Makes a client for [`OwnerPaths::supervisor_socket`](remotelab_config::OwnerPaths::supervisor_socket).
     #[must_use]
     pub fn new(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-        }
+        Self { socket: socket.to_owned() }
     }
 
     /// Lists the children.
@@ -61,10 +59,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with the reason when it does not come up.
     pub fn start(&self, name: &str) -> Result<(), Error> {
-        self.ask(&Request::Start {
-            name: name.to_owned(),
-        })
-        .map(drop)
+        self.ask(&Request::Start { name: name.to_owned() }).map(drop)
     }
 
     /// Stops a child and returns when it has ended.
@@ -72,10 +67,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub fn stop(&self, name: &str) -> Result<(), Error> {
-        self.ask(&Request::Stop {
-            name: name.to_owned(),
-        })
-        .map(drop)
+        self.ask(&Request::Stop { name: name.to_owned() }).map(drop)
     }
 
     /// Stops a child, starts it again, and returns when it listens.
@@ -83,10 +75,7 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with the reason when it does not come up.
     pub fn restart(&self, name: &str) -> Result<(), Error> {
-        self.ask(&Request::Restart {
-            name: name.to_owned(),
-        })
-        .map(drop)
+        self.ask(&Request::Restart { name: name.to_owned() }).map(drop)
     }
 
     fn ask(&self, request: &Request) -> Result<Vec<Child>, Error> {
@@ -97,18 +86,13 @@ impl Client {
         })?;
         let answer = converse(&stream, request).map_err(|source| self.broken(source))?;
         match answer {
-            Answer {
-                ok: true, children, ..
-            } => Ok(children),
+            Answer { ok: true, children, .. } => Ok(children),
             Answer { error, .. } => Err(Error::Refused(error.unwrap_or_default())),
         }
     }
 
     fn broken(&self, source: io::Error) -> Error {
-        Error::Broken {
-            path: self.socket.clone(),
-            source,
-        }
+        Error::Broken { path: self.socket.clone(), source }
     }
 }
 

@@ -137,11 +137,7 @@ impl Guests {
         on_step: &mut dyn FnMut(Step),
     ) -> Result<Created, Error> {
         leftovers::clean(&self.paths, system)?;
-        let Reservation {
-            record,
-            lock,
-            mut warnings,
-        } = self.reserve(request)?;
+        let Reservation { record, lock, mut warnings } = self.reserve(request)?;
         on_step(Step::Reserved);
         let runs = match self.furnish_and_start(&record, request, system, on_step) {
             Ok(runs) => runs,
@@ -174,14 +170,8 @@ impl Guests {
             let first = self.env.port(port::FIRST_SETTING).unwrap_or(port::FIRST);
             let port = port::choose(request.port, first, &reserved, port::is_free)?;
             let mut warnings = Vec::new();
-            let hostname = choose_hostname(
-                request,
-                &name,
-                &defaults,
-                &rules,
-                self.owner_port,
-                &mut warnings,
-            )?;
+            let hostname =
+                choose_hostname(request, &name, &defaults, &rules, self.owner_port, &mut warnings)?;
             let same_host = |other: &Record| !hostname.is_empty() && other.hostname == hostname;
             if registry.guests.iter().any(same_host) {
                 return Err(Error::HostnameTaken(hostname));
@@ -191,19 +181,12 @@ impl Guests {
                     "nothing leads {hostname} here yet: add it to the tunnel, for http://127.0.0.1:{port}"
                 ));
             }
-            let root = request
-                .root
-                .clone()
-                .unwrap_or_else(|| self.paths.guest_root(&name));
+            let root = request.root.clone().unwrap_or_else(|| self.paths.guest_root(&name));
             check_root(&root, registry)?;
             let lock = FileLock::try_acquire(&leftovers::lock_path(&self.paths, &name))?;
             let record = self.record_for(name, port, hostname, root, request);
             registry.guests.push(record.clone());
-            Ok(Reservation {
-                record,
-                lock,
-                warnings,
-            })
+            Ok(Reservation { record, lock, warnings })
         })
     }
 
@@ -213,10 +196,7 @@ impl Guests {
         discovered: &Discovered,
         rules: &[Ingress],
     ) -> BTreeSet<u16> {
-        let unreadable = registry
-            .unreadable
-            .iter()
-            .filter_map(|row| row["port"].as_u64());
+        let unreadable = registry.unreadable.iter().filter_map(|row| row["port"].as_u64());
         port::PRODUCT
             .into_iter()
             .chain([self.owner_port, self.gateway.port()])
@@ -275,10 +255,7 @@ impl Guests {
             Ok(()) => true,
             Err(control::Error::NotRunning) => false,
             Err(source) => {
-                return Err(Error::Start {
-                    name: record.name.clone(),
-                    source,
-                });
+                return Err(Error::Start { name: record.name.clone(), source });
             }
         };
         on_step(Step::Started);
@@ -288,9 +265,8 @@ impl Guests {
     fn finish(&self, name: &InstanceName, lock: FileLock) -> Result<Record, Error> {
         Registry::update(&self.paths.registry(), |registry| {
             let mut guests = registry.guests.iter_mut();
-            let record = guests
-                .find(|record| record.name == *name)
-                .ok_or_else(|| Error::Vanished(name.clone()))?;
+            let record =
+                guests.find(|record| record.name == *name).ok_or_else(|| Error::Vanished(name.clone()))?;
             record.state = State::Ready;
             leftovers::release(&self.paths, name, lock);
             Ok(record.clone())
@@ -315,10 +291,7 @@ impl Guests {
             match (addresses.route_model(), request.sync_mail_routes) {
                 ("", _) => ("unconfigured", "Owner mailbox is not initialized."),
                 (_, false) => ("skipped", "As asked."),
-                (_, true) => (
-                    "skipped",
-                    "Routes at the mail provider are left as they are.",
-                ),
+                (_, true) => ("skipped", "Routes at the mail provider are left as they are."),
             };
         Ok(Created {
             view,
@@ -330,15 +303,8 @@ impl Guests {
     }
 }
 
-fn choose_name(
-    wanted: &Name,
-    registry: &Registry,
-    discovered: &Discovered,
-) -> Result<InstanceName, Error> {
-    let unreadable = registry
-        .unreadable
-        .iter()
-        .filter_map(|row| row["name"].as_str());
+fn choose_name(wanted: &Name, registry: &Registry, discovered: &Discovered) -> Result<InstanceName, Error> {
+    let unreadable = registry.unreadable.iter().filter_map(|row| row["name"].as_str());
     let taken: BTreeSet<InstanceName> = registry
         .guests
         .iter()
@@ -353,11 +319,7 @@ fn choose_name(
             if CHILDREN.contains(&name.as_str()) {
                 return Err(instance_name::Error::Reserved(name.to_string()).into());
             }
-            if taken.contains(&name) {
-                Err(Error::Taken(name))
-            } else {
-                Ok(name)
-            }
+            if taken.contains(&name) { Err(Error::Taken(name)) } else { Ok(name) }
         }
     }
 }

@@ -19,24 +19,11 @@ pub(super) struct Discovered {
 /// Looks through the launch agents and the env files of earlier versions.
 pub(super) fn discover(home: &Path) -> Discovered {
     let mut found = BTreeMap::new();
-    scan(
-        &home.join("Library/LaunchAgents"),
-        "com.chatserver.",
-        ".plist",
-        &mut found,
-    );
-    scan(
-        Path::new("/etc/remotelab/guest-instances"),
-        "",
-        ".env",
-        &mut found,
-    );
+    scan(&home.join("Library/LaunchAgents"), "com.chatserver.", ".plist", &mut found);
+    scan(Path::new("/etc/remotelab/guest-instances"), "", ".env", &mut found);
     // The owner's own agent has this historical name.
     found.retain(|name: &InstanceName, _| name.as_str() != "claude");
-    Discovered {
-        ports: found.values().flatten().copied().collect(),
-        names: found.into_keys().collect(),
-    }
+    Discovered { ports: found.values().flatten().copied().collect(), names: found.into_keys().collect() }
 }
 
 fn scan(folder: &Path, start: &str, end: &str, found: &mut BTreeMap<InstanceName, Option<u16>>) {
@@ -49,9 +36,7 @@ fn scan(folder: &Path, start: &str, end: &str, found: &mut BTreeMap<InstanceName
             .to_str()
             .and_then(|file| file.strip_prefix(start)?.strip_suffix(end))
             .and_then(InstanceName::normalise);
-        let is_small = entry
-            .metadata()
-            .is_ok_and(|data| data.is_file() && data.len() <= MAX_BYTES);
+        let is_small = entry.metadata().is_ok_and(|data| data.is_file() && data.len() <= MAX_BYTES);
         if let Some(name) = name
             && is_small
         {
@@ -83,19 +68,9 @@ mod tests {
         fs::write(agents.join("com.chatserver.claude.plist"), plist).unwrap();
         fs::write(agents.join("com.other.plist"), plist).unwrap();
         let found = discover(home.path());
-        assert_eq!(
-            found
-                .names
-                .iter()
-                .map(InstanceName::as_str)
-                .collect::<Vec<_>>(),
-            ["trial9"]
-        );
+        assert_eq!(found.names.iter().map(InstanceName::as_str).collect::<Vec<_>>(), ["trial9"]);
         assert_eq!(found.ports, BTreeSet::from([7712]));
-        assert_eq!(
-            chat_port("CHAT_BIND_HOST=127.0.0.1\nCHAT_PORT=7713\n"),
-            Some(7713)
-        );
+        assert_eq!(chat_port("CHAT_BIND_HOST=127.0.0.1\nCHAT_PORT=7713\n"), Some(7713));
         assert_eq!(chat_port("CHAT_PORT=\n"), None);
     }
 }

@@ -59,12 +59,7 @@ pub fn choose(
         Some(text) => InstanceName::normalise(text).ok_or_else(|| Error::Invalid(text.clone()))?,
         None => name.clone(),
     };
-    let domain = wish
-        .domain
-        .as_deref()
-        .or(public_domain)
-        .map(clean)
-        .filter(|it| !it.is_empty());
+    let domain = wish.domain.as_deref().or(public_domain).map(clean).filter(|it| !it.is_empty());
     if let Some(domain) = domain {
         return valid(&format!("{label}.{domain}")).map(Choice::Public);
     }
@@ -84,14 +79,10 @@ pub fn choose(
 /// `remotelab` in it, else the first for its port.
 #[must_use]
 pub fn owner_hostname(rules: &[Ingress], owner_port: u16) -> Option<&str> {
-    let mut owners = rules
-        .iter()
-        .filter(|rule| rule.port == Some(owner_port))
-        .map(|rule| rule.hostname.as_str());
+    let mut owners =
+        rules.iter().filter(|rule| rule.port == Some(owner_port)).map(|rule| rule.hostname.as_str());
     let first = owners.clone().next();
-    owners
-        .find(|hostname| hostname.contains("remotelab"))
-        .or(first)
+    owners.find(|hostname| hostname.contains("remotelab")).or(first)
 }
 
 fn clean(text: &str) -> String {
@@ -107,16 +98,7 @@ fn is_public_suffix(domain: &str) -> bool {
             country.len() == 2
                 && matches!(
                     second,
-                    "ac" | "co"
-                        | "com"
-                        | "edu"
-                        | "gov"
-                        | "gob"
-                        | "go"
-                        | "ne"
-                        | "net"
-                        | "or"
-                        | "org"
+                    "ac" | "co" | "com" | "edu" | "gov" | "gob" | "go" | "ne" | "net" | "or" | "org"
                 )
         }
     }
@@ -127,9 +109,7 @@ fn valid(text: &str) -> Result<String, Error> {
     let hostname = text.to_lowercase();
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -145,12 +125,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn chosen(
-        wish: &Wish,
-        name: &str,
-        domain: Option<&str>,
-        owner: Option<&str>,
-    ) -> Result<Choice, Error> {
+    fn chosen(wish: &Wish, name: &str, domain: Option<&str>, owner: Option<&str>) -> Result<Choice, Error> {
         choose(wish, &InstanceName::normalise(name).unwrap(), domain, owner)
     }
 
@@ -163,78 +138,36 @@ mod tests {
         let none = Wish::default();
         let owner = |hostname| chosen(&none, "trial4", None, Some(hostname));
         assert_eq!(owner("remotelab.example.com"), public("trial4.example.com"));
-        assert_eq!(
-            owner("example.com"),
-            Ok(Choice::Unsure("example.com".into()))
-        );
-        assert_eq!(
-            owner("example.co.uk"),
-            Ok(Choice::Unsure("example.co.uk".into()))
-        );
+        assert_eq!(owner("example.com"), Ok(Choice::Unsure("example.com".into())));
+        assert_eq!(owner("example.co.uk"), Ok(Choice::Unsure("example.co.uk".into())));
         assert_eq!(chosen(&none, "x", None, None), Ok(Choice::Local));
-        assert_eq!(
-            chosen(&none, "x", Some("b.org"), Some("r.a.com")),
-            public("x.b.org")
-        );
-        let domain = Wish {
-            domain: Some(".Ex.COM.".into()),
-            ..Wish::default()
-        };
+        assert_eq!(chosen(&none, "x", Some("b.org"), Some("r.a.com")), public("x.b.org"));
+        let domain = Wish { domain: Some(".Ex.COM.".into()), ..Wish::default() };
         assert_eq!(chosen(&domain, "x", None, None), public("x.ex.com"));
-        let subdomain = Wish {
-            subdomain: Some("A b".into()),
-            ..domain
-        };
+        let subdomain = Wish { subdomain: Some("A b".into()), ..domain };
         assert_eq!(chosen(&subdomain, "x", None, None), public("a-b.ex.com"));
-        let local = Wish {
-            local_only: true,
-            ..Wish::default()
-        };
+        let local = Wish { local_only: true, ..Wish::default() };
         assert_eq!(chosen(&local, "x", Some("b.org"), None), Ok(Choice::Local));
     }
 
     #[test]
     fn a_given_name_must_be_one() {
         let hostname = |text: &str| {
-            let wish = Wish {
-                hostname: Some(text.into()),
-                ..Wish::default()
-            };
+            let wish = Wish { hostname: Some(text.into()), ..Wish::default() };
             chosen(&wish, "x", None, None)
         };
         assert_eq!(hostname("Demo.Example.COM."), public("demo.example.com"));
-        for wrong in [
-            "",
-            "localhost",
-            "a..b",
-            "-a.b",
-            "a b.c",
-            "a/b.c",
-            "http://a.b",
-        ] {
+        for wrong in ["", "localhost", "a..b", "-a.b", "a b.c", "a/b.c", "http://a.b"] {
             assert!(hostname(wrong).is_err(), "{wrong}");
         }
-        let wish = Wish {
-            subdomain: Some("a".into()),
-            ..Wish::default()
-        };
-        assert_eq!(
-            chosen(&wish, "x", None, None),
-            Err(Error::NoDomain("a".into()))
-        );
+        let wish = Wish { subdomain: Some("a".into()), ..Wish::default() };
+        assert_eq!(chosen(&wish, "x", None, None), Err(Error::NoDomain("a".into())));
     }
 
     #[test]
     fn the_owner_is_the_rule_that_says_remotelab() {
-        let rule = |hostname: &str, port| Ingress {
-            hostname: hostname.into(),
-            port: Some(port),
-        };
-        let rules = [
-            rule("x.io", 80),
-            rule("a.one.io", 7690),
-            rule("remotelab.two.io", 7690),
-        ];
+        let rule = |hostname: &str, port| Ingress { hostname: hostname.into(), port: Some(port) };
+        let rules = [rule("x.io", 80), rule("a.one.io", 7690), rule("remotelab.two.io", 7690)];
         assert_eq!(owner_hostname(&rules, 7690), Some("remotelab.two.io"));
         assert_eq!(owner_hostname(&rules[..2], 7690), Some("a.one.io"));
         assert_eq!(owner_hostname(&rules, 1), None);

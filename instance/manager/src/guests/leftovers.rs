@@ -18,22 +18,14 @@ use super::System;
 pub fn clean(paths: &OwnerPaths, system: &dyn System) -> Result<(), registry::Error> {
     let is_half = |record: &&Record| record.state == State::Creating;
     // Looking first keeps the usual case free of locks and writes.
-    if !Registry::load(&paths.registry())?
-        .guests
-        .iter()
-        .any(|record| is_half(&record))
-    {
+    if !Registry::load(&paths.registry())?.guests.iter().any(|record| is_half(&record)) {
         return Ok(());
     }
-    let orphans: Vec<(Record, FileLock)> = Registry::update(
-        &paths.registry(),
-        |registry| -> Result<_, registry::Error> {
+    let orphans: Vec<(Record, FileLock)> =
+        Registry::update(&paths.registry(), |registry| -> Result<_, registry::Error> {
             let halves = registry.guests.iter().filter(is_half);
-            Ok(halves
-                .filter_map(|half| Some((half.clone(), lock_dead(paths, half)?)))
-                .collect())
-        },
-    )?;
+            Ok(halves.filter_map(|half| Some((half.clone(), lock_dead(paths, half)?))).collect())
+        })?;
     for (record, lock) in orphans {
         tracing::info!("removing {}, whose creation was cut off", record.name);
         discard(paths, &record, lock, system);
@@ -57,9 +49,7 @@ pub(super) fn discard(paths: &OwnerPaths, record: &Record, lock: FileLock, syste
         _ => {}
     }
     let outcome = Registry::update(&paths.registry(), |registry| {
-        registry
-            .guests
-            .retain(|other| other.name != *name || other.state != State::Creating);
+        registry.guests.retain(|other| other.name != *name || other.state != State::Creating);
         release(paths, name, lock);
         Ok::<_, registry::Error>(())
     });

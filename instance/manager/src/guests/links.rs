@@ -46,10 +46,7 @@ mod tests {
 
     #[test]
     fn links_follow_the_base() {
-        assert_eq!(
-            access("https://a.b///", Some("ab")),
-            "https://a.b/?token=ab"
-        );
+        assert_eq!(access("https://a.b///", Some("ab")), "https://a.b/?token=ab");
         assert_eq!(access("https://a.b/x/", None), "https://a.b/x");
         assert_eq!(access("", Some("ab")), "");
         assert_eq!(public_base(""), "");

@@ -24,9 +24,11 @@ impl Addresses {
     pub(super) fn load(owner: &InstancePaths) -> Self {
         let file = owner.mailbox().join("identity.json");
         let identity: Option<Identity> = atomic::read_json(&file).ok().flatten();
-        Self(identity.filter(|identity| {
-            !identity.local_part.trim().is_empty() && !identity.domain.trim().is_empty()
-        }))
+        Self(
+            identity.filter(|identity| {
+                !identity.local_part.trim().is_empty() && !identity.domain.trim().is_empty()
+            }),
+        )
     }
 
     /// The address of a guest, or an empty text.
@@ -35,11 +37,7 @@ impl Addresses {
             return String::new();
         };
         let local_part = identity.local_part.trim().to_lowercase();
-        let domain = identity
-            .domain
-            .trim()
-            .trim_start_matches('@')
-            .to_lowercase();
+        let domain = identity.domain.trim().trim_start_matches('@').to_lowercase();
         if identity.is_local_part_mode() {
             format!("{name}@{domain}")
         } else {
@@ -59,11 +57,7 @@ impl Addresses {
 
 impl Identity {
     fn is_local_part_mode(&self) -> bool {
-        let mode = self
-            .instance_address_mode
-            .trim()
-            .to_lowercase()
-            .replace('-', "_");
+        let mode = self.instance_address_mode.trim().to_lowercase().replace('-', "_");
         matches!(mode.as_str(), "local_part" | "direct" | "instance")
     }
 }

@@ -67,38 +67,17 @@ mod tests {
         let free = |_| true;
         assert_eq!(choose(None, FIRST, &reserved(&[]), free), Ok(7696));
         assert_eq!(choose(None, FIRST, &reserved(&[7696]), free), Ok(7697));
-        assert_eq!(
-            choose(None, FIRST, &reserved(&[7696, 7697]), free),
-            Ok(7700)
-        );
-        assert_eq!(
-            choose(None, FIRST, &reserved(&[]), |port| port > 7696),
-            Ok(7697)
-        );
-        assert_eq!(
-            choose(None, FIRST, &reserved(&[]), |_| false),
-            Err(Error::None(FIRST))
-        );
+        assert_eq!(choose(None, FIRST, &reserved(&[7696, 7697]), free), Ok(7700));
+        assert_eq!(choose(None, FIRST, &reserved(&[]), |port| port > 7696), Ok(7697));
+        assert_eq!(choose(None, FIRST, &reserved(&[]), |_| false), Err(Error::None(FIRST)));
     }
 
     #[test]
     fn a_wanted_port_is_given_or_refused() {
-        assert_eq!(
-            choose(Some(8000), FIRST, &reserved(&[]), |_| true),
-            Ok(8000)
-        );
-        assert_eq!(
-            choose(Some(7699), FIRST, &reserved(&[]), |_| true),
-            Err(Error::Reserved(7699))
-        );
-        assert_eq!(
-            choose(Some(8000), FIRST, &reserved(&[8000]), |_| true),
-            Err(Error::Reserved(8000))
-        );
-        assert_eq!(
-            choose(Some(8000), FIRST, &reserved(&[]), |_| false),
-            Err(Error::InUse(8000))
-        );
+        assert_eq!(choose(Some(8000), FIRST, &reserved(&[]), |_| true), Ok(8000));
+        assert_eq!(choose(Some(7699), FIRST, &reserved(&[]), |_| true), Err(Error::Reserved(7699)));
+        assert_eq!(choose(Some(8000), FIRST, &reserved(&[8000]), |_| true), Err(Error::Reserved(8000)));
+        assert_eq!(choose(Some(8000), FIRST, &reserved(&[]), |_| false), Err(Error::InUse(8000)));
     }
 
     #[test]

@@ -53,9 +53,7 @@ fn ask_local(ports: &[u16]) -> Vec<bool> {
     };
     let mut reachable = vec![false; ports.len()];
     thread::scope(|scope| {
-        let workers: Vec<_> = (0..PARALLEL.min(ports.len()))
-            .map(|_| scope.spawn(worker))
-            .collect();
+        let workers: Vec<_> = (0..PARALLEL.min(ports.len())).map(|_| scope.spawn(worker)).collect();
         for worker in workers {
             for (index, answer) in worker.join().unwrap_or_default() {
                 reachable[index] = answer;
@@ -74,24 +72,16 @@ fn answers_locally(port: u16) -> io::Result<bool> {
     stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream.take(1024)).read_line(&mut line)?;
-    Ok(line
-        .split(' ')
-        .nth(1)
-        .is_some_and(|status| status.starts_with('2')))
+    Ok(line.split(' ').nth(1).is_some_and(|status| status.starts_with('2')))
 }
 
 fn ask_public(bases: Vec<String>) -> Vec<Option<bool>> {
-    let mut answers: Vec<Option<bool>> = bases
-        .iter()
-        .map(|base| (!base.is_empty()).then_some(false))
-        .collect();
+    let mut answers: Vec<Option<bool>> =
+        bases.iter().map(|base| (!base.is_empty()).then_some(false)).collect();
     if answers.iter().all(Option::is_none) {
         return answers;
     }
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    else {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return answers;
     };
     let client = reqwest::Client::builder()
@@ -104,19 +94,12 @@ fn ask_public(bases: Vec<String>) -> Vec<Option<bool>> {
     runtime.block_on(async {
         let places = Arc::new(Semaphore::new(PARALLEL));
         let mut questions = JoinSet::new();
-        for (index, base) in bases
-            .into_iter()
-            .enumerate()
-            .filter(|(_, base)| !base.is_empty())
-        {
+        for (index, base) in bases.into_iter().enumerate().filter(|(_, base)| !base.is_empty()) {
             let (client, places) = (client.clone(), Arc::clone(&places));
             questions.spawn(async move {
                 let _place = places.acquire().await;
                 let answer = client.get(format!("{base}{PATH}")).send().await;
-                (
-                    index,
-                    answer.is_ok_and(|answer| answer.status().is_success()),
-                )
+                (index, answer.is_ok_and(|answer| answer.status().is_success()))
             });
         }
         let note_all = async {

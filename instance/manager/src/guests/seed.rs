@@ -56,9 +56,7 @@ const MICRO_AGENT: &str = "micro-agent";
 pub(super) fn selection(owner: &Owner, tools: &[Value], now: &str) -> Option<Value> {
     let listed = |id: &str| tools.iter().find(|tool| tool["id"] == id);
     let available = |id: &str| BUILT_IN.contains(&id) || listed(id).is_some();
-    let chosen = owner.selection["selectedTool"]
-        .as_str()
-        .filter(|id| available(id));
+    let chosen = owner.selection["selectedTool"].as_str().filter(|id| available(id));
     let id = match chosen {
         Some(id) => id,
         None if listed(MICRO_AGENT).is_some() => MICRO_AGENT,
@@ -68,11 +66,7 @@ pub(super) fn selection(owner: &Owner, tools: &[Value], now: &str) -> Option<Val
     let empty = Value::Null;
     let tool = listed(id).unwrap_or(&empty);
     // An effort that suits the owner's own micro-agent says nothing about the copy.
-    let candidate = if chosen.is_some() {
-        &owner.selection
-    } else {
-        &empty
-    };
+    let candidate = if chosen.is_some() { &owner.selection } else { &empty };
     let kind = reasoning_kind(id, tool);
     let model = model(id, tool, candidate, owner);
     let effort = match kind {
@@ -106,34 +100,21 @@ fn reasoning_kind(id: &str, tool: &Value) -> &'static str {
 
 fn model(id: &str, tool: &Value, candidate: &Value, owner: &Owner) -> String {
     let listed: Vec<&str> = models(tool).filter_map(model_id).collect();
-    let wanted = candidate["selectedModel"]
-        .as_str()
-        .filter(|model| !model.is_empty());
+    let wanted = candidate["selectedModel"].as_str().filter(|model| !model.is_empty());
     match wanted.filter(|model| listed.is_empty() || listed.contains(model)) {
         Some(model) => model.to_owned(),
-        None if id == "codex" && owner.codex_model.is_some() => {
-            owner.codex_model.clone().unwrap_or_default()
-        }
+        None if id == "codex" && owner.codex_model.is_some() => owner.codex_model.clone().unwrap_or_default(),
         None => listed.first().copied().unwrap_or_default().to_owned(),
     }
 }
 
 fn effort(id: &str, tool: &Value, candidate: &Value, model: &str) -> String {
-    let levels: Vec<&str> = tool["reasoning"]["levels"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    let allowed =
-        |effort: &&str| !effort.is_empty() && (levels.is_empty() || levels.contains(effort));
+    let levels: Vec<&str> =
+        tool["reasoning"]["levels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let allowed = |effort: &&str| !effort.is_empty() && (levels.is_empty() || levels.contains(effort));
     let of_model = models(tool)
         .find(|listed| model_id(listed) == Some(model))
-        .and_then(|listed| {
-            listed["defaultReasoning"]
-                .as_str()
-                .or_else(|| listed["defaultEffort"].as_str())
-        });
+        .and_then(|listed| listed["defaultReasoning"].as_str().or_else(|| listed["defaultEffort"].as_str()));
     candidate["selectedEffort"]
         .as_str()
         .filter(|_| id != MICRO_AGENT)
@@ -156,11 +137,7 @@ fn model_id(model: &Value) -> Option<&str> {
 /// Finds the first `model = "…"` line of a `codex` configuration.
 pub(super) fn codex_model(config: &str) -> Option<String> {
     config.lines().find_map(|line| {
-        let value = line
-            .trim()
-            .strip_prefix("model")?
-            .trim_start()
-            .strip_prefix('=')?;
+        let value = line.trim().strip_prefix("model")?.trim_start().strip_prefix('=')?;
         let model = value.trim().strip_prefix('"')?.split('"').next()?;
         (!model.is_empty()).then(|| model.to_owned())
     })
@@ -189,10 +166,7 @@ mod tests {
             ]),
             ..Owner::default()
         };
-        let ids: Vec<Value> = tools(&owner)
-            .iter()
-            .map(|tool| tool["id"].clone())
-            .collect();
+        let ids: Vec<Value> = tools(&owner).iter().map(|tool| tool["id"].clone()).collect();
         assert_eq!(ids, [json!("fast"), json!("micro-agent")]);
         assert_eq!(tools(&owner)[0]["models"], json!(["m1"]));
         assert!(tools(&Owner::default()).is_empty());
@@ -214,11 +188,7 @@ mod tests {
 
     #[test]
     fn otherwise_a_micro_agent_or_codex_begins() {
-        let codex = Owner {
-            has_codex: true,
-            codex_model: Some("gpt-5.4".into()),
-            ..Owner::default()
-        };
+        let codex = Owner { has_codex: true, codex_model: Some("gpt-5.4".into()), ..Owner::default() };
         assert_eq!(
             chosen(&codex).unwrap(),
             json!({"selectedTool": "codex", "selectedModel": "gpt-5.4", "selectedEffort": "",

@@ -42,10 +42,7 @@ impl Local {
     /// Finds both by their sockets.
     #[must_use]
     pub fn new(paths: &OwnerPaths) -> Self {
-        Self {
-            supervisor: Client::new(&paths.supervisor_socket()),
-            gateway: paths.gateway_socket(),
-        }
+        Self { supervisor: Client::new(&paths.supervisor_socket()), gateway: paths.gateway_socket() }
     }
 }
 
@@ -93,10 +90,7 @@ pub(super) fn gateway_runs(paths: &OwnerPaths) -> bool {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// The longest answer that is read, in bytes.
@@ -108,9 +102,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 fn post(mut stream: UnixStream, path: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;

@@ -27,20 +27,14 @@ impl Ingress {
 /// Reads the rules; without a tunnel there are none.
 pub(super) fn load(home: &Path) -> Result<Vec<Ingress>, atomic::Error> {
     let bytes = atomic::read(&home.join(".cloudflared/config.yml"))?;
-    Ok(bytes
-        .map(|bytes| parse(&String::from_utf8_lossy(&bytes)))
-        .unwrap_or_default())
+    Ok(bytes.map(|bytes| parse(&String::from_utf8_lossy(&bytes))).unwrap_or_default())
 }
 
 /// Finds the rules in the file's text. Rules are a list below `ingress:`, one mapping each.
 fn parse(text: &str) -> Vec<Ingress> {
     let mut rules = Vec::new();
     let mut rule: Option<Ingress> = None;
-    for line in text
-        .lines()
-        .skip_while(|line| line.trim_end() != "ingress:")
-        .skip(1)
-    {
+    for line in text.lines().skip_while(|line| line.trim_end() != "ingress:").skip(1) {
         let entry = line.trim_start();
         let is_top_level = entry.len() == line.len() && !entry.starts_with('-');
         if entry.is_empty() || entry.starts_with('#') {
@@ -106,10 +100,7 @@ mod tests {
             - hostname: '*.example.com'\n    path: /a\n    service: http://127.0.0.1:7705\n  \
             - hostname: ssh.example.com\n    service: ssh://localhost:22\n  \
             - service: http_status:404\nlogLevel: info\n  - hostname: not.a.rule\n";
-        let rule = |hostname: &str, port| Ingress {
-            hostname: hostname.into(),
-            port,
-        };
+        let rule = |hostname: &str, port| Ingress { hostname: hostname.into(), port };
         assert_eq!(
             parse(text),
             [
@@ -125,10 +116,7 @@ mod tests {
 
     #[test]
     fn a_wildcard_covers_what_is_below_it() {
-        let rule = Ingress {
-            hostname: "*.example.com".into(),
-            port: None,
-        };
+        let rule = Ingress { hostname: "*.example.com".into(), port: None };
         assert!(rule.covers("a.example.com"));
         assert!(!rule.covers("example.com") && !rule.covers("aexample.com"));
     }

@@ -60,11 +60,7 @@ impl View {
     /// The link to hand out: by host name, else by prefix from outside, else on this machine.
     #[must_use]
     pub fn access_url(&self) -> String {
-        let bases = [
-            self.public_base(),
-            self.bridge_base.clone(),
-            self.local_base(),
-        ];
+        let bases = [self.public_base(), self.bridge_base.clone(), self.local_base()];
         let first = bases.iter().find(|base| !base.is_empty());
         first.map(|base| self.link(base)).unwrap_or_default()
     }
@@ -76,12 +72,7 @@ impl View {
             "" => "local-only",
             hostname => hostname,
         };
-        let mut line = format!(
-            "{}\t{}\t{host}\t{}",
-            self.record.name,
-            self.record.port,
-            self.status()
-        );
+        let mut line = format!("{}\t{}\t{host}\t{}", self.record.name, self.record.port, self.status());
         if let Some(problem) = &self.problem {
             let _ = write!(line, "\t{problem}");
         }
@@ -128,19 +119,12 @@ impl View {
         lines.put("local", &self.local_base());
         lines.put("mailbox", &self.mailbox);
         if let Some(created) = created {
-            let Created {
-                mail_routing_status: status,
-                mail_routing_detail: detail,
-                ..
-            } = created;
+            let Created { mail_routing_status: status, mail_routing_detail: detail, .. } = created;
             lines.put("mailboxRouting", &format!("{status} ({detail})"));
         }
         lines.put("public", &self.public_base());
         if let Some(reachable) = self.public_reachable {
-            lines.put(
-                "publicStatus",
-                if reachable { "reachable" } else { "pending" },
-            );
+            lines.put("publicStatus", if reachable { "reachable" } else { "pending" });
         }
         lines.put("mainland", &self.bridge_base);
         if self.token.is_some() {
@@ -188,10 +172,7 @@ impl View {
         put("localAccessUrl", json!(self.link(&local)));
         for generation in ["mainland", "bridge"] {
             put(&format!("{generation}BaseUrl"), json!(self.bridge_base));
-            put(
-                &format!("{generation}AccessUrl"),
-                json!(self.link(&self.bridge_base)),
-            );
+            put(&format!("{generation}AccessUrl"), json!(self.link(&self.bridge_base)));
         }
         put("accessChannels", self.channels(&public, &local));
         put("accessUrl", json!(self.access_url()));

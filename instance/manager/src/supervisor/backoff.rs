@@ -20,9 +20,7 @@ impl Backoff {
         if life >= RECOVERED {
             self.reset();
         }
-        let delay = FIRST
-            .saturating_mul(1 << self.failures.min(10))
-            .min(LONGEST);
+        let delay = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
         delay
     }
@@ -40,13 +38,8 @@ mod tests {
     #[test]
     fn doubles_up_to_ten_seconds_and_forgets_after_a_long_life() {
         let mut backoff = Backoff::default();
-        let delays: Vec<u128> = (0..9)
-            .map(|_| backoff.after(Duration::from_secs(1)).as_millis())
-            .collect();
-        assert_eq!(
-            delays,
-            [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
-        );
+        let delays: Vec<u128> = (0..9).map(|_| backoff.after(Duration::from_secs(1)).as_millis()).collect();
+        assert_eq!(delays, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
         assert_eq!(backoff.after(RECOVERED), FIRST);
         for _ in 0..5000 {
             backoff.after(Duration::ZERO);

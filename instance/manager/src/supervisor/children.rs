@@ -20,11 +20,8 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// When the turns of a drain are killed, counted from its beginning. All of it stays below 5 s.
-const DRAIN: [Duration; 3] = [
-    Duration::from_millis(1500),
-    Duration::from_millis(3000),
-    Duration::from_millis(4500),
-];
+const DRAIN: [Duration; 3] =
+    [Duration::from_millis(1500), Duration::from_millis(3000), Duration::from_millis(4500)];
 
 /// The children by identity.
 pub(crate) struct Children {
@@ -40,10 +37,7 @@ struct Entry {
 
 impl Children {
     pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
-        Self {
-            driver,
-            keepers: Mutex::default(),
-        }
+        Self { driver, keepers: Mutex::default() }
     }
 
     /// Starts a child without waiting for it.
@@ -63,10 +57,7 @@ impl Children {
         let Some(keeper) = self.find(id) else {
             return Ok(());
         };
-        keeper
-            .stop(STOP_GRACE)
-            .await
-            .map_err(|source| Error::new(id, &source))?;
+        keeper.stop(STOP_GRACE).await.map_err(|source| Error::new(id, &source))?;
         if matches!(id, Id::Guest(_)) {
             self.lock().remove(id);
         }
@@ -83,19 +74,13 @@ impl Children {
     /// Waits until a child listens, or has died for the first time.
     pub(crate) async fn ready(&self, id: &Id, patience: Duration) -> Result<(), Error> {
         let keeper = self.find(id).ok_or_else(|| Error::not_running(id))?;
-        keeper
-            .ready(patience)
-            .await
-            .map_err(|source| Error::new(id, &source))
+        keeper.ready(patience).await.map_err(|source| Error::new(id, &source))
     }
 
     /// Describes every child.
     pub(crate) fn report(&self) -> Vec<Child> {
         let entries = self.lock().clone();
-        entries
-            .into_iter()
-            .map(|(id, entry)| report(&id, entry))
-            .collect()
+        entries.into_iter().map(|(id, entry)| report(&id, entry)).collect()
     }
 
     /// Ends all children: the door first, then guests and mail, the owner last.

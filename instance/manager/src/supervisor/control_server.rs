@@ -26,10 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Binds the socket, readable by the operator only. The caller holds the supervisor's lock, so whatever
 /// lies there belongs to the dead.
 pub(super) fn bind(path: &Path) -> Result<UnixListener, Error> {
-    let cannot = |source| Error::ControlSocket {
-        path: path.to_owned(),
-        source,
-    };
+    let cannot = |source| Error::ControlSocket { path: path.to_owned(), source };
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
         _ => {}
@@ -89,33 +86,18 @@ impl Desk {
             Request::Status => return Answer::done(self.children.report()),
             Request::Start { name } => self.start(name).await,
             Request::Stop { name } => match id(name) {
-                Ok(id) => self
-                    .children
-                    .stop(&id)
-                    .await
-                    .map_err(|error| error.to_string()),
+                Ok(id) => self.children.stop(&id).await.map_err(|error| error.to_string()),
                 Err(error) => Err(error),
             },
             Request::Restart { name } => match id(name) {
-                Ok(id) => self
-                    .children
-                    .restart(&id)
-                    .await
-                    .map_err(|error| error.to_string()),
+                Ok(id) => self.children.restart(&id).await.map_err(|error| error.to_string()),
                 Err(error) => Err(error),
             },
         };
         match (outcome, request) {
-            (
-                Ok(()),
-                Request::Start { name } | Request::Stop { name } | Request::Restart { name },
-            ) => Answer::done(
-                self.children
-                    .report()
-                    .into_iter()
-                    .filter(|child| child.name == name)
-                    .collect(),
-            ),
+            (Ok(()), Request::Start { name } | Request::Stop { name } | Request::Restart { name }) => {
+                Answer::done(self.children.report().into_iter().filter(|child| child.name == name).collect())
+            }
             (Ok(()), Request::Status) => Answer::done(Vec::new()),
             (Err(error), _) => Answer::refused(error),
         }
@@ -128,10 +110,7 @@ impl Desk {
             Id::Mail => Spec::mail(&self.options),
             id @ Id::Guest(_) => Spec::guest(&self.options, &self.record(id).await?),
         };
-        self.children
-            .start(spec)
-            .await
-            .map_err(|error| error.to_string())
+        self.children.start(spec).await.map_err(|error| error.to_string())
     }
 
     async fn record(&self, id: Id) -> Result<Record, String> {
@@ -141,8 +120,7 @@ impl Desk {
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
         let wanted = |record: &&Record| {
-            matches!(&id, Id::Guest(name) if record.name == *name)
-                && record.state != State::Deleting
+            matches!(&id, Id::Guest(name) if record.name == *name) && record.state != State::Deleting
         };
         let record = registry.guests.iter().find(wanted).cloned();
         record.ok_or_else(|| format!("there is no guest {id}"))

@@ -69,13 +69,7 @@ impl Keeper {
     pub(crate) fn new(spec: Spec, driver: Arc<dyn Driver>) -> Self {
         let (orders, order_queue) = mpsc::channel(QUEUE);
         let (status_sender, status) = watch::channel(Status::default());
-        let task = Task {
-            spec,
-            driver,
-            machine: Machine::new(),
-            running: None,
-            status: status_sender,
-        };
+        let task = Task { spec, driver, machine: Machine::new(), running: None, status: status_sender };
         tokio::spawn(task.run(order_queue));
         Self { orders, status }
     }
@@ -102,10 +96,7 @@ impl Keeper {
         let patience = grace + Duration::from_secs(1);
         let mut status = self.status.clone();
         let stopped = status.wait_for(|status| status.state == State::Stopped);
-        timeout(patience, stopped)
-            .await
-            .map_err(|_| Error::Stuck(patience))?
-            .ok();
+        timeout(patience, stopped).await.map_err(|_| Error::Stuck(patience))?.ok();
         Ok(())
     }
 
@@ -185,8 +176,7 @@ impl Task {
     fn note(&mut self, life: Life) -> Event {
         match life {
             Life::Ready(address) => {
-                self.status
-                    .send_modify(|status| status.listening = Some(address));
+                self.status.send_modify(|status| status.listening = Some(address));
                 Event::Ready
             }
             Life::Exited(reason) => {
@@ -215,10 +205,7 @@ impl Task {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             let died = event == Event::Exited
-                && matches!(
-                    self.machine.phase(),
-                    Phase::Starting { .. } | Phase::Ready { .. }
-                );
+                && matches!(self.machine.phase(), Phase::Starting { .. } | Phase::Ready { .. });
             let action = self.machine.on(event, Instant::now());
             if died {
                 self.report_death();
@@ -257,10 +244,7 @@ impl Task {
         if let Phase::Waiting { until } = self.machine.phase() {
             let delay = until.saturating_duration_since(Instant::now());
             let (id, seconds) = (&self.spec.id, delay.as_secs_f32());
-            tracing::warn!(
-                "{} stopped ({reason}); starts again in {seconds:.1} s",
-                describe(id)
-            );
+            tracing::warn!("{} stopped ({reason}); starts again in {seconds:.1} s", describe(id));
         }
     }
 
@@ -288,8 +272,10 @@ impl Task {
 /// Names a child in a sentence.
 pub(crate) fn describe(id: &Id) -> String {
     match id {
+        Id::Owner => "the owner's chat server".to_owned(),
+        Id::Gateway => "the gateway".to_owned(),
+        Id::Mail => "the mailbox".to_owned(),
         Id::Guest(name) => format!("guest {name}"),
-        service => format!("the {service}"),
     }
 }
 

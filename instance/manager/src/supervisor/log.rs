@@ -25,9 +25,7 @@ impl Writer {
     /// Starts the writing thread.
     pub(crate) fn start() -> io::Result<Self> {
         let (lines, queue) = mpsc::channel(QUEUE);
-        std::thread::Builder::new()
-            .name("logs".to_owned())
-            .spawn(move || write_all(queue))?;
+        std::thread::Builder::new().name("logs".to_owned()).spawn(move || write_all(queue))?;
         Ok(Self { lines })
     }
 
@@ -44,9 +42,7 @@ impl Writer {
 fn write_all(mut queue: mpsc::Receiver<(Arc<Path>, Vec<u8>)>) {
     let mut logs: HashMap<Arc<Path>, Log> = HashMap::new();
     while let Some((path, bytes)) = queue.blocking_recv() {
-        let log = logs
-            .entry(Arc::clone(&path))
-            .or_insert_with(|| Log::new(&path, MAX_BYTES));
+        let log = logs.entry(Arc::clone(&path)).or_insert_with(|| Log::new(&path, MAX_BYTES));
         if let Err(error) = log.append(&bytes)
             && !log.reported
         {
@@ -65,31 +61,18 @@ struct Log {
 
 impl Log {
     fn new(path: &Path, max_bytes: u64) -> Self {
-        Self {
-            path: path.to_owned(),
-            max_bytes,
-            open: None,
-            reported: false,
-        }
+        Self { path: path.to_owned(), max_bytes, open: None, reported: false }
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|(_, size)| *size >= self.max_bytes)
-        {
+        if self.open.as_ref().is_some_and(|(_, size)| *size >= self.max_bytes) {
             self.open = None;
             fs::rename(&self.path, self.path.with_extension("log.1"))?;
         }
         let (file, size) = match &mut self.open {
             Some(open) => open,
             closed => {
-                let file = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .mode(0o600)
-                    .open(&self.path)?;
+                let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
                 let size = file.metadata()?.len();
                 closed.insert((file, size))
             }

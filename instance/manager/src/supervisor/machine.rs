@@ -59,11 +59,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self {
-            wanted: false,
-            phase: Phase::Stopped,
-            backoff: Backoff::default(),
-        }
+        Self { wanted: false, phase: Phase::Stopped, backoff: Backoff::default() }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -91,26 +87,14 @@ impl Machine {
                 self.wanted = true;
                 None
             }
-            (
-                Event::Stop(grace) | Event::Restart(grace),
-                Phase::Starting { .. } | Phase::Ready { .. },
-            ) => {
+            (Event::Stop(grace) | Event::Restart(grace), Phase::Starting { .. } | Phase::Ready { .. }) => {
                 self.wanted = matches!(event, Event::Restart(_));
-                self.phase = Phase::Draining {
-                    kill_at: Some(now + grace),
-                };
+                self.phase = Phase::Draining { kill_at: Some(now + grace) };
                 Some(Action::Terminate)
             }
-            (
-                Event::Stop(grace) | Event::Restart(grace),
-                Phase::Draining {
-                    kill_at: Some(kill_at),
-                },
-            ) => {
+            (Event::Stop(grace) | Event::Restart(grace), Phase::Draining { kill_at: Some(kill_at) }) => {
                 self.wanted = matches!(event, Event::Restart(_));
-                self.phase = Phase::Draining {
-                    kill_at: Some(kill_at.min(now + grace)),
-                };
+                self.phase = Phase::Draining { kill_at: Some(kill_at.min(now + grace)) };
                 None
             }
             (Event::Stop(_) | Event::Restart(_), Phase::Draining { kill_at: None }) => {
@@ -169,10 +153,7 @@ mod tests {
         assert_eq!(machine.on(Event::Exited, at(10)), None);
         assert_eq!(machine.deadline(), Some(at(110)));
         assert_eq!(machine.on(Event::Deadline, at(110)), Some(Action::Spawn));
-        assert_eq!(
-            machine.on(Event::Stop(GRACE), at(120)),
-            Some(Action::Terminate)
-        );
+        assert_eq!(machine.on(Event::Stop(GRACE), at(120)), Some(Action::Terminate));
         assert_eq!(machine.deadline(), Some(at(3120)));
         assert_eq!(machine.on(Event::Deadline, at(3120)), Some(Action::Kill));
         assert_eq!(machine.deadline(), None);
@@ -187,10 +168,7 @@ mod tests {
         machine.on(Event::Start, now);
         machine.on(Event::Exited, now);
         assert_eq!(machine.on(Event::Stop(GRACE), now), None);
-        assert_eq!(
-            (machine.phase(), machine.deadline()),
-            (Phase::Stopped, None)
-        );
+        assert_eq!((machine.phase(), machine.deadline()), (Phase::Stopped, None));
     }
 
     #[test]
@@ -198,10 +176,7 @@ mod tests {
         let now = Instant::now();
         let mut machine = Machine::new();
         machine.on(Event::Start, now);
-        assert_eq!(
-            machine.on(Event::Restart(GRACE), now),
-            Some(Action::Terminate)
-        );
+        assert_eq!(machine.on(Event::Restart(GRACE), now), Some(Action::Terminate));
         assert_eq!(machine.on(Event::Exited, now), Some(Action::Spawn));
         machine.on(Event::Stop(GRACE), now);
         assert_eq!(machine.on(Event::Start, now), None, "one process at a time");

@@ -101,10 +101,7 @@ pub(super) fn check(options: &Options) -> Result<Ready, Error> {
         wait_for_port(listen, deadline)?;
     }
     wait_for_instance(paths, deadline)?;
-    Ok(Ready {
-        lock,
-        auth: Auth::load(&paths.instance().auth()),
-    })
+    Ok(Ready { lock, auth: Auth::load(&paths.instance().auth()) })
 }
 
 fn lock(paths: &OwnerPaths) -> Result<FileLock, Error> {
@@ -145,28 +142,15 @@ fn make_secrets(owner: &InstancePaths) -> Result<(), Error> {
 }
 
 fn wait_for_port(listen: &Listen, deadline: Instant) -> Result<(), Error> {
-    let Listen {
-        address,
-        user,
-        setting,
-    } = *listen;
+    let Listen { address, user, setting } = *listen;
     loop {
         match TcpListener::bind(address) {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                return Err(Error::BadAddress {
-                    address,
-                    user,
-                    setting,
-                    source: error,
-                });
+                return Err(Error::BadAddress { address, user, setting, source: error });
             }
             Err(_) if Instant::now() >= deadline => {
-                return Err(Error::PortTaken {
-                    address,
-                    user,
-                    setting,
-                });
+                return Err(Error::PortTaken { address, user, setting });
             }
             Err(_) => thread::sleep(PAUSE),
         }

@@ -63,9 +63,7 @@ impl Driver for Processes {
             // Ctrl-C at the terminal must reach the supervisor alone, which then drains in order.
             .process_group(0)
             .spawn()?;
-        let pid = child
-            .id()
-            .expect("a child that was not waited for has an id");
+        let pid = child.id().expect("a child that was not waited for has an id");
         let (life_sender, life) = mpsc::channel(2);
         let (signals, signal_queue) = mpsc::channel(4);
         let output = Output::listen(&mut child, spec, &self.logs, life_sender.clone());
@@ -98,9 +96,7 @@ async fn tend(
     };
     drop(stdin);
     let last_words = output.last_words().await;
-    let _ = life
-        .send(Life::Exited(obituary(&status, last_words.as_deref())))
-        .await;
+    let _ = life.send(Life::Exited(obituary(&status, last_words.as_deref()))).await;
 }
 
 fn send(pid: u32, signal: Signal) {
@@ -111,13 +107,14 @@ fn send(pid: u32, signal: Signal) {
 }
 
 fn obituary(status: &io::Result<ExitStatus>, last_words: Option<&str>) -> String {
-    let how = match status {
-        Ok(status) => status.to_string(),
-        Err(error) => format!("cannot be waited for: {error}"),
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return format!("cannot be waited for: {error}"),
     };
-    match last_words {
-        Some(words) => format!("{how}: {words}"),
-        None => how,
+    // A process that was killed had not meant its last line as an explanation.
+    match last_words.filter(|_| status.code().is_some()) {
+        Some(words) => format!("{status}: {words}"),
+        None => status.to_string(),
     }
 }
 
@@ -154,18 +151,12 @@ impl Output {
             tokio::spawn(async move {
                 let mut lines = Lines::new(stderr);
                 while let Some(line) = lines.next().await {
-                    let text = String::from_utf8_lossy(line).trim().to_owned();
-                    if !text.is_empty() {
-                        *last_error.lock().expect("no holder panics") = Some(text);
-                    }
+                    note(&last_error, &String::from_utf8_lossy(line));
                     logs.line(&path, line).await;
                 }
             })
         };
-        Self {
-            readers: [out, err],
-            last_error,
-        }
+        Self { readers: [out, err], last_error }
     }
 
     async fn last_words(self) -> Option<String> {
@@ -178,6 +169,16 @@ impl Output {
     }
 }
 
+/// Keeps the line that explains an end best: the last one, but an error rather than the hint below it.
+fn note(last_error: &Mutex<Option<String>>, line: &str) {
+    let line = line.trim();
+    let mut last = last_error.lock().expect("no holder panics");
+    let is_hint = line.starts_with("try: ") && last.is_some();
+    if !line.is_empty() && !is_hint {
+        *last = Some(line.strip_prefix("error: ").unwrap_or(line).to_owned());
+    }
+}
+
 /// Lines of bounded length from a pipe.
 struct Lines<R> {
     reader: BufReader<R>,
@@ -186,10 +187,7 @@ struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     fn new(pipe: R) -> Self {
-        Self {
-            reader: BufReader::new(pipe),
-            line: Vec::new(),
-        }
+        Self { reader: BufReader::new(pipe), line: Vec::new() }
     }
 
     /// Returns the next line without its end, or `None` after the last one.
@@ -204,8 +202,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             let room = MAX_LINE - self.line.len();
             let piece = &buffer[..buffer.len().min(room)];
             let end = piece.iter().position(|&byte| byte == b'\n');
-            self.line
-                .extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
+            self.line.extend_from_slice(&piece[..end.unwrap_or(piece.len())]);
             let used = end.map_or(piece.len(), |end| end + 1);
             self.reader.consume(used);
             if end.is_some() || self.line.len() == MAX_LINE {

@@ -15,11 +15,8 @@ pub const SUPERVISED: &str = "REMOTELAB_SUPERVISED";
 const DAY_MS: u64 = 86_400_000;
 
 /// How the gateway is told the owner's port: every generation's name, the newest first.
-const GATEWAY_OWNER_PORT: &[&str] = &[
-    "NATAPP_BRIDGE_SERVICE_PORT",
-    "NATAPP_MAINLAND_SERVICE_PORT",
-    "NATAPP_OWNER_UPSTREAM_PORT",
-];
+const GATEWAY_OWNER_PORT: &[&str] =
+    &["NATAPP_BRIDGE_SERVICE_PORT", "NATAPP_MAINLAND_SERVICE_PORT", "NATAPP_OWNER_UPSTREAM_PORT"];
 
 /// Variables of the operator that a guest gets; everything else stays with the owner.
 const INHERITED: &[&str] = &[
@@ -110,9 +107,7 @@ impl Spec {
         let mut environment = all(&options.env);
         // Plain `up` is plain HTTP: browsers outside this machine refuse a Secure cookie over it, and
         // the gateway adds the attribute where its outside is HTTPS.
-        environment
-            .entry("SECURE_COOKIES".to_owned())
-            .or_insert_with(|| "0".to_owned());
+        environment.entry("SECURE_COOKIES".to_owned()).or_insert_with(|| "0".to_owned());
         Self::new(options, Id::Owner, &["chat"], environment)
     }
 
@@ -133,20 +128,10 @@ impl Spec {
 
     pub(crate) fn guest(options: &Options, record: &Record) -> Self {
         let environment = guest_environment(options, record);
-        Self::new(
-            options,
-            Id::Guest(record.name.clone()),
-            &["chat"],
-            environment,
-        )
+        Self::new(options, Id::Guest(record.name.clone()), &["chat"], environment)
     }
 
-    fn new(
-        options: &Options,
-        id: Id,
-        arguments: &[&str],
-        mut environment: BTreeMap<String, String>,
-    ) -> Self {
+    fn new(options: &Options, id: Id, arguments: &[&str], mut environment: BTreeMap<String, String>) -> Self {
         environment.insert(SUPERVISED.to_owned(), "1".to_owned());
         Self {
             log: match &id {
@@ -155,10 +140,7 @@ impl Spec {
             },
             id,
             program: options.program.clone(),
-            arguments: arguments
-                .iter()
-                .map(|&argument| argument.to_owned())
-                .collect(),
+            arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             environment,
             folder: options.paths.home().to_owned(),
         }
@@ -171,9 +153,7 @@ pub(crate) fn guest_log(paths: &OwnerPaths, name: &InstanceName) -> PathBuf {
 }
 
 fn all(env: &Env) -> BTreeMap<String, String> {
-    env.iter()
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    env.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 fn guest_environment(options: &Options, record: &Record) -> BTreeMap<String, String> {
@@ -181,10 +161,7 @@ fn guest_environment(options: &Options, record: &Record) -> BTreeMap<String, Str
         .env
         .iter()
         .filter(|(key, _)| {
-            INHERITED.contains(key)
-                || INHERITED_PREFIXES
-                    .iter()
-                    .any(|start| key.starts_with(start))
+            INHERITED.contains(key) || INHERITED_PREFIXES.iter().any(|start| key.starts_with(start))
         })
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
@@ -204,10 +181,7 @@ fn guest_environment(options: &Options, record: &Record) -> BTreeMap<String, Str
     if !record.public_base_url.is_empty() {
         set("REMOTELAB_PUBLIC_BASE_URL", record.public_base_url.clone());
     }
-    set(
-        "REMOTELAB_INSTANCE_ROOT",
-        record.instance_root.display().to_string(),
-    );
+    set("REMOTELAB_INSTANCE_ROOT", record.instance_root.display().to_string());
     let paths = record.paths();
     if paths != InstancePaths::below(&record.instance_root) {
         set("REMOTELAB_CONFIG_DIR", paths.config().display().to_string());
@@ -230,9 +204,7 @@ mod tests {
     fn record(extra: &serde_json::Value) -> Record {
         let mut row = json!({"name": "trial1", "port": 7696, "instanceRoot": "/g/trial1",
             "configDir": "/g/trial1/config", "memoryDir": "/g/trial1/memory", "id": "abc"});
-        row.as_object_mut()
-            .unwrap()
-            .extend(extra.as_object().unwrap().clone());
+        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value(row).unwrap()
     }
 
@@ -246,11 +218,8 @@ mod tests {
             ("CHAT_PORT", "7690"),
         ]);
         let spec = Spec::guest(&options, &record(&json!({})));
-        let environment: Vec<String> = spec
-            .environment
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let environment: Vec<String> =
+            spec.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(
             environment,
             [
@@ -267,10 +236,7 @@ mod tests {
                 "SESSION_EXPIRY=2592000000",
             ]
         );
-        assert_eq!(
-            spec.log,
-            Path::new("/home/op/.config/remotelab/logs/guest-trial1.log")
-        );
+        assert_eq!(spec.log, Path::new("/home/op/.config/remotelab/logs/guest-trial1.log"));
     }
 
     #[test]

@@ -25,10 +25,7 @@ fn a_trial_is_complete_and_private() {
     let system = Running::default();
     let created = create(&world, &trial(), &system).unwrap();
     let record = &created.view.record;
-    assert_eq!(
-        (record.name.as_str(), record.state),
-        ("trial1", State::Ready)
-    );
+    assert_eq!((record.name.as_str(), record.state), ("trial1", State::Ready));
     let root = world.path().join(".remotelab/instances/trial1");
     assert_eq!(record.instance_root, root);
     assert_eq!(system.started(), ["trial1"]);
@@ -37,10 +34,7 @@ fn a_trial_is_complete_and_private() {
     let note = fs::read_to_string(root.join("memory/bootstrap.md")).unwrap();
     assert!(note.contains("`trial1`"));
     let token = created.view.token.clone().unwrap();
-    assert_eq!(
-        created.view.access_url(),
-        format!("http://127.0.0.1:{}/?token={token}", record.port)
-    );
+    assert_eq!(created.view.access_url(), format!("http://127.0.0.1:{}/?token={token}", record.port));
     let mut checked = 0;
     for start in [world.path().join(".remotelab"), world.config()] {
         checked += assert_private(&start);
@@ -48,14 +42,8 @@ fn a_trial_is_complete_and_private() {
     assert!(checked > 8);
     // The id, by which a probe tells who answers, is the registry's only addition.
     let stored: Value =
-        serde_json::from_slice(&fs::read(world.config().join("guest-instances.json")).unwrap())
-            .unwrap();
-    let keys: Vec<&str> = stored[0]
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+        serde_json::from_slice(&fs::read(world.config().join("guest-instances.json")).unwrap()).unwrap();
+    let keys: Vec<&str> = stored[0].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys[keys.len() - 2..], ["createdAt", "id"]);
     assert_eq!(keys.len(), 17);
 }
@@ -65,10 +53,7 @@ fn without_a_supervisor_it_is_registered_and_says_so() {
     let world = World::new();
     let created = create(&world, &trial(), &Local::new(&owner(&world))).unwrap();
     assert_eq!(created.view.status(), "stopped");
-    assert_eq!(
-        created.warnings,
-        ["it does not run yet: `remotelab up` starts it"]
-    );
+    assert_eq!(created.warnings, ["it does not run yet: `remotelab up` starts it"]);
 }
 
 #[test]
@@ -77,21 +62,9 @@ fn fifty_creates_at_once_give_fifty_guests() {
     let system = Running::default();
     let names: Vec<String> = thread::scope(|scope| {
         let creates: Vec<_> = (0..50)
-            .map(|_| {
-                scope.spawn(|| {
-                    create(&world, &trial(), &system)
-                        .unwrap()
-                        .view
-                        .record
-                        .name
-                        .to_string()
-                })
-            })
+            .map(|_| scope.spawn(|| create(&world, &trial(), &system).unwrap().view.record.name.to_string()))
             .collect();
-        creates
-            .into_iter()
-            .map(|create| create.join().unwrap())
-            .collect()
+        creates.into_iter().map(|create| create.join().unwrap()).collect()
     });
     let distinct: BTreeSet<&String> = names.iter().collect();
     assert_eq!(distinct.len(), 50);
@@ -99,24 +72,13 @@ fn fifty_creates_at_once_give_fifty_guests() {
     let ports: BTreeSet<u16> = registry.guests.iter().map(|record| record.port).collect();
     assert_eq!(ports.len(), 50);
     assert!(ports.is_disjoint(&BTreeSet::from([7689, 7690, 7694, 7698, 7699, 7705])));
-    assert!(
-        registry
-            .guests
-            .iter()
-            .all(|record| record.state == State::Ready)
-    );
+    assert!(registry.guests.iter().all(|record| record.state == State::Ready));
     assert_eq!(create_locks(&world), 0);
 }
 
 #[test]
 fn a_create_killed_at_any_step_leaves_nothing_or_a_guest() {
-    let steps = [
-        Step::Reserved,
-        Step::Furnished,
-        Step::Started,
-        Step::Ready,
-        Step::Routed,
-    ];
+    let steps = [Step::Reserved, Step::Furnished, Step::Started, Step::Ready, Step::Routed];
     for last in steps {
         let world = World::new();
         let system = Running::default();
@@ -129,11 +91,7 @@ fn a_create_killed_at_any_step_leaves_nothing_or_a_guest() {
         assert!(killed.is_err(), "{last:?}");
         let complete = matches!(last, Step::Ready | Step::Routed);
         clean(&owner(&world), &system).unwrap();
-        let left: Vec<State> = registry(&world)
-            .guests
-            .iter()
-            .map(|record| record.state)
-            .collect();
+        let left: Vec<State> = registry(&world).guests.iter().map(|record| record.state).collect();
         let root = world.path().join(".remotelab/instances/demo");
         if complete {
             assert_eq!(left, [State::Ready], "{last:?}");
@@ -178,70 +136,27 @@ fn names_folders_ports_and_hosts_are_taken_once() {
     let agent = format!("CHAT_PORT {}", world.first_guest_port());
     world.write("Library/LaunchAgents/com.chatserver.trial9.plist", &agent);
     world.write("full/file", "x");
-    let first = create(
-        &world,
-        &Request {
-            hostname: host("a.b"),
-            ..given("Demo")
-        },
-        &system,
-    )
-    .unwrap();
-    assert!(
-        first.view.record.port > world.first_guest_port(),
-        "the agent has it"
-    );
-    assert_eq!(
-        create(&world, &trial(), &system)
-            .unwrap()
-            .view
-            .record
-            .name
-            .as_str(),
-        "trial10"
-    );
+    let first = create(&world, &Request { hostname: host("a.b"), ..given("Demo") }, &system).unwrap();
+    assert!(first.view.record.port > world.first_guest_port(), "the agent has it");
+    assert_eq!(create(&world, &trial(), &system).unwrap().view.record.name.as_str(), "trial10");
     let refused = |request: Request| create(&world, &request, &system).unwrap_err().to_string();
     assert_eq!(refused(given("demo")), "there is a guest demo already");
     assert_eq!(refused(given("trial9")), "there is a guest trial9 already");
     for reserved in ["owner", "admin", "gateway", "mail"] {
-        assert_eq!(
-            refused(given(reserved)),
-            format!("the name {reserved} is reserved")
-        );
+        assert_eq!(refused(given(reserved)), format!("the name {reserved} is reserved"));
     }
-    let with_port = |port| Request {
-        port: Some(port),
-        ..given("x")
-    };
-    assert_eq!(
-        refused(with_port(7699)),
-        "port 7699 belongs to another instance or service"
-    );
+    let with_port = |port| Request { port: Some(port), ..given("x") };
+    assert_eq!(refused(with_port(7699)), "port 7699 belongs to another instance or service");
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
+    assert_eq!(refused(with_port(port)), format!("port {port} is in use by another program"));
     assert_eq!(
-        refused(with_port(port)),
-        format!("port {port} is in use by another program")
-    );
-    assert_eq!(
-        refused(Request {
-            hostname: host("A.B"),
-            ..given("x")
-        }),
+        refused(Request { hostname: host("A.B"), ..given("x") }),
         "host name a.b belongs to another guest"
     );
-    for root in [
-        world.path().join("full"),
-        first.view.record.instance_root.join("inside"),
-    ] {
+    for root in [world.path().join("full"), first.view.record.instance_root.join("inside")] {
         let message = format!("the folder {} is in use", root.display());
-        assert_eq!(
-            refused(Request {
-                root: Some(root),
-                ..given("x")
-            }),
-            message
-        );
+        assert_eq!(refused(Request { root: Some(root), ..given("x") }), message);
     }
     assert_eq!(registry(&world).guests.len(), 2);
 }
@@ -258,34 +173,17 @@ fn the_tunnel_and_the_defaults_give_a_host_name() {
         ),
     );
     let created = create(&world, &trial(), &system).unwrap();
-    assert_eq!(
-        created.view.record.public_base_url,
-        "https://trial1.example.com"
-    );
+    assert_eq!(created.view.record.public_base_url, "https://trial1.example.com");
     let port = created.view.record.port;
     let warning = "nothing leads trial1.example.com here yet: add it to the tunnel, for";
-    assert_eq!(
-        created.warnings,
-        [format!("{warning} http://127.0.0.1:{port}")]
-    );
+    assert_eq!(created.warnings, [format!("{warning} http://127.0.0.1:{port}")]);
     let defaults = r#"{"publicDomain":"b.org","mainlandBaseUrl":"https://cn.example.net/"}"#;
     world.write(".config/remotelab/guest-instance-defaults.json", defaults);
     let created = create(&world, &trial(), &system).unwrap();
     assert_eq!(created.view.record.hostname, "trial2.b.org");
     assert_eq!(created.view.bridge_base, "https://cn.example.net/trial2");
-    let local = Wish {
-        local_only: true,
-        ..Wish::default()
-    };
-    let created = create(
-        &world,
-        &Request {
-            hostname: local,
-            ..trial()
-        },
-        &system,
-    )
-    .unwrap();
+    let local = Wish { local_only: true, ..Wish::default() };
+    let created = create(&world, &Request { hostname: local, ..trial() }, &system).unwrap();
     assert_eq!(created.view.record.hostname, "");
 }
 
@@ -296,27 +194,17 @@ fn links_survive_a_damaged_guest() {
     for _ in 0..3 {
         create(&world, &trial(), &system).unwrap();
     }
-    let auth = |name: &str| {
-        world
-            .path()
-            .join(format!(".remotelab/instances/{name}/config/auth.json"))
-    };
+    let auth = |name: &str| world.path().join(format!(".remotelab/instances/{name}/config/auth.json"));
     fs::write(auth("trial1"), r#"{"token":""}"#).unwrap();
     fs::remove_file(auth("trial2")).unwrap();
     let views = guests(&world).links().unwrap();
     let problems: Vec<Option<String>> = views.iter().map(|view| view.problem.clone()).collect();
-    let expected = format!(
-        "the token in {} is not 64 hex digits",
-        auth("trial1").display()
-    );
+    let expected = format!("the token in {} is not 64 hex digits", auth("trial1").display());
     assert_eq!(problems, [Some(expected), None, None]);
     let tokens: Vec<bool> = views.iter().map(|view| view.token.is_some()).collect();
     assert_eq!(tokens, [false, false, true]);
     let nobody = InstanceName::normalise("nobody").unwrap();
-    assert_eq!(
-        guests(&world).link(&nobody).unwrap_err().to_string(),
-        "there is no guest nobody"
-    );
+    assert_eq!(guests(&world).link(&nobody).unwrap_err().to_string(), "there is no guest nobody");
 }
 
 #[test]
@@ -333,20 +221,13 @@ fn the_local_gateway_is_told_and_its_link_shown() {
             let read = stream.read(&mut buffer).unwrap();
             request.extend_from_slice(&buffer[..read]);
         }
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{{\"generation\":2}}"
-        )
-        .unwrap();
+        write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{{\"generation\":2}}").unwrap();
         (listener, String::from_utf8(request).unwrap())
     });
     let created = create(&world, &trial(), &Local::new(&owner(&world))).unwrap();
     let (_listener, request) = gateway.join().unwrap();
     assert!(request.starts_with("POST /reload HTTP/1.1\r\n"));
-    assert_eq!(
-        created.view.gateway_base.as_deref(),
-        Some("http://127.0.0.1:7699/trial1")
-    );
+    assert_eq!(created.view.gateway_base.as_deref(), Some("http://127.0.0.1:7699/trial1"));
 }
 
 /// A system in which everything starts.
@@ -425,24 +306,16 @@ fn trial() -> Request {
 }
 
 fn given(name: &str) -> Request {
-    Request {
-        name: Name::Given(name.to_owned()),
-        ..trial()
-    }
+    Request { name: Name::Given(name.to_owned()), ..trial() }
 }
 
 fn host(name: &str) -> Wish {
-    Wish {
-        hostname: Some(name.to_owned()),
-        ..Wish::default()
-    }
+    Wish { hostname: Some(name.to_owned()), ..Wish::default() }
 }
 
 fn create_locks(world: &World) -> usize {
     let entries = fs::read_dir(world.config().join("run")).unwrap();
-    entries
-        .filter(|entry| entry.as_ref().unwrap().file_name() != "up.lock")
-        .count()
+    entries.filter(|entry| entry.as_ref().unwrap().file_name() != "up.lock").count()
 }
 
 /// Walks a tree; nothing in it may be open to other users. Returns how many entries there were.
@@ -450,10 +323,7 @@ fn assert_private(path: &Path) -> usize {
     let data = fs::symlink_metadata(path).unwrap();
     assert_eq!(data.permissions().mode() & 0o077, 0, "{}", path.display());
     if data.is_dir() {
-        1 + fs::read_dir(path)
-            .unwrap()
-            .map(|entry| assert_private(&entry.unwrap().path()))
-            .sum::<usize>()
+        1 + fs::read_dir(path).unwrap().map(|entry| assert_private(&entry.unwrap().path())).sum::<usize>()
     } else {
         1
     }
@@ -468,10 +338,7 @@ fn the_owners_tools_are_seeded() {
     world.write(".config/remotelab/ui-runtime-selection.json", selection);
     create(&world, &trial(), &Running::default()).unwrap();
     let read = |file: &str| -> Value {
-        let path = world
-            .path()
-            .join(".remotelab/instances/trial1/config")
-            .join(file);
+        let path = world.path().join(".remotelab/instances/trial1/config").join(file);
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
     };
     assert_eq!(read("tools.json"), tools);

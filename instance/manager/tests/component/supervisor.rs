@@ -24,36 +24,21 @@ async fn starts_everything_privately_and_drains_it() {
     let up = Up::start(&world).await;
     let names = ["owner", "gateway", "mail", "trial1"];
     for name in names {
-        up.handle
-            .ready(&Id::parse(name).unwrap(), PATIENCE)
-            .await
-            .unwrap();
+        up.handle.ready(&Id::parse(name).unwrap(), PATIENCE).await.unwrap();
     }
     let children = up.handle.children();
-    let described: Vec<(&str, State)> = children
-        .iter()
-        .map(|child| (child.name.as_str(), child.state))
-        .collect();
+    let described: Vec<(&str, State)> =
+        children.iter().map(|child| (child.name.as_str(), child.state)).collect();
     assert_eq!(described, names.map(|name| (name, State::Ready)));
     let owner = format!("http://127.0.0.1:{}", world.owner_port());
     assert_eq!(children[0].listening, Some(owner));
-    for (path, mode) in [
-        ("", 0o700),
-        ("run", 0o700),
-        ("logs", 0o700),
-        ("auth.json", 0o600),
-    ] {
-        let found = fs::metadata(world.config().join(path))
-            .unwrap()
-            .permissions()
-            .mode();
+    for (path, mode) in [("", 0o700), ("run", 0o700), ("logs", 0o700), ("auth.json", 0o600)] {
+        let found = fs::metadata(world.config().join(path)).unwrap().permissions().mode();
         assert_eq!(found & 0o777, mode, "{path}");
     }
     let socket = fs::metadata(world.config().join("run/supervisor.sock")).unwrap();
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
-    let logged = world
-        .log_when("guest-trial1.log", |log| log.ends_with('\n'))
-        .await;
+    let logged = world.log_when("guest-trial1.log", |log| log.ends_with('\n')).await;
     assert_eq!(logged, "listening on http://127.0.0.1:7696\n");
     up.down().await;
     assert_eq!(children.iter().filter(|child| lives(child)).count(), 0);
@@ -66,11 +51,7 @@ async fn a_killed_child_comes_back_under_another_id() {
     up.handle.ready(&Id::Owner, PATIENCE).await.unwrap();
     let before = up.child("owner");
     kill_process(pid(&before), Signal::KILL).unwrap();
-    let after = up
-        .child_when("owner", |now| {
-            now.state == State::Ready && now.pid != before.pid
-        })
-        .await;
+    let after = up.child_when("owner", |now| now.state == State::Ready && now.pid != before.pid).await;
     assert_eq!(after.failures, 1);
     assert_eq!(after.last_error.as_deref(), Some("signal: 9 (SIGKILL)"));
     up.down().await;
@@ -79,17 +60,14 @@ async fn a_killed_child_comes_back_under_another_id() {
 #[tokio::test]
 async fn a_child_that_cannot_start_says_why_and_the_others_run() {
     let world = World::new();
-    world.well_behaved_unless(r#"[ "$1" = mail ] && { echo "no mail today" >&2; exit 3; }"#);
+    world.well_behaved_unless(
+        r#"[ "$1" = mail ] && { echo "error: no mail today" >&2; echo "try: later" >&2; exit 3; }"#,
+    );
     let up = Up::start(&world).await;
     up.handle.ready(&Id::Gateway, PATIENCE).await.unwrap();
     let error = up.handle.ready(&Id::Mail, PATIENCE).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the mail did not start: exit status: 3: no mail today"
-    );
-    world
-        .log_when("mail.log", |log| log.contains("no mail today\n"))
-        .await;
+    assert_eq!(error.to_string(), "the mailbox did not start: exit status: 3: no mail today");
+    world.log_when("mail.log", |log| log.contains("no mail today\n")).await;
     up.down().await;
 }
 
@@ -111,16 +89,9 @@ async fn a_child_deaf_to_signals_delays_the_end_by_less_than_five_seconds() {
 #[tokio::test]
 async fn children_end_when_the_supervisor_is_gone() {
     let world = World::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let options = world.options();
-    let service = runtime
-        .spawn(Service::start(options))
-        .await
-        .unwrap()
-        .unwrap();
+    let service = runtime.spawn(Service::start(options)).await.unwrap().unwrap();
     let handle = service.handle();
     let owner = runtime.spawn(async move {
         handle.ready(&Id::Owner, PATIENCE).await.unwrap();
@@ -154,10 +125,7 @@ async fn refuses_to_start_twice_or_over_a_taken_port_and_leaves_nothing_running(
     drop(taken);
     let up = Up::start(&world).await;
     let error = Service::start(world.options()).await.err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        format!("RemoteLab is already up for {}", world.config().display())
-    );
+    assert_eq!(error.to_string(), format!("RemoteLab is already up for {}", world.config().display()));
     up.down().await;
     Up::start(&world).await.down().await;
 }
@@ -168,10 +136,7 @@ async fn refuses_a_folder_that_cannot_be_written() {
     world.write(".config/remotelab", "a file, no folder");
     let error = Service::start(world.options()).await.err().unwrap();
     assert!(matches!(error, Error::File(_)));
-    assert_eq!(
-        error.to_string(),
-        format!("cannot create folder {}", world.config().display())
-    );
+    assert_eq!(error.to_string(), format!("cannot create folder {}", world.config().display()));
 }
 
 #[tokio::test]
@@ -222,21 +187,13 @@ async fn a_bad_request_gets_an_answer() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = World::new();
     let up = Up::start(&world).await;
-    for bad in [
-        "nonsense\n",
-        "{\"verb\":\"explode\"}\n",
-        "\n",
-        &"x".repeat(4096),
-    ] {
+    for bad in ["nonsense\n", "{\"verb\":\"explode\"}\n", "\n", &"x".repeat(4096)] {
         let socket = world.config().join("run/supervisor.sock");
         let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
         stream.write_all(bad.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(
-            answer.starts_with(r#"{"ok":false,"error":"not a request"#),
-            "{answer}"
-        );
+        assert!(answer.starts_with(r#"{"ok":false,"error":"not a request"#), "{answer}");
     }
     up.down().await;
 }
@@ -256,19 +213,11 @@ impl Up {
         let running = tokio::spawn(service.run(async {
             let _ = ended.await;
         }));
-        Self {
-            handle,
-            end,
-            running,
-        }
+        Self { handle, end, running }
     }
 
     fn child(&self, name: &str) -> Child {
-        self.handle
-            .children()
-            .into_iter()
-            .find(|child| child.name == name)
-            .unwrap()
+        self.handle.children().into_iter().find(|child| child.name == name).unwrap()
     }
 
     async fn child_when(&self, name: &str, right: impl Fn(&Child) -> bool) -> Child {
@@ -297,12 +246,7 @@ fn pid(child: &Child) -> Pid {
 fn lives(child: &Child) -> bool {
     let stat = fs::read_to_string(format!("/proc/{}/stat", child.pid.unwrap()));
     match stat {
-        Ok(stat) => !stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .trim_start()
-            .starts_with('Z'),
+        Ok(stat) => !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(_) => test_kill_process(pid(child)).is_ok(),
     }

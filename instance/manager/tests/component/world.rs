@@ -64,11 +64,7 @@ impl World {
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
-        panic!(
-            "{} is not as expected: {:?}",
-            path.display(),
-            fs::read_to_string(&path)
-        );
+        panic!("{} is not as expected: {:?}", path.display(), fs::read_to_string(&path));
     }
 
     pub(crate) fn env(&self) -> Env {
@@ -78,10 +74,7 @@ impl World {
             ("CHAT_PORT", owner),
             ("NATAPP_PROXY_LISTEN_PORT", gateway),
             ("AGENT_MAILBOX_PORT", mail),
-            (
-                "REMOTELAB_GUEST_FIRST_PORT",
-                self.first_guest_port.to_string(),
-            ),
+            ("REMOTELAB_GUEST_FIRST_PORT", self.first_guest_port.to_string()),
         ]
         .into_iter()
         .collect()
@@ -111,7 +104,6 @@ impl World {
 }
 
 fn free_ports() -> [u16; 3] {
-    let listeners =
-        [0; 3].map(|_: u8| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
+    let listeners = [0; 3].map(|_: u8| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound address").port())
 }

@@ -33,10 +33,7 @@ pub(super) fn make(
     if let Some(selection) = seed::selection(&tools, &copied, &now) {
         atomic::write_json(&guest.runtime_selection(), &selection)?;
     }
-    atomic::write_private(
-        &guest.gateway_secret(),
-        Secret::random().reveal().as_bytes(),
-    )?;
+    atomic::write_private(&guest.gateway_secret(), Secret::random().reveal().as_bytes())?;
     let mut auth = Auth::generate();
     auth.login = login;
     auth.save(&guest.auth())?;
@@ -44,9 +41,7 @@ pub(super) fn make(
 }
 
 fn owner_tools(owner: &OwnerPaths, env: &Env) -> seed::Owner {
-    let codex = atomic::read(&owner.home().join(".codex/config.toml"))
-        .ok()
-        .flatten();
+    let codex = atomic::read(&owner.home().join(".codex/config.toml")).ok().flatten();
     let codex = codex.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     seed::Owner {
         tools: seed_file(&owner.instance().tools()),

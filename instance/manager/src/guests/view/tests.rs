@@ -63,12 +63,7 @@ warning: look out
 #[test]
 fn create_has_the_documented_keys_in_their_order() {
     let json = created().json();
-    let keys: Vec<&str> = json
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys.join(" "),
         "name label port hostname instanceRoot configDir memoryDir mailboxRoot authFile \
@@ -97,18 +92,12 @@ localAccess: http://127.0.0.1:7696/?token=TOKEN
 mailbox: rowan+trial1@example.com
 ";
     assert_eq!(local.links_text(), expected.replace("TOKEN", &token()));
-    assert_eq!(
-        local.json()["gatewayAccessUrl"],
-        format!("http://127.0.0.1:7699/trial1/?token={}", token())
-    );
+    assert_eq!(local.json()["gatewayAccessUrl"], format!("http://127.0.0.1:7699/trial1/?token={}", token()));
 }
 
 #[test]
 fn the_first_base_that_exists_is_handed_out() {
-    let mut view = View {
-        token: None,
-        ..view()
-    };
+    let mut view = View { token: None, ..view() };
     view.record.public_base_url.clear();
     assert_eq!(view.access_url(), "https://trial1.example.com");
     view.record.hostname.clear();
@@ -119,27 +108,11 @@ fn the_first_base_that_exists_is_handed_out() {
 
 #[test]
 fn a_damaged_guest_says_so_everywhere() {
-    let mut view = View {
-        token: None,
-        problem: Some("bad token".into()),
-        ..view()
-    };
-    assert_eq!(
-        view.list_line(),
-        "trial1\t7696\ttrial1.example.com\terror\tbad token"
-    );
-    assert!(
-        view.links_text()
-            .contains("status: error\nerror: bad token\n")
-    );
-    assert!(
-        view.show_text()
-            .contains("status: error\nerror: bad token\n")
-    );
-    assert_eq!(
-        (&view.json()["status"], &view.json()["error"]),
-        (&json!("error"), &json!("bad token"))
-    );
+    let mut view = View { token: None, problem: Some("bad token".into()), ..view() };
+    assert_eq!(view.list_line(), "trial1\t7696\ttrial1.example.com\terror\tbad token");
+    assert!(view.links_text().contains("status: error\nerror: bad token\n"));
+    assert!(view.show_text().contains("status: error\nerror: bad token\n"));
+    assert_eq!((&view.json()["status"], &view.json()["error"]), (&json!("error"), &json!("bad token")));
     view.problem = None;
     view.record.hostname.clear();
     assert_eq!(view.list_line(), "trial1\t7696\tlocal-only\trunning");

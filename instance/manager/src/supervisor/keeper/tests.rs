@@ -17,24 +17,12 @@ async fn a_dead_child_is_started_again_later_each_time() {
     for earliest_ms in [0, 100, 300] {
         let process = processes.recv().await.unwrap();
         assert!(begin.elapsed() >= Duration::from_millis(earliest_ms));
-        process
-            .life
-            .send(Life::Exited("exit status: 1".to_owned()))
-            .await
-            .unwrap();
+        process.life.send(Life::Exited("exit status: 1".to_owned())).await.unwrap();
     }
     let process = processes.recv().await.unwrap();
-    process
-        .life
-        .send(Life::Ready("http://127.0.0.1:1".to_owned()))
-        .await
-        .unwrap();
+    process.life.send(Life::Ready("http://127.0.0.1:1".to_owned())).await.unwrap();
     let mut status = keeper.status.clone();
-    let status = status
-        .wait_for(|status| status.state == State::Ready)
-        .await
-        .unwrap()
-        .clone();
+    let status = status.wait_for(|status| status.state == State::Ready).await.unwrap().clone();
     assert_eq!(status.failures, 3);
     assert_eq!(status.listening.as_deref(), Some("http://127.0.0.1:1"));
     assert_eq!(status.last_error.as_deref(), Some("exit status: 1"));
@@ -48,11 +36,7 @@ async fn starting_waits_for_the_ready_line_or_the_death() {
         async move { keeper.start(spec(), PATIENCE).await }
     });
     let process = processes.recv().await.unwrap();
-    process
-        .life
-        .send(Life::Exited("exit status: 1: no room".to_owned()))
-        .await
-        .unwrap();
+    process.life.send(Life::Exited("exit status: 1: no room".to_owned())).await.unwrap();
     let died = Err(Error::Died("exit status: 1: no room".to_owned()));
     assert_eq!(starting.await.unwrap(), died);
     // The second process never says anything.
@@ -72,32 +56,19 @@ async fn a_child_that_ignores_the_first_signal_is_killed() {
     assert_eq!(process.signals.recv().await, Some(Signal::TERM));
     assert_eq!(process.signals.recv().await, Some(Signal::KILL));
     assert!(begin.elapsed() >= GRACE);
-    process
-        .life
-        .send(Life::Exited("signal: 9".to_owned()))
-        .await
-        .unwrap();
+    process.life.send(Life::Exited("signal: 9".to_owned())).await.unwrap();
     assert_eq!(stopping.await.unwrap(), Ok(()));
     let status = keeper.status();
-    assert_eq!(
-        (status.state, status.failures, status.last_error),
-        (State::Stopped, 0, None)
-    );
+    assert_eq!((status.state, status.failures, status.last_error), (State::Stopped, 0, None));
 }
 
 #[tokio::test]
 async fn a_program_that_cannot_be_started_is_reported_and_tried_again() {
     let keeper = Keeper::new(spec(), Arc::new(Nothing));
     let error = keeper.start(spec(), PATIENCE).await.unwrap_err();
-    assert_eq!(
-        error,
-        Error::Died("cannot be started: entity not found".to_owned())
-    );
+    assert_eq!(error, Error::Died("cannot be started: entity not found".to_owned()));
     let mut status = keeper.status.clone();
-    status
-        .wait_for(|status| status.failures == 2)
-        .await
-        .unwrap();
+    status.wait_for(|status| status.failures == 2).await.unwrap();
 }
 
 /// The test's end of a process that is none.
@@ -112,16 +83,9 @@ impl Driver for Fake {
     fn spawn(&self, _: &Spec) -> io::Result<Running> {
         let (life, life_queue) = mpsc::channel(2);
         let (signals, signal_queue) = mpsc::channel(4);
-        let process = Process {
-            life,
-            signals: signal_queue,
-        };
+        let process = Process { life, signals: signal_queue };
         self.0.send(process).map_err(io::Error::other)?;
-        Ok(Running {
-            pid: 1,
-            life: life_queue,
-            signals,
-        })
+        Ok(Running { pid: 1, life: life_queue, signals })
     }
 }
 

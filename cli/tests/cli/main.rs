@@ -1,0 +1,7 @@
+//! The real `remotelab` binary, as its users meet it.
+
+mod documents;
+mod guests;
+mod home;
+mod tokens;
+mod up;
