@@ -56,6 +56,7 @@ pub(crate) fn split_by_limits(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&A
 /// What a session and its message carry about their origin, for tools and for finding the run again.
 pub(crate) struct Origin<'a> {
     pub(crate) item_id: &'a str,
+    pub(crate) request_id: &'a str,
     pub(crate) thread_id: i64,
     pub(crate) from: &'a str,
     pub(crate) to: &'a str,
@@ -68,6 +69,7 @@ impl Origin<'_> {
         json!({
             "channel": "email",
             "itemId": self.item_id,
+            "requestId": self.request_id,
             "threadId": self.thread_id,
             "from": self.from,
             "to": self.to,

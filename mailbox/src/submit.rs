@@ -18,6 +18,9 @@ use crate::state::Inbound;
 use crate::store::{Answer, Delivery, Item, NewLetter, Store};
 use crate::{backoff, reply, text, thread};
 
+const REQUEST: &str = "mailbox_reply_";
+const ROUND: &str = "_r";
+
 /// What trying to hand a mail over led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -115,8 +118,10 @@ async fn hand_over(
     let thread_id = item.thread_id.unwrap_or_default();
     let reader = Arc::clone(store);
     let key = blocking(move || Ok(reader.thread_key(thread_id)?)).await?;
+    let request = request_id(&item.id, item.round);
     let origin = Origin {
         item_id: &item.id,
+        request_id: &request,
         thread_id,
         from: &item.facts.from,
         to: &item.rcpt,
@@ -127,7 +132,7 @@ async fn hand_over(
     let session = client.create_session(&session(item, automation, &choice, &key, &origin)).await?;
     let extract = text::extract(&message.text, &message.subject);
     let post = PostMessage {
-        request_id: Some(request_id(&item.id)),
+        request_id: Some(request.clone()),
         text: prompt::text(message, &item.message_id, &extract),
         tool: choice.pinned.then(|| choice.tool.clone()),
         model: choice.model.clone().filter(|_| choice.pinned || session.tool == choice.tool),
@@ -147,9 +152,18 @@ async fn hand_over(
     Ok((session.id.to_string(), accepted.run.map(|run| run.id.to_string())))
 }
 
-/// The idempotency key of a mail's message.
-pub(crate) fn request_id(item_id: &str) -> String {
-    format!("mailbox_reply_{item_id}")
+/// The idempotency key of a mail's message; another one for each round.
+pub(crate) fn request_id(item_id: &str, round: u32) -> String {
+    match round {
+        0 => format!("{REQUEST}{item_id}"),
+        round => format!("{REQUEST}{item_id}{ROUND}{round}"),
+    }
+}
+
+/// The mail that a request id belongs to.
+pub(crate) fn item_of_request(request_id: &str) -> Option<&str> {
+    let rest = request_id.strip_prefix(REQUEST)?;
+    Some(rest.split_once(ROUND).map_or(rest, |(item_id, _)| item_id))
 }
 
 fn session(

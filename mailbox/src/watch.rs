@@ -12,7 +12,7 @@ use crate::office::{Error, Office, blocking};
 use crate::places::{Place, Settings};
 use crate::state::Inbound;
 use crate::store::{Answer, Item, NewLetter, Store};
-use crate::submit::request_id;
+use crate::submit::{item_of_request, request_id};
 use crate::{backoff, reply};
 
 /// A run that has not ended by then counts as failed.
@@ -91,7 +91,7 @@ async fn find_end(
         Some(run_id) => run_id.clone(),
         None => {
             let events = client.events(session_id).await?;
-            let Some(run_id) = run_of(&events, &item.id) else {
+            let Some(run_id) = run_of(&events, &request_id(&item.id, item.round)) else {
                 return Ok(None);
             };
             let (store, id, found) = (Arc::clone(store), item.id.clone(), run_id.clone());
@@ -116,42 +116,35 @@ async fn find_end(
     Ok(Some((items, end)))
 }
 
-/// Finds the run that works on a mail: the user message that carries it, alone or in a batch.
-fn run_of(events: &[Event], item_id: &str) -> Option<String> {
-    let carries = |event: &&Event| items_in(event).iter().any(|id| id == item_id);
+/// Finds the run that works on a request: the user message that carries it, alone or in a batch.
+fn run_of(events: &[Event], request: &str) -> Option<String> {
+    let carries = |event: &&Event| requests_in(event).iter().any(|id| id == request);
     events.iter().filter(|event| event.is_message_of(Role::User)).find(carries)?.run_id.clone()
 }
 
 /// Lists the mails that a run answers.
 fn items_of(events: &[Event], run_id: &str) -> Vec<String> {
     let of_run = |event: &&Event| event.is_message_of(Role::User) && event.run_id.as_deref() == Some(run_id);
-    events.iter().filter(of_run).flat_map(items_in).collect()
+    let requests = events.iter().filter(of_run).flat_map(requests_in);
+    requests.filter_map(|request| item_of_request(&request).map(str::to_owned)).collect()
 }
 
-/// Reads which mails a user message carries, from its request id and its context in both forms.
-fn items_in(event: &Event) -> Vec<String> {
-    let of_request = |id: &str| id.strip_prefix(&request_id("")).map(str::to_owned);
-    let of_context = |context: &Value| {
-        let is_mail = context.get("channel").and_then(Value::as_str) == Some("email");
-        let id = context.get("itemId").and_then(Value::as_str)?;
-        is_mail.then(|| id.to_owned())
-    };
-    let mut items: Vec<String> = event.request_id.as_deref().and_then(of_request).into_iter().collect();
-    let Some(message) = event.as_message() else {
-        return items;
-    };
-    if let Some(context) = &message.source_context {
-        items.extend(of_context(context));
-        let queued = context.get("queuedMessages").and_then(Value::as_array);
-        for entry in queued.into_iter().flatten() {
-            items.extend(entry.get("sourceContext").and_then(of_context));
-            items.extend(entry.get("requestId").and_then(Value::as_str).and_then(of_request));
-        }
+/// Reads which of our requests a user message carries, from its request id and its context in both
+/// forms.
+fn requests_in(event: &Event) -> Vec<String> {
+    let mut requests: Vec<String> = event.request_id.clone().into_iter().collect();
+    if let Some(message) = event.as_message() {
+        let text = |value: &Value| value.get("requestId").and_then(Value::as_str).map(str::to_owned);
+        let context = message.source_context.as_ref();
+        let queued = context.and_then(|context| context.get("queuedMessages")?.as_array());
+        requests.extend(context.and_then(text));
+        requests.extend(queued.into_iter().flatten().filter_map(text));
+        requests.extend(message.queued_request_ids.iter().flatten().cloned());
     }
-    items.extend(message.queued_request_ids.iter().flatten().filter_map(|id| of_request(id)));
-    items.sort();
-    items.dedup();
-    items
+    requests.retain(|request| item_of_request(request).is_some());
+    requests.sort();
+    requests.dedup();
+    requests
 }
 
 /// Writes the answer and the mails' fate in one step. A run that worked on several mails gives one
@@ -212,23 +205,27 @@ mod tests {
 
     #[test]
     fn finds_the_run_of_a_mail_alone_or_in_a_batch() {
-        let mail = |id: &str| json!({"channel": "email", "itemId": id});
+        let mail = |id: &str| json!({"channel": "email", "requestId": request_id(id, 0)});
         let events = [
-            user("run_1", mail("a")),
-            user("run_2", json!({"comment": 1})),
+            user("run_1", mail("mail_a")),
+            user("run_2", json!({"comment": 1, "requestId": "other"})),
             user(
                 "run_3",
                 json!({"queuedMessages": [
-                    {"requestId": "q", "sourceContext": mail("b")},
-                    {"requestId": "mailbox_reply_c"},
+                    {"requestId": "mailbox_reply_mail_b", "sourceContext": mail("mail_b")},
+                    {"requestId": "mailbox_reply_mail_c"},
                 ]}),
             ),
-            Event { request_id: Some("mailbox_reply_d".into()), ..user("run_4", json!({})) },
+            Event { request_id: Some(request_id("mail_a", 1)), ..user("run_4", json!({})) },
         ];
-        for (item, run) in [("a", "run_1"), ("b", "run_3"), ("c", "run_3"), ("d", "run_4")] {
-            assert_eq!(run_of(&events, item).as_deref(), Some(run));
-        }
-        assert_eq!(run_of(&events, "e"), None);
-        assert_eq!(items_of(&events, "run_3"), ["b", "c"]);
+        let run = |item: &str, round| run_of(&events, &request_id(item, round));
+        assert_eq!(run("mail_a", 0).as_deref(), Some("run_1"));
+        assert_eq!(run("mail_b", 0).as_deref(), Some("run_3"));
+        assert_eq!(run("mail_c", 0).as_deref(), Some("run_3"));
+        assert_eq!(run("mail_a", 1).as_deref(), Some("run_4"), "the second round");
+        assert_eq!(run("mail_d", 0), None);
+        assert_eq!(items_of(&events, "run_3"), ["mail_b", "mail_c"]);
+        assert_eq!(items_of(&events, "run_4"), ["mail_a"]);
+        assert!(items_of(&events, "run_2").is_empty());
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Item {
     pub(crate) facts: Facts,
     pub(crate) thread_id: Option<i64>,
     pub(crate) reviewer: Option<String>,
+    /// How often a person has had it run again after a failed run.
+    pub(crate) round: u32,
     pub(crate) attempts: u32,
     pub(crate) due_at: i64,
     pub(crate) last_error: Option<String>,
@@ -101,7 +103,7 @@ pub(crate) enum Filter<'a> {
 }
 
 const COLUMNS: &str = "id, instance, rcpt, mail_from, message_id, sha256, size, source, received_at, \
-    updated_at, state, reason, facts, thread_id, reviewer, attempts, due_at, last_error, session_id, \
+    updated_at, state, reason, facts, thread_id, reviewer, round, attempts, due_at, last_error, session_id, \
     run_id, submitted_at";
 
 /// A mail waits for the earlier ones of its conversation.
@@ -186,8 +188,8 @@ impl Store {
             };
             tx.execute(
                 "UPDATE inbound SET state = ?, reviewer = ?, updated_at = ?, due_at = 0, attempts = 0,
-                     last_error = NULL WHERE id = ?",
-                params![next.as_str(), reviewer, now, id],
+                     last_error = NULL, round = round + ?, run_id = NULL WHERE id = ?",
+                params![next.as_str(), reviewer, now, item.state == Inbound::Failed, id],
             )?;
             if next == Inbound::Approved && item.thread_id.is_none() {
                 join_thread(tx, &item, now)?;
@@ -381,6 +383,7 @@ fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
         facts: serde_json::from_str(&facts).unwrap_or_default(),
         thread_id: row.get("thread_id")?,
         reviewer: row.get("reviewer")?,
+        round: row.get("round")?,
         attempts: row.get("attempts")?,
         due_at: row.get("due_at")?,
         last_error: row.get("last_error")?,

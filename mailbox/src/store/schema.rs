@@ -39,6 +39,7 @@ CREATE TABLE inbound (
     facts TEXT NOT NULL DEFAULT '{}',
     thread_id INTEGER REFERENCES threads(id),
     reviewer TEXT,
+    round INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL DEFAULT 0,
     due_at INTEGER NOT NULL DEFAULT 0,
     last_error TEXT,

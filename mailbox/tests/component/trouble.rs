@@ -45,6 +45,23 @@ async fn a_run_that_fails_is_told_once_in_one_sentence() {
 }
 
 #[tokio::test]
+async fn a_failed_mail_can_be_run_again() {
+    let world = World::new().await;
+    world.deliver("trial1@example.com", mail("m1@example.com", "", "Try")).await;
+    let run = until("the run", || world.trial.running().pop()).await;
+    world.trial.finish(&run, "failed", "");
+    until("the notice", || world.relay.mails().pop()).await;
+    let desk = world.desk();
+    let failed = desk.queue(Queue::Approved, None).unwrap().remove(0);
+    desk.release(&failed.id, None).unwrap();
+    let again = until("another run", || world.trial.running().pop()).await;
+    world.trial.finish(&again, "completed", "Now it worked.");
+    let answer = until("the answer", || world.relay.mails().into_iter().nth(1)).await;
+    assert_eq!(answer.text(), "Now it worked.");
+    assert_eq!(world.trial.read(|book| book.sessions.len()), 1);
+}
+
+#[tokio::test]
 async fn a_relay_that_is_busy_is_tried_again_and_one_that_refuses_is_not() {
     let world = World::new().await;
     world.trial.state.lock().unwrap().answer_at_once = Some("Done.".into());
