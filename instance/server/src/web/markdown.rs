@@ -62,10 +62,23 @@ fn escape(text: &str, html: &mut String) {
     }
 }
 
-/// Puts tables into a box of their own, so that a wide one scrolls and not the page.
+/// Puts tables into a box of their own, so that a wide one scrolls and not the page, and names each
+/// checkbox by the text beside it. In clean HTML these tags are only ever ours.
 fn framed(html: &str) -> String {
-    html.replace("<table>", "<div class=\"table\" tabindex=\"0\"><table>")
-        .replace("</table>", "</table></div>")
+    let html = html
+        .replace("<table>", "<div class=\"table\" tabindex=\"0\"><table>")
+        .replace("</table>", "</table></div>");
+    let mut parts = html.split("<input ");
+    let mut labelled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = ["</li>", "</p>", "\n"].iter().filter_map(|end| part.find(end)).min();
+        let (line, rest) = part.split_at(end.unwrap_or(part.len()));
+        labelled.push_str("<label><input ");
+        labelled.push_str(line);
+        labelled.push_str("</label>");
+        labelled.push_str(rest);
+    }
+    labelled
 }
 
 fn options() -> Options<'static> {
@@ -88,14 +101,17 @@ mod tests {
     fn renders_what_answers_are_made_of() {
         let cases = [
             ("# Title", "<h3>Title</h3>\n"),
-            ("###### deep", "<h6>deep</h6>\n"),
+            ("###### deep\n\n# top\n\n#### skips", "<h3>deep</h3>\n<h3>top</h3>\n<h4>skips</h4>\n"),
             ("a ~~b~~ **c**", "<p>a <del>b</del> <strong>c</strong></p>\n"),
             (
                 "[x] one\n[ ] two",
-                "<ul>\n<li><input type=\"checkbox\" checked=\"\" disabled=\"\"> one</li>\n\
-                 <li><input type=\"checkbox\" disabled=\"\"> two</li>\n</ul>\n",
+                "<ul>\n<li><label><input type=\"checkbox\" checked=\"\" disabled=\"\"> one</label></li>\n\
+                 <li><label><input type=\"checkbox\" disabled=\"\"> two</label></li>\n</ul>\n",
             ),
-            ("```nosuch\na < b\n```", "<pre lang=\"nosuch\" tabindex=\"0\"><code>a &lt; b\n</code></pre>\n"),
+            (
+                "```nosuch\na < b\n```",
+                "<pre data-lang=\"nosuch\" tabindex=\"0\"><code>a &lt; b\n</code></pre>\n",
+            ),
             (
                 "|a|\n|-|\n|b|",
                 "<div class=\"table\" tabindex=\"0\"><table>\n<thead>\n<tr>\n<th>a</th>\n</tr>\n</thead>\n\
@@ -113,7 +129,7 @@ mod tests {
     fn highlights_code_with_classes() {
         assert_eq!(
             render("```rust\nlet x = 1; // one\n```"),
-            "<pre lang=\"rust\" tabindex=\"0\"><code><span class=\"hl-k\">let</span> x \
+            "<pre data-lang=\"rust\" tabindex=\"0\"><code><span class=\"hl-k\">let</span> x \
              <span class=\"hl-k\">=</span> <span class=\"hl-n\">1</span>; \
              <span class=\"hl-c\">// one\n</span></code></pre>\n"
         );
@@ -228,10 +244,21 @@ mod tests {
             "br",
             "span",
             "input",
+            "label",
         ];
         const ATTRIBUTES: &[&str] = &[
-            "href", "title", "lang", "class", "align", "start", "tabindex", "target", "rel", "type",
-            "checked", "disabled",
+            "href",
+            "title",
+            "data-lang",
+            "class",
+            "align",
+            "start",
+            "tabindex",
+            "target",
+            "rel",
+            "type",
+            "checked",
+            "disabled",
         ];
         for tag in html.split('<').skip(1) {
             let (tag, _) = tag.split_once('>').expect("every tag is closed");

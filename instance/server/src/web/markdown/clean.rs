@@ -39,7 +39,7 @@ static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .tag_attributes(HashMap::from([
             ("a", HashSet::from(["href", "title"])),
             ("ol", HashSet::from(["start"])),
-            ("pre", HashSet::from(["lang", "tabindex"])),
+            ("pre", HashSet::from(["data-lang", "tabindex"])),
             ("span", HashSet::from(["class"])),
             ("th", HashSet::from(["align"])),
             ("td", HashSet::from(["align"])),

@@ -80,7 +80,7 @@ impl SyntaxHighlighterAdapter for Highlighter {
     ) -> fmt::Result {
         let class = attributes.get("class").map_or("", AsRef::as_ref);
         if let Some(lang) = class.strip_prefix("language-") {
-            write!(output, " lang=\"{}\"", escaped(lang))?;
+            write!(output, " data-lang=\"{}\"", escaped(lang))?;
         }
         output.write_str(" tabindex=\"0\"><code>")
     }

@@ -7,6 +7,9 @@ use comrak::nodes::{AstNode, NodeLink, NodeValue};
 /// Deeper trees cost more than they tell.
 const DEEPEST: usize = 100;
 
+/// The lowest heading of the page around a message.
+const PAGE_LEVEL: u8 = 2;
+
 /// Schemes that a link may have.
 const SCHEMES: &[&str] = &["https", "http", "mailto", "tel"];
 
@@ -42,17 +45,20 @@ pub(super) fn adapt<'a>(arena: &'a Arena<'a>, root: &'a AstNode<'a>) -> bool {
         }
     }
     let nodes: Vec<_> = root.descendants().collect();
+    let mut level = PAGE_LEVEL;
     for node in nodes {
-        adapt_node(arena, node);
+        adapt_node(arena, node, &mut level);
     }
     true
 }
 
-fn adapt_node<'a>(arena: &'a Arena<'a>, node: &'a AstNode<'a>) {
+fn adapt_node<'a>(arena: &'a Arena<'a>, node: &'a AstNode<'a>, level: &mut u8) {
     let value = node.data().value.clone();
     match value {
         NodeValue::Heading(mut heading) => {
-            heading.level = (heading.level + 2).min(6);
+            // No level is skipped on the way down, so that the outline of the page stays whole.
+            heading.level = (heading.level + PAGE_LEVEL).min(*level + 1).min(6);
+            *level = heading.level;
             node.data_mut().value = NodeValue::Heading(heading);
         }
         NodeValue::HtmlBlock(html) => {

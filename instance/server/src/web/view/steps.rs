@@ -222,7 +222,7 @@ fn skip_escape(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
         rest.next();
         return;
     }
-    while let Some(character) = rest.next() {
+    for character in rest.by_ref() {
         if ('@'..='~').contains(&character) {
             break;
         }

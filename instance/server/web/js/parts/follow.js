@@ -49,6 +49,15 @@ export class Follow {
     if (this.following && last?.classList.contains('assistant')) this.#showTop('.entry.assistant');
   }
 
+  /** Keeps a line in place while what it unfolds appears below it. @param {Element} summary */
+  hold(summary) {
+    this.following = false;
+    const before = summary.getBoundingClientRect().top;
+    summary.parentElement?.addEventListener('toggle', () => {
+      this.#pane.scrollTop += summary.getBoundingClientRect().top - before;
+    }, { once: true });
+  }
+
   toEnd() {
     this.following = true;
     this.unseen = 0;

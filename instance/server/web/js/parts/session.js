@@ -187,6 +187,8 @@ class Session extends HTMLElement {
   /** @param {MouseEvent} event */
   async #onClick(event) {
     const target = /** @type {Element} */ (event.target);
+    const summary = target.closest('.timeline summary');
+    if (summary) this.#follow?.hold(summary);
     const button = target.closest('[data-do]');
     if (button instanceof HTMLElement) {
       button.closest('details')?.removeAttribute('open');
