@@ -5,9 +5,11 @@
 
 mod blob;
 mod inbound;
+mod item;
 mod log;
 mod outbox;
 mod schema;
+mod threads;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use remotelab_config::atomic;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub(crate) use blob::{Blob, Incoming};
-pub(crate) use inbound::{Admitted, Delivery, Facts, Filter, Item, NewItem, Stored};
+pub(crate) use item::{Admitted, Delivery, Facts, Filter, Item, NewItem, Stored};
 pub(crate) use outbox::{Answer, NewLetter, Row};
 
 /// How long a writer waits for another process's transaction.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 
-use super::inbound::to_json;
+use super::item::to_json;
 use super::log::note;
 use super::{Error, Store};
 use crate::letter::Letter;
