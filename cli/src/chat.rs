@@ -1,8 +1,10 @@
 //! `remotelab chat`
 
+use remotelab_config::auth;
 use remotelab_config::chat::Settings;
-use remotelab_server::Server;
+use remotelab_server::{Error, Server};
 
+use crate::failure::Hinted;
 use crate::place::{self, Place};
 use crate::shutdown::Shutdown;
 use crate::{logging, output, runtime};
@@ -16,8 +18,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
     runtime::block_on(async {
         let cookies = if settings.secure_cookies { "Secure" } else { "not Secure" };
         let stop = Shutdown::listen()?.wanted();
-        let server = Server::start(settings, place.env, program, stop).await?;
+        let server = Server::start(settings, place.env, program, stop).await.map_err(explain)?;
         output::text(&format!("listening on http://{}\ncookies are {cookies}\n", server.address()))?;
         Ok(server.stopped().await?)
     })
+}
+
+fn explain(error: Error) -> anyhow::Error {
+    match &error {
+        Error::Auth(auth::Error::Missing(_) | auth::Error::BadToken(_)) => {
+            Hinted::new(error.to_string(), "remotelab generate-token").into()
+        }
+        _ => error.into(),
+    }
 }

@@ -4,6 +4,7 @@ use anyhow::Context;
 use remotelab_config::atomic;
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
+use remotelab_manager::guests::{self, links};
 use serde_json::{Map, Value};
 
 use crate::output;
@@ -20,9 +21,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     auth.insert("token".to_owned(), Value::String(token.clone()));
     atomic::create_private_dir(settings.paths.config())?;
     atomic::write_json(&file, &auth)?;
-    output::text(&format!(
-        "Token file: {}\nYour access token: {token}\nOpen: http://127.0.0.1:{}/?token={token}\n",
-        file.display(),
-        settings.port
-    ))
+    let base = guests::owner_public_base(&place.home, settings.port)?
+        .unwrap_or_else(|| links::local_base(settings.port));
+    let (file, link) = (file.display(), links::access(&base, Some(&token)));
+    output::text(&format!("Token file: {file}\nYour access token: {token}\nOpen: {link}\n"))
 }

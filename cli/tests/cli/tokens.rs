@@ -26,6 +26,29 @@ fn a_new_token_keeps_everything_else() {
 }
 
 #[test]
+fn the_link_leads_where_the_tunnel_does() {
+    let home = Home::new();
+    let rule = format!(
+        "ingress:\n  - hostname: remotelab.example.com\n    service: http://localhost:{}\n",
+        home.owner_port()
+    );
+    home.write(".cloudflared/config.yml", &rule);
+    assert!(home.out("generate-token").contains("\nOpen: https://remotelab.example.com/?token="));
+}
+
+#[test]
+fn a_chat_server_without_a_token_does_not_start() {
+    let home = Home::new();
+    let file = home.config().join("auth.json").display().to_string();
+    let expected = format!("error: {file} does not exist\ntry: remotelab generate-token\n");
+    assert_eq!(home.failure("chat"), expected);
+    home.write(".config/remotelab/auth.json", r#"{"token":"zz"}"#);
+    let expected =
+        format!("error: the token in {file} is not 64 hex digits\ntry: remotelab generate-token\n");
+    assert_eq!(home.failure("chat"), expected);
+}
+
+#[test]
 fn a_damaged_file_is_not_overwritten() {
     let home = Home::new();
     home.write(".config/remotelab/auth.json", "{\"token\":");

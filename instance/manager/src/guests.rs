@@ -17,6 +17,7 @@ mod tunnel;
 mod view;
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use remotelab_config::auth::{self, Auth};
 use remotelab_config::defaults::GuestDefaults;
@@ -134,6 +135,15 @@ impl Guests {
         };
         Ok(records.into_iter().map(view).collect())
     }
+}
+
+/// Returns the base of the owner's own host name, where a tunnel leads one to its port.
+///
+/// # Errors
+/// When the tunnel's settings exist and cannot be read.
+pub fn owner_public_base(home: &Path, port: u16) -> Result<Option<String>, atomic::Error> {
+    let rules = tunnel::load(home)?;
+    Ok(hostname::owner_hostname(&rules, port).map(links::public_base))
 }
 
 fn defaults_have_base(defaults: &GuestDefaults) -> bool {

@@ -89,6 +89,7 @@ impl Options {
 pub struct Service {
     children: Arc<Children>,
     control: AbortHandle,
+    socket: PathBuf,
     auth: Result<Secret, auth::Error>,
     _lock: FileLock,
 }
@@ -105,7 +106,8 @@ impl Service {
             .await
             .expect("the check does not panic and is not cancelled")?;
         let logs = log::Writer::start().map_err(Error::LogThread)?;
-        let listener = control_server::bind(&options.paths.supervisor_socket())?;
+        let socket = options.paths.supervisor_socket();
+        let listener = control_server::bind(&socket)?;
         let children = Arc::new(Children::new(Arc::new(process::Processes { logs })));
         for spec in [Spec::owner(&options), Spec::gateway(&options), Spec::mail(&options)] {
             children.launch(spec).await;
@@ -118,6 +120,7 @@ impl Service {
         Ok(Self {
             children,
             control: tokio::spawn(control_server::serve(listener, desk)).abort_handle(),
+            socket,
             auth: ready.auth.map(|auth| auth.token),
             _lock: ready.lock,
         })
@@ -141,6 +144,8 @@ impl Service {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         shutdown.await;
         self.control.abort();
+        // The lock is still held: the socket cannot be a successor's.
+        let _ = tokio::fs::remove_file(&self.socket).await;
         self.children.drain().await;
     }
 }

@@ -58,8 +58,10 @@ impl Children {
             return Ok(());
         };
         keeper.stop(STOP_GRACE).await.map_err(|source| Error::new(id, &source))?;
-        if matches!(id, Id::Guest(_)) {
-            self.lock().remove(id);
+        let mut keepers = self.lock();
+        // Somebody else with a handle may be starting it again at this moment.
+        if matches!(id, Id::Guest(_)) && keeper.handles() <= 2 {
+            keepers.remove(id);
         }
         Ok(())
     }

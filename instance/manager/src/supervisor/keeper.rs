@@ -78,6 +78,11 @@ impl Keeper {
         self.status.borrow().clone()
     }
 
+    /// How many handles there are on this child.
+    pub(crate) fn handles(&self) -> usize {
+        self.orders.strong_count()
+    }
+
     /// Starts the child, if it does not run, and waits until it listens.
     pub(crate) async fn start(&self, spec: Spec, patience: Duration) -> Result<(), Error> {
         let failures = self.status.borrow().failures;
