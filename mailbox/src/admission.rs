@@ -7,6 +7,12 @@ use crate::message::SenderFault;
 use crate::settings::Automation;
 use crate::state::Inbound;
 
+/// Time in which answers of one conversation are counted (milliseconds).
+pub(crate) const RALLY_WINDOW: i64 = 10 * 60 * 1000;
+
+/// As many answers within the window are two machines talking to each other.
+const RALLY: u32 = 5;
+
 /// A verdict with its reason, a stable word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -45,6 +51,11 @@ pub(crate) fn decide(
         (Inbound::PendingReview, "review")
     };
     Verdict { state, reason, rule: Some(rule) }
+}
+
+/// Tells whether a conversation had so many answers that a person should look before the next one.
+pub(crate) fn is_rally(answers: u32) -> bool {
+    answers >= RALLY
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `allowlist.json`: whose mail an instance takes work from.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::address::Address;
 
@@ -15,6 +16,9 @@ pub struct Allowlist {
     /// When the list was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<String>,
+    /// Everything else that stands in the file.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// What kind of entry let a sender in.

@@ -1,6 +1,6 @@
 //! A mail that we send: first as a value that can be stored, then as the bytes that go out.
 
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,7 @@ impl Letter {
             }
         }
         let message = builder
+            .header(MIME_VERSION_1_0)
             .header(ContentType::TEXT_PLAIN)
             .body(printable(&self.text))
             .map_err(|error| Unwritable(error.to_string()))?;
@@ -169,6 +170,7 @@ mod tests {
         assert_eq!(parsed.in_reply_to, ["reply-1@example.com"]);
         assert_eq!(parsed.references, ["plain-1@example.com", "reply-1@example.com"]);
         assert_eq!(value("message-id"), "<remotelab-1@example.com>");
+        assert_eq!(value("mime-version"), "1.0");
         assert_eq!(value("auto-submitted"), "auto-replied");
         assert_eq!(value("x-remotelab-loop"), "trial1/1");
         assert!(value("date").starts_with("Sun, 22 Nov 2026"));

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::item::{Admitted, COLUMNS, Delivery, Facts, Filter, Item, NewItem, Stored, from_row, to_json};
 use super::log::note;
 use super::{Error, Store, threads};
+use crate::admission;
 use crate::state::Inbound;
 
 /// A mail waits for the earlier ones of its conversation.
@@ -65,10 +66,21 @@ impl Store {
                     admitted.state.as_str(), admitted.reason, to_json(&facts)?, admitted.reviewer, now, id
                 ],
             )?;
-            if matches!(admitted.state, Inbound::PendingReview | Inbound::Approved) {
-                threads::join(tx, &Item { facts, ..item }, now)?;
+            note(tx, now, id, admitted.state.as_str(), &admitted.reason)?;
+            if !matches!(admitted.state, Inbound::PendingReview | Inbound::Approved) {
+                return Ok(());
             }
-            note(tx, now, id, admitted.state.as_str(), &admitted.reason)
+            let thread_id = threads::join(tx, &Item { facts, ..item }, now)?;
+            let answers = threads::answers_since(tx, thread_id, now - admission::RALLY_WINDOW)?;
+            if admitted.state == Inbound::Approved && admission::is_rally(answers) {
+                let (state, reason) = (Inbound::PendingReview.as_str(), "too_many_answers");
+                tx.execute(
+                    "UPDATE inbound SET state = ?, reason = ?, reviewer = NULL WHERE id = ?",
+                    params![state, reason, id],
+                )?;
+                note(tx, now, id, state, reason)?;
+            }
+            Ok(())
         })
     }
 

@@ -16,7 +16,7 @@ impl Store {
 }
 
 /// Puts a mail into its conversation and its ids into the index.
-pub(super) fn join(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Result<()> {
+pub(super) fn join(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Result<i64> {
     let sender = item.facts.from.to_lowercase();
     let claims = Claims {
         item_id: &item.id,
@@ -46,7 +46,15 @@ pub(super) fn join(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Res
         "INSERT OR IGNORE INTO message_ids (message_id, thread_id, direction) VALUES (?, ?, 'in')",
         params![item.message_id, thread_id],
     )?;
-    Ok(())
+    Ok(thread_id)
+}
+
+/// Counts the answers that a conversation had since a time.
+pub(super) fn answers_since(tx: &Transaction<'_>, thread_id: i64, since: i64) -> rusqlite::Result<u32> {
+    tx.prepare_cached(
+        "SELECT count(*) FROM outbox WHERE thread_id = ? AND kind = 'reply' AND created_at > ?",
+    )?
+    .query_row(params![thread_id, since], |row| row.get(0))
 }
 
 fn find_thread(tx: &Transaction<'_>, message_id: &str) -> rusqlite::Result<Option<Thread>> {

@@ -69,6 +69,22 @@ async fn machines_are_noted_and_never_answered() {
 }
 
 #[tokio::test]
+async fn two_machines_that_hide_it_are_stopped() {
+    let world = World::new().await;
+    world.trial.state.lock().unwrap().answer_at_once = Some("Thank you!".into());
+    let mut last = String::new();
+    for n in 0..5 {
+        let extra = if n == 0 { String::new() } else { format!("In-Reply-To: {last}\r\n") };
+        world.deliver("trial1@example.com", mail(&format!("m{n}@example.com"), &extra, "Thank you!")).await;
+        last = until("the answer", || world.relay.mails().into_iter().nth(n)).await.header("message-id");
+    }
+    let extra = format!("In-Reply-To: {last}\r\n");
+    let (_, body) = world.deliver("trial1@example.com", mail("m5@example.com", &extra, "Thank you!")).await;
+    assert_eq!(body["disposition"], "pending_review");
+    assert_eq!(world.desk().queue(Queue::Review, None).unwrap()[0].reason, "too_many_answers");
+}
+
+#[tokio::test]
 async fn setting_up_twice_changes_nothing() {
     let world = World::without_bridge().await;
     let desk = world.desk();

@@ -164,7 +164,7 @@ pub(crate) fn mail(id: &str, extra: &str, text: &str) -> String {
 
 /// Waits until a value is there.
 pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(value) = look() {
             return value;
