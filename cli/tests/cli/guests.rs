@@ -1,3 +1,7 @@
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::documents::compare;
@@ -64,7 +68,7 @@ fn creates_at_the_same_time_give_different_guests() {
     let creates: Vec<_> = (0..4)
         .map(|_| {
             let mut create = home.remotelab("guest-instance create-trial");
-            create.stdout(std::process::Stdio::null()).spawn().unwrap()
+            create.stdout(Stdio::null()).spawn().unwrap()
         })
         .collect();
     for mut create in creates {
@@ -86,6 +90,34 @@ fn a_guest_starts_again_with_everything_else() {
     home.out("guest-instance create-trial");
     let list = home.out("guest-instance list");
     assert!(list.contains("trial1\t") && list.lines().count() == 2, "{list}");
+}
+
+#[test]
+fn creates_killed_at_any_moment_leave_a_whole_guest_or_nothing() {
+    let home = Home::new();
+    let up = home.up();
+    for delay in 0..20 {
+        let mut create = home.remotelab("guest-instance create-trial");
+        let mut create = create.stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(delay * 2));
+        create.kill().unwrap();
+        create.wait().unwrap();
+    }
+    // The next create removes what the last one left.
+    home.run("guest-instance create last --local-only");
+    let registry = std::fs::read(home.config().join("guest-instances.json")).unwrap();
+    let guests: Vec<Value> = serde_json::from_slice(&registry).unwrap();
+    assert!(guests.iter().all(|guest| guest.get("state").is_none()), "{guests:?}");
+    let recorded: BTreeSet<String> =
+        guests.iter().map(|guest| guest["name"].as_str().unwrap().to_owned()).collect();
+    let folders = std::fs::read_dir(home.path().join(".remotelab/instances")).unwrap();
+    let made: BTreeSet<String> =
+        folders.map(|folder| folder.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(recorded, made);
+    assert!(recorded.contains("last"));
+    let list = home.out("guest-instance list");
+    assert!(list.lines().all(|line| line.ends_with("\trunning")), "{list}");
+    assert_eq!(up.children().len(), 3 + guests.len());
 }
 
 /// Names what differs from run to run.
