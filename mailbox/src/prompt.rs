@@ -8,8 +8,8 @@ use crate::message::{Attachment, Message};
 use crate::text::Extract;
 
 /// Most files handed over with one mail, and their size together (bytes).
-pub(crate) const MAX_FILES: usize = 25;
-pub(crate) const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
+const MAX_FILES: usize = 25;
+const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
 
 /// Writes the message for the session. The header lines and the label are a contract with system
 /// instructions and with people's habits; what follows the text is ours to word.
@@ -39,18 +39,29 @@ pub(crate) fn text(message: &Message, message_id: &str, extract: &Extract) -> St
     text
 }
 
+/// Keeps the attachments that are handed over.
+pub(crate) fn within_limits(mut files: Vec<Attachment>) -> Vec<Attachment> {
+    let mut fits = limits();
+    files.retain(|file| fits(file));
+    files
+}
+
 /// Divides attachments into those that are handed over and those beyond the limits.
-pub(crate) fn split_by_limits(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
-    let mut total = 0usize;
-    let mut count = 0usize;
-    files.iter().partition(|file| {
+fn split_by_limits(files: &[Attachment]) -> (Vec<&Attachment>, Vec<&Attachment>) {
+    let mut fits = limits();
+    files.iter().partition(|file| fits(file))
+}
+
+fn limits() -> impl FnMut(&Attachment) -> bool {
+    let (mut count, mut total) = (0usize, 0usize);
+    move |file| {
         let fits = count < MAX_FILES && total + file.bytes.len() <= MAX_FILE_BYTES;
         if fits {
             count += 1;
             total += file.bytes.len();
         }
         fits
-    })
+    }
 }
 
 /// What a session and its message carry about their origin, for tools and for finding the run again.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::clock::millis;
 use crate::intake;
-use crate::message::{Message, one_line};
+use crate::message::{Attachment, one_line};
 use crate::office::{Error, Office, blocking};
 use crate::places::{Place, Settings};
 use crate::prompt::{self, Origin};
@@ -50,13 +50,12 @@ pub(crate) async fn submit(
     store: &Arc<Store>,
     item: &Item,
 ) -> Result<Outcome, Error> {
-    let (raw_store, sha256) = (Arc::clone(store), item.sha256.clone());
-    let message = blocking(move || Ok(intake::read(&raw_store.raw(&sha256)?))).await?;
-    let Some(message) = message else {
+    let (packing, packed) = (Arc::clone(store), item.clone());
+    let Some(parcel) = blocking(move || pack(&packing, &packed)).await? else {
         give_up(office, place, settings, store, item, "the stored mail cannot be read").await?;
         return Ok(Outcome::Moved);
     };
-    match hand_over(office, place, store, item, &settings.automation, &message).await {
+    match hand_over(office, place, store, item, &settings.automation, parcel).await {
         Ok((session_id, run_id)) => {
             let state = match settings.automation.delivery_mode {
                 DeliveryMode::ReplyEmail => Inbound::Submitted,
@@ -88,6 +87,23 @@ pub(crate) async fn submit(
     }
 }
 
+/// What a session gets of a mail.
+struct Parcel {
+    text: String,
+    files: Vec<Upload>,
+}
+
+/// Reads the stored mail and writes its message. Blocks; `None` when it cannot be read.
+fn pack(store: &Store, item: &Item) -> Result<Option<Parcel>, Error> {
+    let Some(message) = intake::read(&store.raw(&item.sha256)?) else { return Ok(None) };
+    let extract = text::extract(&message.text, &message.subject);
+    let text = prompt::text(&message, &item.message_id, &extract);
+    let taken = prompt::within_limits(message.attachments);
+    let upload =
+        |file: Attachment| Upload { name: file.name, mime_type: file.mime_type, bytes: file.bytes.into() };
+    Ok(Some(Parcel { text, files: taken.into_iter().map(upload).collect() }))
+}
+
 enum Fault {
     Office(Error),
     Instance(remotelab_client::Error),
@@ -112,7 +128,7 @@ async fn hand_over(
     store: &Arc<Store>,
     item: &Item,
     automation: &Automation,
-    message: &Message,
+    parcel: Parcel,
 ) -> Result<(String, Option<String>), Fault> {
     let client = office.client(place)?;
     let thread_id = item.thread_id.unwrap_or_default();
@@ -130,10 +146,9 @@ async fn hand_over(
     };
     let choice = choose(&client, place, &automation.session).await?;
     let session = client.create_session(&session(item, automation, &choice, &key, &origin)).await?;
-    let extract = text::extract(&message.text, &message.subject);
     let post = PostMessage {
         request_id: Some(request.clone()),
-        text: prompt::text(message, &item.message_id, &extract),
+        text: parcel.text,
         tool: choice.pinned.then(|| choice.tool.clone()),
         model: choice.model.clone().filter(|_| choice.pinned || session.tool == choice.tool),
         effort: choice.effort.clone().filter(|_| choice.pinned || session.tool == choice.tool),
@@ -141,14 +156,7 @@ async fn hand_over(
         source_context: Some(origin.context()),
         ..PostMessage::default()
     };
-    let (taken, _) = prompt::split_by_limits(&message.attachments);
-    let upload = |file: &&crate::message::Attachment| Upload {
-        name: file.name.clone(),
-        mime_type: file.mime_type.clone(),
-        bytes: file.bytes.clone(),
-    };
-    let files: Vec<Upload> = taken.iter().map(upload).collect();
-    let accepted = client.post_message(session.id.as_str(), &post, &files).await?;
+    let accepted = client.post_message(session.id.as_str(), &post, &parcel.files).await?;
     Ok((session.id.to_string(), accepted.run.map(|run| run.id.to_string())))
 }
 

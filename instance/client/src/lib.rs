@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use remotelab_config::auth::Auth;
 use remotelab_config::secret::Secret;
 use remotelab_protocol::tool::Tool;
@@ -73,7 +74,7 @@ pub struct Upload {
     /// Its media type.
     pub mime_type: String,
     /// Its content.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 impl Instance {
@@ -304,7 +305,9 @@ fn form(message: &PostMessage, files: &[Upload]) -> Result<multipart::Form, Erro
         form = form.text("sourceContext", context.to_string());
     }
     for file in files {
-        let part = multipart::Part::bytes(file.bytes.clone()).file_name(file.name.clone());
+        let length = file.bytes.len() as u64;
+        let part = multipart::Part::stream_with_length(file.bytes.clone(), length);
+        let part = part.file_name(file.name.clone());
         let part = part
             .mime_str(&file.mime_type)
             .map_err(|_| Error::Setup(format!("\"{}\" is no media type", file.mime_type)))?;
