@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     let port: u16 = std::env::args().nth(1).map_or(Ok(7800), |text| text.parse())?;
     let world = Arc::new(World { sessions: Mutex::new(invented()), hints: broadcast::channel(64).0 });
     let app =
-        routes().with_state((world.clone(), "/")).nest("/trial1", routes().with_state((world, "/trial1/")));
+        routes().with_state((world.clone(), "/")).nest("/trial1/", routes().with_state((world, "/trial1/")));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     axum::serve(listener, app).await?;
     Ok(())
