@@ -40,18 +40,12 @@ impl Client {
         );
         let cookie = answer.header("set-cookie").context("login set no cookie")?;
         let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-        Ok(Self {
-            base: base.to_owned(),
-            cookie,
-        })
+        Ok(Self { base: base.to_owned(), cookie })
     }
 
     /// Nobody: requests without a cookie.
     pub fn anonymous(base: &str) -> Self {
-        Self {
-            base: base.to_owned(),
-            cookie: String::new(),
-        }
+        Self { base: base.to_owned(), cookie: String::new() }
     }
 
     /// The `name=value` of the login cookie.
@@ -60,51 +54,32 @@ impl Client {
     }
 
     /// Any request; `path` begins with a slash and is put behind the base.
-    pub async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<Answer> {
-        let mut request = http::client()
-            .request(method, format!("{}{path}", self.base))
-            .header("cookie", &self.cookie);
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+        let mut request =
+            http::client().request(method, format!("{}{path}", self.base)).header("cookie", &self.cookie);
         if let Some(body) = body {
             request = request.json(body);
         }
-        http::send(request)
-            .await
-            .with_context(|| format!("ask {}{path}", self.base))
+        http::send(request).await.with_context(|| format!("ask {}{path}", self.base))
     }
 
     /// GET, which must succeed, as JSON.
     pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let answer = self.send(Method::GET, path, None).await?;
-        ensure!(
-            answer.status.is_success(),
-            "GET {path} was answered {}: {}",
-            answer.status,
-            answer.text
-        );
+        ensure!(answer.status.is_success(), "GET {path} was answered {}: {}", answer.status, answer.text);
         answer.json()
     }
 
     /// POST, which must succeed, as JSON.
     pub async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let answer = self.send(Method::POST, path, Some(body)).await?;
-        ensure!(
-            answer.status.is_success(),
-            "POST {path} was answered {}: {}",
-            answer.status,
-            answer.text
-        );
+        ensure!(answer.status.is_success(), "POST {path} was answered {}: {}", answer.status, answer.text);
         answer.json()
     }
 
     /// Opens a session with `tool` in the home folder; returns its id.
     pub async fn open_session(&self, tool: &str) -> anyhow::Result<String> {
-        self.open_session_with(json!({"folder": "~", "tool": tool}))
-            .await
+        self.open_session_with(json!({"folder": "~", "tool": tool})).await
     }
 
     /// Opens a session with these fields; returns its id.
@@ -114,14 +89,8 @@ impl Client {
     }
 
     /// Posts a message.
-    pub async fn say(
-        &self,
-        session: &str,
-        request_id: &str,
-        words: &str,
-    ) -> anyhow::Result<Posted> {
-        self.say_with(session, &json!({"requestId": request_id, "text": words}))
-            .await
+    pub async fn say(&self, session: &str, request_id: &str, words: &str) -> anyhow::Result<Posted> {
+        self.say_with(session, &json!({"requestId": request_id, "text": words})).await
     }
 
     /// Posts a message with these fields.
@@ -129,11 +98,7 @@ impl Client {
         let path = format!("/api/sessions/{session}/messages");
         let answer = self.send(Method::POST, &path, Some(fields)).await?;
         if !answer.status.is_success() {
-            bail!(
-                "the message was answered {}: {}",
-                answer.status,
-                answer.text
-            );
+            bail!("the message was answered {}: {}", answer.status, answer.text);
         }
         let body = answer.json()?;
         Ok(Posted {
@@ -162,9 +127,7 @@ impl Client {
 
     /// All stored events of a session.
     pub async fn events(&self, session: &str) -> anyhow::Result<Vec<Value>> {
-        let answer = self
-            .get(&format!("/api/sessions/{session}/events?filter=all"))
-            .await?;
+        let answer = self.get(&format!("/api/sessions/{session}/events?filter=all")).await?;
         let events = answer["events"].as_array().context("no list of events")?;
         Ok(events.clone())
     }
@@ -185,17 +148,12 @@ impl Client {
         let posted = self.say(session, &request_id, words).await?;
         let run = posted.run.context("the message was queued")?;
         let finished = self.finished(&run).await?;
-        ensure!(
-            finished["state"] == "completed",
-            "the run ended as {finished:#}"
-        );
+        ensure!(finished["state"] == "completed", "the run ended as {finished:#}");
         self.reply(session, &run).await
     }
 }
 
 fn text(value: &Value, what: &str) -> anyhow::Result<String> {
-    let text = value
-        .as_str()
-        .with_context(|| format!("{what} is {value}"))?;
+    let text = value.as_str().with_context(|| format!("{what} is {value}"))?;
     Ok(text.to_owned())
 }

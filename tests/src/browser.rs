@@ -67,20 +67,12 @@ impl Browser {
 
     /// Goes to an address and waits until it is loaded.
     pub async fn goto(&self, url: &str) -> anyhow::Result<()> {
-        self.page
-            .goto(url)
-            .await
-            .with_context(|| format!("go to {url}"))
+        self.page.goto(url).await.with_context(|| format!("go to {url}"))
     }
 
     /// The address of the page.
     pub async fn url(&self) -> anyhow::Result<String> {
-        Ok(self
-            .page
-            .current_url()
-            .await
-            .context("read the address")?
-            .into())
+        Ok(self.page.current_url().await.context("read the address")?.into())
     }
 
     /// Waits until an element is displayed.
@@ -118,28 +110,20 @@ impl Browser {
 
     /// The text that the page shows.
     pub async fn text(&self) -> anyhow::Result<String> {
-        let text = self
-            .eval("return document.body ? document.body.innerText : ''")
-            .await?;
+        let text = self.eval("return document.body ? document.body.innerText : ''").await?;
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
     /// Clicks an element once it is displayed.
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let element = self.see(css).await?;
-        element
-            .click()
-            .await
-            .with_context(|| format!("click {css}"))
+        element.click().await.with_context(|| format!("click {css}"))
     }
 
     /// Types into an element once it is displayed.
     pub async fn type_into(&self, css: &str, text: &str) -> anyhow::Result<()> {
         let element = self.see(css).await?;
-        element
-            .send_keys(text)
-            .await
-            .with_context(|| format!("type into {css}"))
+        element.send_keys(text).await.with_context(|| format!("type into {css}"))
     }
 
     /// Presses a key in an element.
@@ -149,10 +133,7 @@ impl Browser {
 
     /// Runs the body of a function in the page and returns what it returns.
     pub async fn eval(&self, body: &str) -> anyhow::Result<Value> {
-        self.page
-            .execute(body, Vec::new())
-            .await
-            .with_context(|| format!("run in the page: {body}"))
+        self.page.execute(body, Vec::new()).await.with_context(|| format!("run in the page: {body}"))
     }
 
     /// Switches between light and dark.
@@ -162,17 +143,16 @@ impl Browser {
             Scheme::Dark => "dark",
         };
         let features = json!([{"name": "prefers-color-scheme", "value": value}]);
-        self.cdp("Emulation.setEmulatedMedia", json!({"features": features}))
-            .await?;
+        self.cdp("Emulation.setEmulatedMedia", json!({"features": features})).await?;
         Ok(())
     }
 
     /// Cuts the network off, or joins it again.
     pub async fn offline(&self, offline: bool) -> anyhow::Result<()> {
         self.cdp("Network.enable", json!({})).await?;
-        let conditions = json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
-        self.cdp("Network.emulateNetworkConditions", conditions)
-            .await?;
+        let conditions =
+            json!({"offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1});
+        self.cdp("Network.emulateNetworkConditions", conditions).await?;
         Ok(())
     }
 
@@ -184,14 +164,10 @@ impl Browser {
 
     /// Errors that the page's console collected since the last look.
     pub async fn console_errors(&self) -> anyhow::Result<Vec<String>> {
-        let log = self
-            .extension("se/log", &json!({"type": "browser"}))
-            .await?;
+        let log = self.extension("se/log", &json!({"type": "browser"})).await?;
         let entries = log.as_array().context("the log is no list")?;
         let errors = entries.iter().filter(|entry| entry["level"] == "SEVERE");
-        Ok(errors
-            .filter_map(|entry| Some(entry["message"].as_str()?.to_owned()))
-            .collect())
+        Ok(errors.filter_map(|entry| Some(entry["message"].as_str()?.to_owned())).collect())
     }
 
     /// Whether the page is wider than the screen, which nobody wants on a phone.
@@ -203,9 +179,7 @@ impl Browser {
     /// Takes a picture of the screen: `NAME.png` in `REMOTELAB_SCREENSHOTS`, else in
     /// `tests/artifacts`.
     pub async fn screenshot(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let picture = self
-            .cdp("Page.captureScreenshot", json!({"format": "png"}))
-            .await?;
+        let picture = self.cdp("Page.captureScreenshot", json!({"format": "png"})).await?;
         let data = picture["data"].as_str().context("there is no picture")?;
         let bytes = STANDARD.decode(data).context("decode the picture")?;
         let path = pictures()?.join(format!("{name}.png"));
@@ -214,21 +188,10 @@ impl Browser {
     }
 
     async fn extension(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let session = self
-            .page
-            .session_id()
-            .await
-            .context("read the session's id")?;
+        let session = self.page.session_id().await.context("read the session's id")?;
         let session = session.context("the browser has no session")?;
-        let mut answer = self
-            .driver
-            .post(&format!("session/{session}/{path}"), body)
-            .await?;
-        ensure!(
-            answer["value"]["error"].is_null(),
-            "{path}: {}",
-            answer["value"]
-        );
+        let mut answer = self.driver.post(&format!("session/{session}/{path}"), body).await?;
+        ensure!(answer["value"]["error"].is_null(), "{path}: {}", answer["value"]);
         Ok(answer["value"].take())
     }
 }

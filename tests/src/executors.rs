@@ -30,17 +30,11 @@ impl RealExecutors {
         let find = |name: &str| -> anyhow::Result<PathBuf> {
             let path = bin.join(name);
             if !path.is_file() {
-                bail!(
-                    "{} is missing; install it with: cargo xtask setup",
-                    path.display()
-                );
+                bail!("{} is missing; install it with: cargo xtask setup", path.display());
             }
             Ok(path)
         };
-        Ok(Self {
-            codex: find("codex")?,
-            claude: find("claude")?,
-        })
+        Ok(Self { codex: find("codex")?, claude: find("claude")? })
     }
 
     /// Writes `codex` and `claude` into the folder `bin`: scripts that run the real programs
@@ -50,10 +44,7 @@ impl RealExecutors {
             r#"model_providers.standin={{name="standin",base_url="{base_url}/v1",wire_api="responses",env_key="STANDIN_KEY",request_max_retries=1,stream_max_retries=1}}"#
         );
         let (codex_key, claude_key) = match login {
-            Login::In => (
-                "export STANDIN_KEY=standin",
-                "export ANTHROPIC_API_KEY=standin",
-            ),
+            Login::In => ("export STANDIN_KEY=standin", "export ANTHROPIC_API_KEY=standin"),
             Login::Out => ("unset STANDIN_KEY", "unset ANTHROPIC_API_KEY"),
         };
         let codex = format!(

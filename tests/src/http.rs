@@ -56,9 +56,5 @@ pub async fn send(request: RequestBuilder) -> anyhow::Result<Answer> {
     let status = response.status();
     let headers = response.headers().clone();
     let text = response.text().await.context("read the answer")?;
-    Ok(Answer {
-        status,
-        headers,
-        text,
-    })
+    Ok(Answer { status, headers, text })
 }

@@ -53,11 +53,7 @@ impl Process {
         if let Some(output) = child.stderr.take() {
             log.read("err", output);
         }
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            log,
-        })
+        Ok(Self { name: name.to_owned(), child, log })
     }
 
     /// Its process id.
@@ -71,16 +67,16 @@ impl Process {
     }
 
     /// Waits for a line of which `pick` makes something, also among those printed before.
-    pub async fn line<T>(
-        &self,
-        what: &str,
-        mut pick: impl FnMut(&str) -> Option<T>,
-    ) -> anyhow::Result<T> {
-        crate::wait::eventually(
-            format!("{what} in the output of {}", self.name),
-            async || Ok(self.log.lines().iter().find_map(|line| pick(line))),
-        )
+    pub async fn line<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> anyhow::Result<T> {
+        crate::wait::eventually(format!("{what} in the output of {}", self.name), async || {
+            Ok(self.log.lines().iter().find_map(|line| pick(line)))
+        })
         .await
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> anyhow::Result<bool> {
+        Ok(self.child.try_wait().context("ask for its state")?.is_none())
     }
 
     /// Sends a signal.
@@ -109,10 +105,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    #[expect(
-        clippy::print_stderr,
-        reason = "the test runner shows it when the test failed"
-    )]
+    #[expect(clippy::print_stderr, reason = "the test runner shows it when the test failed")]
     fn drop(&mut self) {
         // Either fails only when it has ended already.
         let _ = self.child.kill();

@@ -59,10 +59,7 @@ impl SmtpServer {
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mail = serde_json::from_str(&line).expect("the program prints mails alone");
-                received
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(mail);
+                received.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
             }
         });
         Ok(Self { child, port, mails })
@@ -75,10 +72,7 @@ impl SmtpServer {
 
     /// The mails so far, oldest first.
     pub fn mails(&self) -> Vec<Mail> {
-        self.mails
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.mails.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until `count` mails are there; returns all.
@@ -100,15 +94,10 @@ impl Mail {
     /// The value of a header, with folded lines joined.
     pub fn header(&self, name: &str) -> Option<String> {
         let text = self.text();
-        let head = text
-            .split("\r\n\r\n")
-            .next()?
-            .replace("\r\n\t", " ")
-            .replace("\r\n ", " ");
+        let head = text.split("\r\n\r\n").next()?.replace("\r\n\t", " ").replace("\r\n ", " ");
         head.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name)
-                .then(|| value.trim().to_owned())
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
         })
     }
 }

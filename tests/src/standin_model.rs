@@ -38,18 +38,12 @@ pub struct StandinModel {
 impl StandinModel {
     /// Starts on a free loopback port, answering `You said: …` until told otherwise.
     pub async fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .context("bind the stand-in model")?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind the stand-in model")?;
         let address = listener.local_addr().context("read the bound address")?;
         let state = Arc::<State>::default();
         let routes = server::routes(Arc::clone(&state));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self {
-            address,
-            state,
-            server,
-        })
+        Ok(Self { address, state, server })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -73,16 +67,13 @@ impl StandinModel {
     }
 
     /// Waits until an answer has arrived at `gate`.
-    pub async fn held(&self, gate: &str) {
-        self.state.gates().held(gate).await;
+    pub async fn held(&self, gate: &str) -> anyhow::Result<()> {
+        self.state.gates().held(gate).await
     }
 
     /// Serves until the process ends.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        (&mut self.server)
-            .await
-            .context("join the server")?
-            .context("serve the stand-in model")
+        (&mut self.server).await.context("join the server")?.context("serve the stand-in model")
     }
 }
 

@@ -46,20 +46,12 @@ struct Shared {
 impl Upstream {
     /// Starts on a free loopback port, answering every request with `upstream`.
     pub async fn start() -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .context("bind the upstream")?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("bind the upstream")?;
         let port = listener.local_addr().context("read the address")?.port();
         let state = Arc::<Shared>::default();
-        let routes = Router::new()
-            .fallback(answer)
-            .with_state(Arc::clone(&state));
+        let routes = Router::new().fallback(answer).with_state(Arc::clone(&state));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self {
-            port,
-            state,
-            server,
-        })
+        Ok(Self { port, state, server })
     }
 
     /// Its port on 127.0.0.1.

@@ -5,7 +5,6 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -50,11 +49,7 @@ impl World {
     pub async fn without_executors() -> anyhow::Result<Self> {
         let root = TempDir::with_prefix("remotelab-test-").context("make a temporary folder")?;
         let world = Self {
-            ports: Ports {
-                owner: ports::free()?,
-                gateway: ports::free()?,
-                mailbox: ports::free()?,
-            },
+            ports: Ports { owner: ports::free()?, gateway: ports::free()?, mailbox: ports::free()? },
             model: StandinModel::start().await?,
             variables: BTreeMap::new(),
             root,
@@ -139,14 +134,8 @@ impl World {
     }
 
     /// Enters guests into the registry as if they had been created: each a name and a port.
-    pub fn register<'a>(
-        &self,
-        guests: impl IntoIterator<Item = (&'a str, u16)>,
-    ) -> anyhow::Result<()> {
-        let records: Vec<Value> = guests
-            .into_iter()
-            .map(|(name, port)| self.record(name, port))
-            .collect();
+    pub fn register<'a>(&self, guests: impl IntoIterator<Item = (&'a str, u16)>) -> anyhow::Result<()> {
+        let records: Vec<Value> = guests.into_iter().map(|(name, port)| self.record(name, port)).collect();
         let file = self.config().join("guest-instances.json");
         fs::create_dir_all(self.config()).context("create the configuration folder")?;
         let text = serde_json::to_string_pretty(&records).context("print the registry")?;
@@ -203,11 +192,7 @@ impl World {
     /// The product's command line, in this world.
     pub fn command(&self, words: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(binary()?);
-        command
-            .args(words)
-            .current_dir(self.work())
-            .env_clear()
-            .envs(self.environment()?);
+        command.args(words).current_dir(self.work()).env_clear().envs(self.environment()?);
         Ok(command)
     }
 
@@ -218,10 +203,7 @@ impl World {
 
     /// Starts a command of the product that stays.
     pub fn start(&self, words: &[&str]) -> anyhow::Result<Process> {
-        Process::start(
-            &format!("remotelab {}", words.join(" ")),
-            &mut self.command(words)?,
-        )
+        Process::start(&format!("remotelab {}", words.join(" ")), &mut self.command(words)?)
     }
 
     /// Starts `remotelab up` and waits until all three of its servers answer.
@@ -229,8 +211,8 @@ impl World {
         let mut up = self.start(&["up"])?;
         for url in [self.owner_url(), self.gateway_url(), self.mailbox_url()] {
             eventually(format!("an answer of {url}"), async || {
-                if let Ok(status) = up.ended(Duration::ZERO).await {
-                    bail!("`remotelab up` ended with {status}");
+                if !up.is_running()? {
+                    bail!("`remotelab up` ended: {:#?}", up.log());
                 }
                 Ok(http::send(http::client().get(&url)).await.ok())
             })
@@ -248,10 +230,7 @@ impl World {
     pub fn processes_of(&self, word: &str) -> Vec<u32> {
         let all = self.processes().into_iter();
         let is_it = |found: &Found| {
-            found
-                .words
-                .first()
-                .is_some_and(|word| word.ends_with("remotelab"))
+            found.words.first().is_some_and(|word| word.ends_with("remotelab"))
                 && found.words.iter().skip(1).take(2).any(|it| it == word)
         };
         all.filter(is_it).map(|found| found.pid).collect()
@@ -278,25 +257,13 @@ impl World {
             ("HOME".to_owned(), home.to_owned()),
             ("SHELL".to_owned(), "/bin/bash".to_owned()),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
-            (
-                "PATH".to_owned(),
-                format!("{}:/usr/local/bin:/usr/bin:/bin", self.bin().display()),
-            ),
+            ("PATH".to_owned(), format!("{}:/usr/local/bin:/usr/bin:/bin", self.bin().display())),
             // Browser and client speak plain HTTP to loopback.
             ("SECURE_COOKIES".to_owned(), "0".to_owned()),
             ("CHAT_PORT".to_owned(), self.ports.owner.to_string()),
-            (
-                "NATAPP_PROXY_LISTEN_PORT".to_owned(),
-                self.ports.gateway.to_string(),
-            ),
-            (
-                "NATAPP_BRIDGE_SERVICE_PORT".to_owned(),
-                self.ports.owner.to_string(),
-            ),
-            (
-                "AGENT_MAILBOX_PORT".to_owned(),
-                self.ports.mailbox.to_string(),
-            ),
+            ("NATAPP_PROXY_LISTEN_PORT".to_owned(), self.ports.gateway.to_string()),
+            ("NATAPP_BRIDGE_SERVICE_PORT".to_owned(), self.ports.owner.to_string()),
+            ("AGENT_MAILBOX_PORT".to_owned(), self.ports.mailbox.to_string()),
         ]);
         variables.extend(self.variables.clone());
         Ok(variables)
@@ -316,28 +283,20 @@ pub fn binary() -> anyhow::Result<PathBuf> {
         return Ok(binary.into());
     }
     let test = env::current_exe().context("find this test's own binary")?;
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .context("a test is in target/debug/deps")?;
+    let folder = test.ancestors().nth(2).context("a test is in target/debug/deps")?;
     let binary = folder.join("remotelab");
     if !binary.is_file() {
-        bail!(
-            "{} is missing; build it with: cargo build --workspace --bins",
-            binary.display()
-        );
+        bail!("{} is missing; build it with: cargo build --workspace --bins", binary.display());
     }
     Ok(binary)
 }
 
 fn token(file: &Path) -> anyhow::Result<String> {
     let text = fs::read(file).with_context(|| format!("read {}", file.display()))?;
-    let auth: Value = serde_json::from_slice(&text)
-        .with_context(|| format!("read JSON in {}", file.display()))?;
+    let auth: Value =
+        serde_json::from_slice(&text).with_context(|| format!("read JSON in {}", file.display()))?;
     let token = auth["token"].as_str();
-    Ok(token
-        .with_context(|| format!("no token in {}", file.display()))?
-        .to_owned())
+    Ok(token.with_context(|| format!("no token in {}", file.display()))?.to_owned())
 }
 
 fn which(program: &str) -> anyhow::Result<PathBuf> {

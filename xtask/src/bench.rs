@@ -5,13 +5,7 @@ use crate::{setup, workspace};
 
 pub(crate) fn all() -> anyhow::Result<()> {
     setup::for_benches()?;
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "--workspace",
-        "--bin",
-        "remotelab",
-    ]))?;
+    run(&mut cargo(&["build", "--release", "--workspace", "--bin", "remotelab"]))?;
     let binary = workspace::target().join("release/remotelab");
     run(cargo(&["bench", "--workspace", "--bench", "figures"]).env("REMOTELAB_BIN", binary))
 }

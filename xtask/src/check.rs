@@ -28,10 +28,7 @@ fn web_types() -> anyhow::Result<()> {
     if !has_scripts(&web.join("js")) {
         return Ok(());
     }
-    run(program(setup::npm_bin("tsc")?)
-        .arg("--noEmit")
-        .arg("--project")
-        .arg(web.join("tsconfig.json")))
+    run(program(setup::npm_bin("tsc")?).arg("--noEmit").arg("--project").arg(web.join("tsconfig.json")))
 }
 
 fn has_scripts(folder: &Path) -> bool {

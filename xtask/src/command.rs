@@ -13,10 +13,7 @@ pub(crate) fn cargo(words: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = program(cargo);
     command.args(words);
-    let builds = matches!(
-        words.first(),
-        Some(&("build" | "test" | "clippy" | "bench"))
-    );
+    let builds = matches!(words.first(), Some(&("build" | "test" | "clippy" | "bench")));
     if builds && std::env::var_os("CI").is_some() {
         command.arg("--locked");
     }
@@ -37,9 +34,7 @@ pub(crate) fn program(name: impl AsRef<OsStr>) -> Command {
 /// Runs to the end; anything but success is an error that shows the command.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     show(command);
-    let status = command
-        .status()
-        .with_context(|| format!("start {}", line(command)))?;
+    let status = command.status().with_context(|| format!("start {}", line(command)))?;
     if !status.success() {
         bail!("{} failed with {status}", line(command));
     }
@@ -49,10 +44,8 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 /// Runs to the end, passing standard output on line by line; tells whether it succeeded.
 pub(crate) fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> anyhow::Result<bool> {
     show(command);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {}", line(command)))?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("start {}", line(command)))?;
     let output = child.stdout.take().context("standard output is piped")?;
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("read the output")?;
@@ -66,11 +59,7 @@ pub(crate) fn watch(command: &mut Command, mut each: impl FnMut(&str)) -> anyhow
 
 /// Whether it starts and succeeds, with nothing shown.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 fn show(command: &Command) {

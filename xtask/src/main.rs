@@ -1,10 +1,6 @@
 //! `cargo xtask …`: one plain word for each job of a contributor.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is a program for a terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
 
 mod bench;
 mod check;

@@ -26,8 +26,7 @@ pub(crate) fn every_test_is_built() -> anyhow::Result<()> {
 
 /// Adds the files of `folder`, and of the folders in it, for which `parent` has no `mod` line.
 fn left_out(parent: &Path, folder: &Path, forgotten: &mut Vec<String>) -> anyhow::Result<()> {
-    let source =
-        fs::read_to_string(parent).with_context(|| format!("read {}", parent.display()))?;
+    let source = fs::read_to_string(parent).with_context(|| format!("read {}", parent.display()))?;
     for path in entries(folder)? {
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
             continue;
@@ -45,9 +44,7 @@ fn left_out(parent: &Path, folder: &Path, forgotten: &mut Vec<String>) -> anyhow
 
 fn declares(source: &str, name: &str) -> bool {
     let wanted = format!("mod {name};");
-    source
-        .lines()
-        .any(|line| line.trim().trim_start_matches("pub ") == wanted)
+    source.lines().any(|line| line.trim().trim_start_matches("pub ") == wanted)
 }
 
 #[cfg(test)]

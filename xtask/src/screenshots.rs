@@ -7,8 +7,6 @@ pub(crate) fn make() -> anyhow::Result<()> {
     setup::for_tests()?;
     run(&mut cargo(&["build", "--workspace", "--bins"]))?;
     let pictures = workspace::root().join("docs/images");
-    run(
-        cargo(&["test", "--workspace", "--test", "blackbox", "screenshot"])
-            .env("REMOTELAB_SCREENSHOTS", pictures),
-    )
+    run(cargo(&["test", "--workspace", "--test", "blackbox", "screenshot"])
+        .env("REMOTELAB_SCREENSHOTS", pictures))
 }

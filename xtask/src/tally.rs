@@ -12,9 +12,7 @@ pub(crate) struct Tally {
 impl Tally {
     /// Takes a line of a test run: `test result: ok. 8 passed; 0 failed; …` counts, others do not.
     pub(crate) fn read(&mut self, line: &str) {
-        let Some((_, counts)) = line
-            .strip_prefix("test result: ")
-            .and_then(|rest| rest.split_once(". "))
+        let Some((_, counts)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". "))
         else {
             return;
         };
@@ -55,13 +53,7 @@ mod tests {
             tally.read(line);
         }
 
-        assert_eq!(
-            tally,
-            Tally {
-                passed: 10,
-                failed: 3
-            }
-        );
+        assert_eq!(tally, Tally { passed: 10, failed: 3 });
         assert_eq!(tally.to_string(), "10 passed, 3 failed");
         assert!(!tally.is_good());
         assert!(!Tally::default().is_good());

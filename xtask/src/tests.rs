@@ -21,10 +21,10 @@ pub(crate) fn everything() -> anyhow::Result<()> {
     let unit = unit_and_component(&mut tally)?;
     // What the black-box tests drive; they find it beside their own binary.
     run(&mut cargo(&["build", "--workspace", "--bins"]))?;
-    let black_box = watch(
-        &mut cargo(&["test", "--workspace", "--no-fail-fast", "--test", BLACK_BOX]),
-        |line| tally.read(line),
-    )?;
+    let black_box =
+        watch(&mut cargo(&["test", "--workspace", "--no-fail-fast", "--test", BLACK_BOX]), |line| {
+            tally.read(line);
+        })?;
     conclude(tally, unit && black_box, began)
 }
 
@@ -50,9 +50,9 @@ fn unit_and_component(tally: &mut Tally) -> anyhow::Result<bool> {
 fn component_tests() -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     for folder in test_folders()? {
-        let binaries = entries(&folder)?.into_iter().filter(|path| {
-            path.extension().is_some_and(|ext| ext == "rs") || path.join("main.rs").is_file()
-        });
+        let binaries = entries(&folder)?
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|ext| ext == "rs") || path.join("main.rs").is_file());
         names.extend(binaries.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())));
     }
     names.retain(|name| name != BLACK_BOX);

@@ -26,8 +26,7 @@ pub(crate) async fn throughput_and_latency() -> anyhow::Result<()> {
         let theirs = format!("http://127.0.0.1:{}/trial7/", nginx.port);
         let ours = format!("{}/trial7/", world.gateway_url());
 
-        let [direct_load, theirs_load, ours_load] =
-            best([&direct, &theirs, &ours], CONNECTIONS).await?;
+        let [direct_load, theirs_load, ours_load] = best([&direct, &theirs, &ours], CONNECTIONS).await?;
         let rate = |round: Round| round.requests_per_second;
         show(
             &format!("gateway, requests/s, one core, 1 KiB, 64 connections, {routes} routes"),
@@ -55,9 +54,7 @@ pub(crate) async fn throughput_and_latency() -> anyhow::Result<()> {
 }
 
 async fn gateway(world: &World, upstream: u16, routes: usize) -> anyhow::Result<Process> {
-    let names: Vec<String> = (1..=routes)
-        .map(|number| format!("trial{number}"))
-        .collect();
+    let names: Vec<String> = (1..=routes).map(|number| format!("trial{number}")).collect();
     world.register(names.iter().map(|name| (name.as_str(), upstream)))?;
     let gateway = world.start(&["gateway"])?;
     let last = format!("{}/trial{routes}/", world.gateway_url());
@@ -69,10 +66,7 @@ async fn gateway(world: &World, upstream: u16, routes: usize) -> anyhow::Result<
     let mut pin = Command::new("taskset");
     pin.args(["-a", "-c", "-p", "0", &gateway.pid().to_string()]);
     let pinned = process::run(pin).await?;
-    anyhow::ensure!(
-        pinned.code == Some(0),
-        "pin the gateway to a core: {pinned:?}"
-    );
+    anyhow::ensure!(pinned.code == Some(0), "pin the gateway to a core: {pinned:?}");
     Ok(gateway)
 }
 

@@ -38,7 +38,8 @@ pub(crate) async fn message_acknowledged() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     world.tool("quick", TOOL)?;
     std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
-    let tools = json!([{"id": "quick", "name": "Quick", "command": "quick", "runtimeFamily": "claude-stream-json"}]);
+    let tools =
+        json!([{"id": "quick", "name": "Quick", "command": "quick", "runtimeFamily": "claude-stream-json"}]);
     std::fs::write(world.config().join("tools.json"), tools.to_string()).context("write tools")?;
     let _up = world.up().await?;
     let owner = world.owner().await?;
@@ -47,9 +48,7 @@ pub(crate) async fn message_acknowledged() -> anyhow::Result<()> {
     for number in 0..100 {
         let session = owner.open_session("quick").await?;
         let began = Instant::now();
-        let posted = owner
-            .say(&session, &format!("bench-{number}"), "go")
-            .await?;
+        let posted = owner.say(&session, &format!("bench-{number}"), "go").await?;
         acknowledged.push(began.elapsed());
         let run = posted.run.context("the message was queued")?;
         owner.finished(&run).await?;
@@ -67,9 +66,7 @@ pub(crate) async fn trial_reachable() -> anyhow::Result<()> {
     let mut times = Vec::new();
     for number in 1..=10 {
         let began = Instant::now();
-        let created = world
-            .run(&["guest-instance", "create-trial", "--json"])
-            .await?;
+        let created = world.run(&["guest-instance", "create-trial", "--json"]).await?;
         anyhow::ensure!(created.code == Some(0), "create-trial: {created:?}");
         first_page(&format!("{}/trial{number}/login", world.gateway_url())).await?;
         times.push(began.elapsed());
@@ -85,10 +82,7 @@ async fn first_page(url: &str) -> anyhow::Result<()> {
         if answer.is_ok_and(|answer| answer.status.as_u16() == 200) {
             return Ok(());
         }
-        anyhow::ensure!(
-            began.elapsed() < Duration::from_secs(20),
-            "no page at {url}"
-        );
+        anyhow::ensure!(began.elapsed() < Duration::from_secs(20), "no page at {url}");
         tokio::time::sleep(Duration::from_micros(500)).await;
     }
 }

@@ -20,13 +20,7 @@ impl Nginx {
     /// Answers everything with 1 KiB.
     pub(crate) async fn upstream(world: &World) -> anyhow::Result<Self> {
         let body = "x".repeat(1024);
-        Self::start(
-            world,
-            "upstream",
-            "",
-            &format!("location / {{ return 200 '{body}'; }}"),
-        )
-        .await
+        Self::start(world, "upstream", "", &format!("location / {{ return 200 '{body}'; }}")).await
     }
 
     /// Strips `/trialN/` and passes on to `upstream`, as the gateway does.
@@ -34,20 +28,12 @@ impl Nginx {
         let pool = format!("upstream pool {{ server 127.0.0.1:{upstream}; keepalive 64; }}");
         let mut locations = "proxy_http_version 1.1; proxy_set_header Connection '';\n".to_owned();
         for number in 1..=routes {
-            writeln!(
-                locations,
-                "location /trial{number}/ {{ proxy_pass http://pool/; }}"
-            )?;
+            writeln!(locations, "location /trial{number}/ {{ proxy_pass http://pool/; }}")?;
         }
         Self::start(world, &format!("proxy-{routes}"), &pool, &locations).await
     }
 
-    async fn start(
-        world: &World,
-        name: &str,
-        pools: &str,
-        locations: &str,
-    ) -> anyhow::Result<Self> {
+    async fn start(world: &World, name: &str, pools: &str, locations: &str) -> anyhow::Result<Self> {
         let port = ports::free()?;
         let folder = world.root().join(name);
         fs::create_dir_all(&folder).context("create nginx's folder")?;
@@ -66,18 +52,10 @@ impl Nginx {
         // The proxy has the core that the gateway has; upstream and load share the other.
         let core = if name == "upstream" { "1" } else { "0" };
         let mut command = Command::new("taskset");
-        command
-            .args(["-c", core, "/usr/sbin/nginx", "-c"])
-            .arg(file);
+        command.args(["-c", core, "/usr/sbin/nginx", "-c"]).arg(file);
         let process = Process::start(name, &mut command)?;
         let url = format!("http://127.0.0.1:{port}/");
-        eventually("nginx", async || {
-            Ok(http::send(http::client().get(&url)).await.ok())
-        })
-        .await?;
-        Ok(Self {
-            port,
-            _process: process,
-        })
+        eventually("nginx", async || Ok(http::send(http::client().get(&url)).await.ok())).await?;
+        Ok(Self { port, _process: process })
     }
 }

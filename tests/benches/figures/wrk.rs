@@ -17,10 +17,7 @@ pub(crate) struct Round {
 pub(crate) async fn round(url: &str, connections: u32, seconds: u32) -> anyhow::Result<Round> {
     let mut command = Command::new("taskset");
     command.args(["-c", "1", "wrk", "--latency", "-t1"]);
-    command
-        .arg(format!("-c{connections}"))
-        .arg(format!("-d{seconds}s"))
-        .arg(url);
+    command.arg(format!("-c{connections}")).arg(format!("-d{seconds}s")).arg(url);
     let output = process::run(command).await?;
     read(&output.stdout).with_context(|| format!("read what wrk says of {url}: {output:?}"))
 }
@@ -28,17 +25,11 @@ pub(crate) async fn round(url: &str, connections: u32, seconds: u32) -> anyhow::
 fn read(report: &str) -> anyhow::Result<Round> {
     anyhow::ensure!(!report.contains("Non-2xx"), "some answers were no 2xx");
     let word = |before: &str| {
-        let line = report
-            .lines()
-            .map(str::trim)
-            .find(|line| line.starts_with(before));
-        line.and_then(|line| line.split_whitespace().nth(1))
-            .with_context(|| format!("no line {before}"))
+        let line = report.lines().map(str::trim).find(|line| line.starts_with(before));
+        line.and_then(|line| line.split_whitespace().nth(1)).with_context(|| format!("no line {before}"))
     };
     Ok(Round {
-        requests_per_second: word("Requests/sec:")?
-            .parse()
-            .context("requests per second")?,
+        requests_per_second: word("Requests/sec:")?.parse().context("requests per second")?,
         p50_us: microseconds(word("50%")?)?,
         p99_us: microseconds(word("99%")?)?,
     })

@@ -62,11 +62,7 @@ impl Driver {
                 port.trim_end_matches('.').parse().ok()
             })
             .await?;
-        Ok(Self {
-            port,
-            home,
-            _process: process,
-        })
+        Ok(Self { port, home, _process: process })
     }
 
     /// Opens the browser.
@@ -74,13 +70,11 @@ impl Driver {
         let (width, height, mobile) = screen.shape();
         let mut flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
         flags.push(format!("--window-size={width},{height}"));
-        flags.push(format!(
-            "--user-data-dir={}",
-            self.home.path().join("profile").display()
-        ));
+        flags.push(format!("--user-data-dir={}", self.home.path().join("profile").display()));
         let mut options = json!({"args": flags});
         if mobile {
-            let metrics = json!({"width": width, "height": height, "pixelRatio": 2, "touch": true, "mobile": true});
+            let metrics =
+                json!({"width": width, "height": height, "pixelRatio": 2, "touch": true, "mobile": true});
             options["mobileEmulation"] = json!({"deviceMetrics": metrics});
         }
         let capabilities = json!({
@@ -101,9 +95,7 @@ impl Driver {
     /// A command that WebDriver itself does not have.
     pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
         let url = format!("{}/{path}", self.url());
-        http::send(http::client().post(url).json(body))
-            .await?
-            .json()
+        http::send(http::client().post(url).json(body)).await?.json()
     }
 }
 
@@ -116,8 +108,7 @@ impl Driver {
     fn shut_down(&self) -> std::io::Result<()> {
         let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-        connection
-            .write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+        connection.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
         std::io::copy(&mut connection, &mut std::io::sink())?;
         Ok(())
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use tokio::sync::watch;
+
+use crate::wait;
 
 /// The longest that an answer is held. A forgotten gate must not hang a run for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -36,9 +39,12 @@ impl Gates {
     }
 
     /// Waits until an answer has come to `gate`.
-    pub(super) async fn held(&self, gate: &str) {
+    pub(super) async fn held(&self, gate: &str) -> anyhow::Result<()> {
         let mut seen = self.with(gate, |gate| gate.subscribe());
-        let _ = seen.wait_for(|gate| gate.reached).await;
+        let reached = tokio::time::timeout(wait::PATIENCE, seen.wait_for(|gate| gate.reached));
+        let reached = reached.await;
+        reached.with_context(|| format!("no answer came to the gate {gate}"))??;
+        Ok(())
     }
 
     fn with<T>(&self, gate: &str, act: impl FnOnce(&watch::Sender<Gate>) -> T) -> T {

@@ -70,12 +70,9 @@ fn block(frames: &mut Vec<Frame>, index: usize, part: &Part) {
     let Some(finished) = finished_block(part) else {
         return;
     };
-    let start = |block: Value| {
-        event(json!({"type": "content_block_start", "index": index, "content_block": block}))
-    };
-    let delta = |delta: Value| {
-        event(json!({"type": "content_block_delta", "index": index, "delta": delta}))
-    };
+    let start =
+        |block: Value| event(json!({"type": "content_block_start", "index": index, "content_block": block}));
+    let delta = |delta: Value| event(json!({"type": "content_block_delta", "index": index, "delta": delta}));
     match part {
         Part::Message(chunks) => {
             frames.push(start(json!({"type": "text", "text": ""})));
@@ -85,13 +82,9 @@ fn block(frames: &mut Vec<Frame>, index: usize, part: &Part) {
             }));
         }
         Part::Reasoning(text) => {
-            frames.push(start(
-                json!({"type": "thinking", "thinking": "", "signature": ""}),
-            ));
+            frames.push(start(json!({"type": "thinking", "thinking": "", "signature": ""})));
             frames.push(delta(json!({"type": "thinking_delta", "thinking": text})));
-            frames.push(delta(
-                json!({"type": "signature_delta", "signature": "standin"}),
-            ));
+            frames.push(delta(json!({"type": "signature_delta", "signature": "standin"})));
         }
         Part::Shell(_) | Part::AddFile { .. } => {
             let mut empty = finished.clone();

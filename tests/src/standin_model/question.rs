@@ -71,9 +71,7 @@ fn from_messages(body: &Value) -> Question {
         if message["role"] != "user" {
             continue;
         }
-        let results = array(&message["content"])
-            .filter(|part| part["type"] == "tool_result")
-            .count();
+        let results = array(&message["content"]).filter(|part| part["type"] == "tool_result").count();
         question.results += results;
         if results == 0 {
             question.hear(join_texts(&message["content"]));
@@ -101,9 +99,7 @@ fn join_texts(content: &Value) -> String {
 /// `<system-reminder>…</system-reminder>`, the text of `AGENTS.md`.
 fn is_executors_note(text: &str) -> bool {
     let text = text.trim();
-    let tag = text
-        .strip_prefix('<')
-        .and_then(|rest| rest.split(['>', ' ']).next());
+    let tag = text.strip_prefix('<').and_then(|rest| rest.split(['>', ' ']).next());
     tag.is_some_and(|tag| text.ends_with(&format!("</{tag}>")))
         || text.starts_with("# AGENTS.md instructions")
 }
@@ -143,13 +139,7 @@ mod tests {
             {"type": "custom_tool_call_output", "call_id": "3", "output": "z"},
         ]});
 
-        assert_eq!(
-            Question::read(Api::Responses, &body),
-            Question {
-                prompt: "second".into(),
-                results: 2,
-            }
-        );
+        assert_eq!(Question::read(Api::Responses, &body), Question { prompt: "second".into(), results: 2 });
     }
 
     #[test]
@@ -166,31 +156,16 @@ mod tests {
                 {"type": "text", "text": "<system-reminder>be brief</system-reminder>"}]},
         ]});
 
-        assert_eq!(
-            Question::read(Api::Messages, &body),
-            Question {
-                prompt: "second".into(),
-                results: 1,
-            }
-        );
+        assert_eq!(Question::read(Api::Messages, &body), Question { prompt: "second".into(), results: 1 });
     }
 
     #[test]
     fn own_words_are_found_in_an_assembled_prompt() {
         let cases = [
             ("plain", "plain"),
-            (
-                "rules\n\n---\n\nUser message:\nhello\nthere",
-                "hello\nthere",
-            ),
-            (
-                "User message:\nold\n---\n\nCurrent user message:\nnew",
-                "new",
-            ),
-            (
-                "User message:\nhi\n\n---\n\n<private>\nguard\n</private>",
-                "hi",
-            ),
+            ("rules\n\n---\n\nUser message:\nhello\nthere", "hello\nthere"),
+            ("User message:\nold\n---\n\nCurrent user message:\nnew", "new"),
+            ("User message:\nhi\n\n---\n\n<private>\nguard\n</private>", "hi"),
             ("say User message: inline", "say User message: inline"),
         ];
 

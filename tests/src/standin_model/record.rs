@@ -71,9 +71,6 @@ impl Record {
 
     /// A copy of all of them, oldest first.
     pub(super) fn all(&self) -> Vec<Request> {
-        self.requests
-            .iter()
-            .map(|(_, request)| request.clone())
-            .collect()
+        self.requests.iter().map(|(_, request)| request.clone()).collect()
     }
 }

@@ -7,11 +7,7 @@ use super::script::{Rule, Script, Step, When};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply {
     /// An HTTP error; `rule` and `step` tell which one, so that it can be counted.
-    Refusal {
-        status: u16,
-        rule: usize,
-        step: usize,
-    },
+    Refusal { status: u16, rule: usize, step: usize },
     /// Parts to stream.
     Turn(Vec<Part>),
 }
@@ -49,33 +45,21 @@ impl Reply {
             if let Step::Status { code, times } = action
                 && times.is_none_or(|times| refused(index, *step) < times)
             {
-                return Self::Refusal {
-                    status: *code,
-                    rule: index,
-                    step: *step,
-                };
+                return Self::Refusal { status: *code, rule: index, step: *step };
             }
         }
         let parts = parts(turn.iter().map(|(_, step)| *step));
         // A model never answers with nothing; executors take that for a fault.
-        Self::Turn(if parts.is_empty() {
-            vec![say("Done.")]
-        } else {
-            parts
-        })
+        Self::Turn(if parts.is_empty() { vec![say("Done.")] } else { parts })
     }
 }
 
 fn find<'a>(script: &'a Script, question: &Question) -> Option<(usize, &'a Rule)> {
-    script
-        .rules
-        .iter()
-        .enumerate()
-        .find(|(_, rule)| match &rule.when {
-            When::Always => true,
-            When::Text(text) => question.user_text().contains(text),
-            When::Prompt(text) => question.prompt.contains(text),
-        })
+    script.rules.iter().enumerate().find(|(_, rule)| match &rule.when {
+        When::Always => true,
+        When::Text(text) => question.user_text().contains(text),
+        When::Prompt(text) => question.prompt.contains(text),
+    })
 }
 
 /// The steps after the first `results` calls, up to and including the next call.
@@ -110,10 +94,9 @@ fn parts<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Part> {
             },
             Step::Reasoning(text) => parts.push(Part::Reasoning(text.clone())),
             Step::Shell(command) => parts.push(Part::Shell(command.clone())),
-            Step::AddFile { path, content } => parts.push(Part::AddFile {
-                path: path.clone(),
-                content: content.clone(),
-            }),
+            Step::AddFile { path, content } => {
+                parts.push(Part::AddFile { path: path.clone(), content: content.clone() });
+            }
             Step::Status { .. } => {}
         }
     }
@@ -129,19 +112,12 @@ mod tests {
     use super::*;
 
     fn asked(prompt: &str, results: usize) -> Question {
-        Question {
-            prompt: prompt.into(),
-            results,
-        }
+        Question { prompt: prompt.into(), results }
     }
 
     #[test]
     fn without_a_rule_the_last_line_is_repeated() {
-        let reply = Reply::choose(
-            &Script::new(),
-            &asked("rules\nUser message:\none\ntwo", 0),
-            |_, _| 0,
-        );
+        let reply = Reply::choose(&Script::new(), &asked("rules\nUser message:\none\ntwo", 0), |_, _| 0);
         assert_eq!(reply, Reply::Turn(vec![say("You said: two")]));
     }
 
@@ -161,13 +137,7 @@ mod tests {
         );
         let turn = |results| Reply::choose(&script, &asked("go", results), |_, _| 0);
 
-        assert_eq!(
-            turn(0),
-            Reply::Turn(vec![
-                Part::Reasoning("hm".into()),
-                Part::Shell("one".into())
-            ])
-        );
+        assert_eq!(turn(0), Reply::Turn(vec![Part::Reasoning("hm".into()), Part::Shell("one".into())]));
         assert_eq!(
             turn(1),
             Reply::Turn(vec![
@@ -176,10 +146,7 @@ mod tests {
                     Chunk::Hold("g".into()),
                     Chunk::Say("two".into()),
                 ]),
-                Part::AddFile {
-                    path: "a".into(),
-                    content: "b".into(),
-                },
+                Part::AddFile { path: "a".into(), content: "b".into() },
             ])
         );
         assert_eq!(turn(2), Reply::Turn(vec![say("end")]));
@@ -191,11 +158,7 @@ mod tests {
         let script = Script::new().otherwise([Step::status_times(500, 2), Step::text("fine")]);
         let reply = |before| Reply::choose(&script, &asked("x", 0), |_, _| before);
 
-        let refusal = Reply::Refusal {
-            status: 500,
-            rule: 0,
-            step: 0,
-        };
+        let refusal = Reply::Refusal { status: 500, rule: 0, step: 0 };
         assert_eq!(reply(0), refusal);
         assert_eq!(reply(1), refusal);
         assert_eq!(reply(2), Reply::Turn(vec![say("fine")]));

@@ -7,9 +7,8 @@ use super::stream::Frame;
 
 /// The events of one turn.
 pub(super) fn frames(parts: &[Part]) -> Vec<Frame> {
-    let mut frames = vec![Frame::Event(
-        json!({"type": "response.created", "response": {"id": "resp_standin"}}),
-    )];
+    let mut frames =
+        vec![Frame::Event(json!({"type": "response.created", "response": {"id": "resp_standin"}}))];
     for (index, part) in parts.iter().enumerate() {
         match part {
             Part::Hold(gate) => frames.push(Frame::Hold(gate.clone())),

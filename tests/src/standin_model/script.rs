@@ -86,10 +86,7 @@ impl Script {
     }
 
     fn rule(mut self, when: When, steps: impl IntoIterator<Item = Step>) -> Self {
-        self.rules.push(Rule {
-            when,
-            steps: steps.into_iter().collect(),
-        });
+        self.rules.push(Rule { when, steps: steps.into_iter().collect() });
         self
     }
 }
@@ -112,10 +109,7 @@ impl Step {
 
     /// A file to write.
     pub fn add_file(path: impl Into<String>, content: impl Into<String>) -> Self {
-        Self::AddFile {
-            path: path.into(),
-            content: content.into(),
-        }
+        Self::AddFile { path: path.into(), content: content.into() }
     }
 
     /// A pause until the gate is released.
@@ -130,10 +124,7 @@ impl Step {
 
     /// An HTTP error to the first `times` requests, then the steps after it.
     pub fn status_times(code: u16, times: u32) -> Self {
-        Self::Status {
-            code,
-            times: Some(times),
-        }
+        Self::Status { code, times: Some(times) }
     }
 
     /// Whether the executor must run something and come back before the next step.
@@ -160,12 +151,7 @@ mod tests {
             Script::new()
                 .when_text(
                     "deploy",
-                    [
-                        Step::reasoning("hm"),
-                        Step::shell("make"),
-                        Step::hold("g"),
-                        Step::text("ok"),
-                    ],
+                    [Step::reasoning("hm"), Step::shell("make"), Step::hold("g"), Step::text("ok"),],
                 )
                 .when_prompt("title", [Step::status_times(500, 2)])
                 .otherwise([Step::add_file("a.txt", "x")])

@@ -78,9 +78,7 @@ impl State {
         if let Reply::Refusal { rule, step, .. } = reply {
             *inner.refusals.entry((rule, step)).or_default() += 1;
         }
-        inner
-            .record
-            .push(body.len(), Request::new(api, &question, value.clone()));
+        inner.record.push(body.len(), Request::new(api, &question, value.clone()));
         Ok((value, reply))
     }
 
@@ -93,9 +91,7 @@ async fn answer_responses(Shared(state): Shared<Arc<State>>, body: Bytes) -> Res
     match state.reply(Api::Responses, &body) {
         Err(error) => bad_request(&error),
         Ok((_, Reply::Refusal { status, .. })) => refuse(status, responses::error(status)),
-        Ok((_, Reply::Turn(parts))) => {
-            stream::respond(responses::frames(&parts), Arc::clone(&state.gates))
-        }
+        Ok((_, Reply::Turn(parts))) => stream::respond(responses::frames(&parts), Arc::clone(&state.gates)),
     }
 }
 

@@ -28,23 +28,17 @@ impl Frame {
 
 /// Streams the frames, each as soon as the gates before it let it pass.
 pub(super) fn respond(frames: Vec<Frame>, gates: Arc<Gates>) -> Response {
-    let body = stream::unfold(
-        (frames.into_iter(), gates),
-        |(mut frames, gates)| async move {
-            loop {
-                match frames.next()? {
-                    Frame::Event(data) => {
-                        let bytes = Ok::<_, std::convert::Infallible>(Frame::bytes(&data));
-                        return Some((bytes, (frames, gates)));
-                    }
-                    Frame::Hold(gate) => gates.pass(&gate).await,
+    let body = stream::unfold((frames.into_iter(), gates), |(mut frames, gates)| async move {
+        loop {
+            match frames.next()? {
+                Frame::Event(data) => {
+                    let bytes = Ok::<_, std::convert::Infallible>(Frame::bytes(&data));
+                    return Some((bytes, (frames, gates)));
                 }
+                Frame::Hold(gate) => gates.pass(&gate).await,
             }
-        },
-    );
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-cache"),
-    ];
+        }
+    });
+    let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(body)).into_response()
 }

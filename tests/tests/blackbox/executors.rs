@@ -21,13 +21,8 @@ const CODEX: &[&str] = &[
     "model_reasoning_effort=low",
     "-",
 ];
-const CLAUDE: &[&str] = &[
-    "-p",
-    "--output-format",
-    "stream-json",
-    "--verbose",
-    "--dangerously-skip-permissions",
-];
+const CLAUDE: &[&str] =
+    &["-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"];
 
 fn work_script() -> Script {
     Script::new().when_text(
@@ -79,9 +74,7 @@ async fn claude_runs_a_tool_writes_a_file_and_answers() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_refused_key_fails_the_run() -> anyhow::Result<()> {
     let bench = Bench::start(Login::In).await?;
-    bench
-        .model
-        .script(Script::new().otherwise([Step::status(401)]));
+    bench.model.script(Script::new().otherwise([Step::status(401)]));
 
     let codex = bench.run("codex", CODEX, "hello").await?;
     assert_eq!(codex.code, Some(1), "{codex:?}");
@@ -91,10 +84,7 @@ async fn a_refused_key_fails_the_run() -> anyhow::Result<()> {
 
     let claude = bench.run("claude", CLAUDE, "hello").await?;
     assert_eq!(claude.code, Some(1), "{claude:?}");
-    assert_eq!(
-        claude.find(|line| line["type"] == "result")?["is_error"],
-        true
-    );
+    assert_eq!(claude.find(|line| line["type"] == "result")?["is_error"], true);
     Ok(())
 }
 
@@ -107,12 +97,7 @@ async fn without_a_key_nothing_is_asked() -> anyhow::Result<()> {
 
     let claude = bench.run("claude", CLAUDE, "hello").await?;
     let result = claude.find(|line| line["type"] == "result")?;
-    assert!(
-        result["result"]
-            .as_str()
-            .is_some_and(|text| text.contains("Not logged in")),
-        "{result}"
-    );
+    assert!(result["result"].as_str().is_some_and(|text| text.contains("Not logged in")), "{result}");
     assert_eq!(bench.model.requests(), []);
     Ok(())
 }
@@ -126,12 +111,11 @@ async fn a_held_answer_goes_on_when_released() -> anyhow::Result<()> {
         Step::text("second"),
     ]));
 
-    let (outcome, ()) = tokio::join!(bench.run("codex", CODEX, "hello"), async {
-        bench.model.held("half").await;
+    let (outcome, ()) = tokio::try_join!(bench.run("codex", CODEX, "hello"), async {
+        bench.model.held("half").await?;
         bench.model.release("half");
-    });
-
-    let outcome = outcome?;
+        Ok(())
+    })?;
     let answer = outcome.find(|line| line["item"]["type"] == "agent_message")?;
     assert_eq!(answer["item"]["text"], "first second");
     Ok(())
@@ -215,19 +199,12 @@ impl Bench {
     /// Which turns of an answer were asked for, in order.
     fn turns(&self, api: Api) -> Vec<usize> {
         let requests = self.model.requests();
-        requests
-            .iter()
-            .filter(|r| r.api == api)
-            .map(|r| r.results)
-            .collect()
+        requests.iter().filter(|r| r.api == api).map(|r| r.results).collect()
     }
 }
 
 impl Outcome {
     fn find(&self, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<&Value> {
-        self.lines
-            .iter()
-            .find(|line| wanted(line))
-            .with_context(|| format!("no such line in {self:#?}"))
+        self.lines.iter().find(|line| wanted(line)).with_context(|| format!("no such line in {self:#?}"))
     }
 }

@@ -1,4 +1,10 @@
 //! The black-box tests, one binary so that they link once.
 
+mod cookies;
+mod crash;
 mod executors;
 mod harness;
+mod mail;
+mod ui;
+mod up;
+mod walk;

@@ -8,25 +8,18 @@ use anyhow::Context as _;
 use crate::command::{program, run};
 use crate::workspace;
 
-const PROGRAMS: &[(&str, &str)] = &[
-    ("@openai/codex", "0.169.0"),
-    ("@anthropic-ai/claude-code", "2.1.197"),
-    ("typescript", "5.9.3"),
-];
+const PROGRAMS: &[(&str, &str)] =
+    &[("@openai/codex", "0.169.0"), ("@anthropic-ai/claude-code", "2.1.197"), ("typescript", "5.9.3")];
 
 /// Installs those that are missing or of another version.
 pub(crate) fn install() -> anyhow::Result<()> {
     let home = home()?;
-    if PROGRAMS
-        .iter()
-        .all(|(name, version)| installed(&home, name, version))
-    {
+    if PROGRAMS.iter().all(|(name, version)| installed(&home, name, version)) {
         return Ok(());
     }
     fs::create_dir_all(&home).with_context(|| format!("create {}", home.display()))?;
     let mut npm = program("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--prefix"])
-        .arg(&home);
+    npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&home);
     for (name, version) in PROGRAMS {
         npm.arg(format!("{name}@{version}"));
     }
@@ -44,6 +37,5 @@ fn home() -> anyhow::Result<PathBuf> {
 
 fn installed(home: &Path, name: &str, version: &str) -> bool {
     let manifest = home.join("node_modules").join(name).join("package.json");
-    fs::read_to_string(manifest)
-        .is_ok_and(|text| text.contains(&format!("\"version\": \"{version}\"")))
+    fs::read_to_string(manifest).is_ok_and(|text| text.contains(&format!("\"version\": \"{version}\"")))
 }

@@ -50,8 +50,7 @@ async fn a_page_is_used_on_a_desktop_in_the_light() -> anyhow::Result<()> {
     browser.press("input", Key::Enter).await?;
     browser.see_text("Sent hello").await?;
 
-    let facts =
-        "return [innerWidth, innerHeight, matchMedia('(prefers-color-scheme: dark)').matches]";
+    let facts = "return [innerWidth, innerHeight, matchMedia('(prefers-color-scheme: dark)').matches]";
     assert_eq!(browser.eval(facts).await?, json!([1440, 900, false]));
     browser.prefer(Scheme::Dark).await?;
     assert_eq!(browser.eval(facts).await?, json!([1440, 900, true]));
@@ -78,9 +77,7 @@ async fn serve() -> anyhow::Result<String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let icon = || async {};
-    let routes = Router::new()
-        .route("/", get(|| async { Html(PAGE) }))
-        .route("/favicon.ico", get(icon));
+    let routes = Router::new().route("/", get(|| async { Html(PAGE) })).route("/favicon.ico", get(icon));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(format!("http://{address}/"))
 }

@@ -12,15 +12,8 @@ async fn a_mail_arrives_whole() -> anyhow::Result<()> {
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].from, "rowan@example.com");
     assert_eq!(mails[0].to, ["ada@example.com"]);
-    assert_eq!(
-        mails[0].header("in-reply-to").as_deref(),
-        Some("<1@example.com>")
-    );
-    assert!(
-        mails[0].text().ends_with("Done.\r\n"),
-        "{}",
-        mails[0].text()
-    );
+    assert_eq!(mails[0].header("in-reply-to").as_deref(), Some("<1@example.com>"));
+    assert!(mails[0].text().ends_with("Done.\r\n"), "{}", mails[0].text());
     Ok(())
 }
 
@@ -38,9 +31,7 @@ async fn a_server_may_refuse_for_the_time_being() -> anyhow::Result<()> {
 }
 
 fn transport(server: &SmtpServer) -> AsyncSmtpTransport<Tokio1Executor> {
-    AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("127.0.0.1")
-        .port(server.port())
-        .build()
+    AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous("127.0.0.1").port(server.port()).build()
 }
 
 fn mail() -> anyhow::Result<Message> {

@@ -8,10 +8,7 @@ use remotelab_tests::world::World;
 async fn executors_are_found_by_a_login_shell() -> anyhow::Result<()> {
     let world = World::new().await?;
     let mut shell = Command::new("/bin/bash");
-    shell
-        .args(["-l", "-c", "command -v codex claude node"])
-        .env_clear()
-        .env("HOME", world.home());
+    shell.args(["-l", "-c", "command -v codex claude node"]).env_clear().env("HOME", world.home());
 
     let output = process::run(shell).await?;
 
@@ -26,12 +23,8 @@ async fn processes_end_with_their_world() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     // In a process session of its own, like a runner, and with a child.
     let mut detached = Command::new("setsid");
-    detached
-        .args(["--fork", "sh", "-c", "sleep 600 & sleep 600"])
-        .env("HOME", world.home());
-    Process::start("detached", &mut detached)?
-        .ended(Duration::from_secs(10))
-        .await?;
+    detached.args(["--fork", "sh", "-c", "sleep 600 & sleep 600"]).env("HOME", world.home());
+    Process::start("detached", &mut detached)?.ended(Duration::from_secs(10)).await?;
     let home = world.home();
     remotelab_tests::wait::eventually("the sleepers", async || {
         Ok((world.processes().len() >= 3).then_some(()))
@@ -49,9 +42,7 @@ async fn worlds_do_not_share_ports() -> anyhow::Result<()> {
     let one = World::without_executors().await?.ports();
     let two = World::without_executors().await?.ports();
 
-    let mut ports = [one, two]
-        .map(|ports| [ports.owner, ports.gateway, ports.mailbox])
-        .concat();
+    let mut ports = [one, two].map(|ports| [ports.owner, ports.gateway, ports.mailbox]).concat();
     ports.sort_unstable();
     ports.dedup();
     assert_eq!(ports.len(), 6);
