@@ -149,6 +149,48 @@ const STORED_ONLY: &[&str] = &[
 ];
 
 impl Session {
+    /// Makes a plain chat session with a new id and no title, created at an ISO time.
+    #[must_use]
+    pub fn new(folder: String, tool: String, now_iso: &str) -> Self {
+        Self {
+            id: SessionId::random(),
+            folder,
+            tool,
+            source_id: chat(),
+            source_name: chat_name(),
+            name: untitled(),
+            auto_rename_pending: true,
+            created: now_iso.to_owned(),
+            updated_at: now_iso.to_owned(),
+            group: None,
+            description: None,
+            system_prompt: None,
+            external_trigger_id: None,
+            internal_role: None,
+            model: None,
+            effort: None,
+            thinking: None,
+            pinned: false,
+            sidebar_order: None,
+            archived: false,
+            archived_at: None,
+            entry_mode: None,
+            last_reviewed_at: None,
+            workflow_state: None,
+            workflow_priority: None,
+            active_agreements: None,
+            completion_targets: Vec::new(),
+            claude_session_id: None,
+            codex_thread_id: None,
+            source_context: None,
+            active_run_id: None,
+            last_run_state: None,
+            follow_up_queue: Vec::new(),
+            recent_follow_up_request_ids: Vec::new(),
+            rest: Map::new(),
+        }
+    }
+
     /// Returns the fields of the session that the wire shows, without the computed ones.
     #[must_use]
     pub fn public_fields(&self) -> Map<String, Value> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::session::{Session, one_line};
-use remotelab_protocol::{Event, Role, SessionId, ids};
+use remotelab_protocol::{Event, Role, ids};
 use remotelab_store::{Inserted, SessionCell};
 use serde_json::{Map, Value, json};
 
@@ -64,7 +64,6 @@ pub(crate) async fn delegate(
 }
 
 fn child(parent: &Session, task: &Task) -> Session {
-    let now = now_iso();
     let same_tool = task.tool.as_deref().is_none_or(|tool| tool == parent.tool);
     let kept = ["templateId", "templateName"];
     let rest: Map<String, Value> = parent
@@ -74,36 +73,22 @@ fn child(parent: &Session, task: &Task) -> Session {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let default_name = || format!("delegate - {}", one_line(&task.task, NAME_CHARS).unwrap_or_default());
+    let tool = task.tool.clone().unwrap_or_else(|| parent.tool.clone());
     Session {
-        id: SessionId::random(),
         name: task.name.clone().unwrap_or_else(default_name),
         auto_rename_pending: false,
-        tool: task.tool.clone().unwrap_or_else(|| parent.tool.clone()),
-        created: now.clone(),
-        updated_at: now,
+        source_id: parent.source_id.clone(),
+        source_name: parent.source_name.clone(),
+        group: parent.group.clone(),
+        description: parent.description.clone(),
+        system_prompt: parent.system_prompt.clone(),
+        active_agreements: parent.active_agreements.clone(),
         internal_role: task.internal.then(|| "agent_delegate".to_owned()),
         model: parent.model.clone().filter(|_| same_tool),
         effort: parent.effort.clone().filter(|_| same_tool),
         thinking: parent.thinking.filter(|_| same_tool),
-        external_trigger_id: None,
-        pinned: false,
-        sidebar_order: None,
-        archived: false,
-        archived_at: None,
-        entry_mode: None,
-        last_reviewed_at: None,
-        workflow_state: None,
-        workflow_priority: None,
-        completion_targets: Vec::new(),
-        claude_session_id: None,
-        codex_thread_id: None,
-        source_context: None,
-        active_run_id: None,
-        last_run_state: None,
-        follow_up_queue: Vec::new(),
-        recent_follow_up_request_ids: Vec::new(),
         rest,
-        ..parent.clone()
+        ..Session::new(parent.folder.clone(), tool, &now_iso())
     }
 }
 

@@ -1,111 +1,25 @@
-//! Creating, showing and listing sessions.
+//! Finding and listing sessions.
+
+mod body;
+mod create;
 
 use std::sync::Arc;
 
 use remotelab_config::paths::expand;
-use remotelab_protocol::session::{Session, UNTITLED, one_line};
-use remotelab_protocol::title::{self, Given};
-use remotelab_protocol::wire::{CreateSession, SOURCE_CONTEXT_MAX};
-use remotelab_protocol::{Activity, SessionId};
+use remotelab_protocol::{Activity, Session, SessionId};
+use remotelab_store::SessionCell;
 use remotelab_store::session::State;
-use remotelab_store::{Inserted, SessionCell};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use crate::app::{Shared, StorageRefused, blocking};
-use crate::clock::now_iso;
+use crate::app::Shared;
 
+pub(crate) use body::{Detail, body};
+pub(crate) use create::{Error, create, source_context};
+
+/// The longest group, in characters.
 pub(crate) const GROUP_CHARS: usize = 32;
+/// The longest description, in characters.
 pub(crate) const DESCRIPTION_CHARS: usize = 160;
-
-/// Why a session was not created.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("folder and tool are required")]
-    Incomplete,
-    #[error("Folder does not exist")]
-    NoFolder,
-    #[error("internalRole must be a string when provided")]
-    InternalRole,
-    #[error(transparent)]
-    Storage(#[from] StorageRefused),
-}
-
-/// How much of a session a body tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detail {
-    /// Everything.
-    Full,
-    /// Without the queued messages, for lists.
-    Summary,
-}
-
-/// Creates a session, or refreshes and returns the one that has the same `externalTriggerId`.
-pub(crate) async fn create(app: &Shared, request: CreateSession) -> Result<Arc<SessionCell>, Error> {
-    let prepared = prepare(app, &request).await?;
-    let (cell, inserted) = app.store.find_or_insert(prepared);
-    match inserted {
-        Inserted::New(commit) => commit.durable().await.map_err(StorageRefused)?,
-        Inserted::Found => refresh(&cell, &request).await?,
-    }
-    app.hub.list_changed();
-    Ok(cell)
-}
-
-/// Returns a session as the wire shows it.
-pub(crate) fn body(state: &State, detail: Detail) -> Value {
-    let session = &state.session;
-    let meta = &state.meta;
-    let activity = activity(state);
-    let messages = meta.counts.get("message").copied().unwrap_or_default();
-    let mut fields = session.public_fields();
-    let mut workflow = Map::new();
-    workflow.insert("entryMode".into(), session.entry_mode().into());
-    for (key, value) in [
-        ("state", &session.workflow_state),
-        ("priority", &session.workflow_priority),
-        ("lastReviewedAt", &session.last_reviewed_at),
-    ] {
-        if let Some(value) = value {
-            workflow.insert(key.into(), value.as_str().into());
-        }
-    }
-    let mut manager = Map::new();
-    if let Some(agreements) = &session.active_agreements {
-        manager.insert("activeAgreements".into(), json!(agreements));
-    }
-    manager.insert("memoryActivation".into(), json!({"searchPolicy": "pointer-first"}));
-    let mut work = Map::new();
-    work.insert("workflow".into(), Value::Object(workflow));
-    if let Some(card) = session.rest.get("taskCard") {
-        work.insert("taskCard".into(), card.clone());
-    }
-    let computed = json!({
-        "latestSeq": meta.latest_seq,
-        "lastEventAt": meta.last_event_at,
-        "lastAssistantMessageAt": meta.last_assistant_message_at,
-        "messageCount": messages,
-        "activeMessageCount": messages,
-        "contextMode": "history",
-        "activeFromSeq": 0,
-        "compactedThroughSeq": 0,
-        "contextTokenEstimate": null,
-        "managerState": manager,
-        "workState": work,
-        "activity": activity,
-    });
-    if let Value::Object(computed) = computed {
-        fields.extend(computed);
-    }
-    if detail == Detail::Full {
-        fields.insert("queuedMessages".into(), queued_messages(session));
-    }
-    Value::Object(fields)
-}
-
-/// Tells what a session is doing.
-pub(crate) fn activity(state: &State) -> Activity {
-    Activity::of(state.active.as_ref(), state.session.follow_up_queue.len())
-}
 
 /// Returns a session's state by id.
 pub(crate) fn find(app: &Shared, id: &SessionId) -> Option<Arc<SessionCell>> {
@@ -141,15 +55,14 @@ pub(crate) fn list(app: &Shared, filter: &Filter) -> (Vec<State>, usize) {
     (shown, archived)
 }
 
-/// Cuts a source context that is no small object. The flag says that something was dropped.
-pub(crate) fn source_context(value: Option<&Value>) -> (Option<Value>, bool) {
-    match value {
-        Some(value @ Value::Object(fields)) if !fields.is_empty() => {
-            let fits = value.to_string().len() <= SOURCE_CONTEXT_MAX;
-            (fits.then(|| value.clone()), !fits)
-        }
-        _ => (None, false),
-    }
+/// Tells what a session is doing.
+pub(crate) fn activity(state: &State) -> Activity {
+    Activity::of(state.active.as_ref(), state.session.follow_up_queue.len())
+}
+
+/// Tells whether a session belongs to a visitor of an app.
+pub(crate) fn is_visitors(session: &Session) -> bool {
+    session.rest.get("visitorId").and_then(Value::as_str).is_some_and(|id| !id.is_empty())
 }
 
 fn matches(app: &Shared, session: &Session, filter: &Filter) -> bool {
@@ -161,218 +74,4 @@ fn matches(app: &Shared, session: &Session, filter: &Filter) -> bool {
         && filter.source_id.as_deref().is_none_or(|wanted| wanted == session.source_id)
         && filter.template_id.as_deref().is_none_or(|wanted| template() == Some(wanted))
         && filter.folder.as_deref().is_none_or(same_folder)
-}
-
-/// Tells whether a session belongs to a visitor of an app.
-pub(crate) fn is_visitors(session: &Session) -> bool {
-    session.rest.get("visitorId").and_then(Value::as_str).is_some_and(|id| !id.is_empty())
-}
-
-async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error> {
-    let (folder, tool) = (request.folder.trim(), request.tool.trim());
-    if folder.is_empty() || tool.is_empty() {
-        return Err(Error::Incomplete);
-    }
-    let internal_role = match &request.internal_role {
-        None | Some(Value::Null) => None,
-        Some(Value::String(role)) => Some(role.trim().to_owned()).filter(|role| !role.is_empty()),
-        Some(_) => return Err(Error::InternalRole),
-    };
-    let folder = expand(folder, &app.settings.home);
-    let exists = {
-        let folder = folder.clone();
-        blocking(move || folder.is_dir()).await
-    };
-    if !exists {
-        return Err(Error::NoFolder);
-    }
-    let source = Source::of(request);
-    let (name, auto_rename_pending) = title::initial(&Given {
-        name: request.name.as_deref(),
-        source_id: source.id.as_deref(),
-        source_name: source.name.as_deref(),
-        group: request.group.as_deref(),
-        external_trigger_id: request.external_trigger_id.as_deref(),
-    });
-    let now = now_iso();
-    let mut rest = Map::new();
-    for (key, value) in [("templateId", &source.template_id), ("templateName", &source.template_name)] {
-        if let Some(value) = value {
-            rest.insert(key.into(), value.as_str().into());
-        }
-    }
-    let source_id = source.id.unwrap_or_else(|| "chat".to_owned());
-    Ok(Session {
-        id: SessionId::random(),
-        folder: folder.to_string_lossy().into_owned(),
-        tool: tool.to_owned(),
-        source_name: source.name.unwrap_or_else(|| title_case(&source_id)),
-        source_id,
-        name,
-        auto_rename_pending,
-        created: now.clone(),
-        updated_at: now,
-        group: request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)),
-        description: request.description.as_deref().and_then(|text| one_line(text, DESCRIPTION_CHARS)),
-        system_prompt: request.system_prompt.clone().filter(|text| !text.trim().is_empty()),
-        external_trigger_id: non_empty(request.external_trigger_id.as_deref()),
-        internal_role,
-        model: None,
-        effort: None,
-        thinking: None,
-        pinned: false,
-        sidebar_order: None,
-        archived: false,
-        archived_at: None,
-        entry_mode: None,
-        last_reviewed_at: None,
-        workflow_state: None,
-        workflow_priority: None,
-        active_agreements: None,
-        completion_targets: completion_targets(request.completion_targets.as_ref()),
-        claude_session_id: None,
-        codex_thread_id: None,
-        source_context: source_context(request.source_context.as_ref()).0,
-        active_run_id: None,
-        last_run_state: None,
-        follow_up_queue: Vec::new(),
-        recent_follow_up_request_ids: Vec::new(),
-        rest,
-    })
-}
-
-/// Applies what a repeated create supplies. `updatedAt` moves only when something changed.
-async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), StorageRefused> {
-    let source = Source::of(request);
-    let ((), commit) = cell.change(|draft| {
-        let mut session = draft.session().clone();
-        if let Some(group) = request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)) {
-            session.group = Some(group);
-        }
-        if let Some(text) = request.description.as_deref().and_then(|text| one_line(text, DESCRIPTION_CHARS))
-        {
-            session.description = Some(text);
-        }
-        if session.auto_rename_pending {
-            let (name, pending) = title::initial(&Given {
-                name: request.name.as_deref(),
-                source_id: source.id.as_deref(),
-                source_name: source.name.as_deref(),
-                group: request.group.as_deref(),
-                external_trigger_id: request.external_trigger_id.as_deref(),
-            });
-            if name != UNTITLED {
-                (session.name, session.auto_rename_pending) = (name, pending);
-            }
-        }
-        if let Some(id) = &source.id {
-            session.source_name = source.name.clone().unwrap_or_else(|| title_case(id));
-            session.source_id.clone_from(id);
-        }
-        for (key, value) in [("templateId", &source.template_id), ("templateName", &source.template_name)] {
-            if let Some(value) = value {
-                session.rest.insert(key.into(), value.as_str().into());
-            }
-        }
-        if let Some(prompt) = &request.system_prompt {
-            session.system_prompt = Some(prompt.clone()).filter(|text| !text.trim().is_empty());
-        }
-        let targets = completion_targets(request.completion_targets.as_ref());
-        if !targets.is_empty() {
-            session.completion_targets = targets;
-        }
-        if request.source_context.is_some() {
-            session.source_context = source_context(request.source_context.as_ref()).0;
-        }
-        if session != *draft.session() {
-            session.updated_at = now_iso();
-            *draft.session_mut() = session;
-        }
-    });
-    Ok(commit.durable().await?)
-}
-
-/// Where a session comes from, with the older `appId`/`appName` understood.
-struct Source {
-    id: Option<String>,
-    name: Option<String>,
-    template_id: Option<String>,
-    template_name: Option<String>,
-}
-
-impl Source {
-    fn of(request: &CreateSession) -> Self {
-        let app_id = non_empty(request.app_id.as_deref());
-        let is_template =
-            app_id.as_deref().is_some_and(|id| id.starts_with("app_") || id.starts_with("app-"));
-        let (app_source, app_template) = if is_template { (None, app_id) } else { (app_id, None) };
-        let app_name = non_empty(request.app_name.as_deref());
-        let given = non_empty(request.source_id.as_deref());
-        let name_of_source = non_empty(request.source_name.as_deref())
-            .or_else(|| app_name.clone().filter(|_| given.is_none() && app_source.is_some()));
-        Self {
-            id: given.or(app_source),
-            name: name_of_source,
-            template_id: non_empty(request.template_id.as_deref()).or(app_template),
-            template_name: non_empty(request.template_name.as_deref()).or(app_name.filter(|_| is_template)),
-        }
-    }
-}
-
-fn completion_targets(given: Option<&Value>) -> Vec<Value> {
-    let items = given.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let text =
-        |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-    let is_email = |item: &Value| text(item, "type") == "email" || text(item, "kind") == "email";
-    items
-        .iter()
-        .filter(|item| is_email(item) && !text(item, "to").is_empty())
-        .enumerate()
-        .map(|(index, item)| {
-            let id = Some(text(item, "id"))
-                .filter(|id| !id.is_empty())
-                .unwrap_or_else(|| format!("email_target_{}", index + 1));
-            let enabled = item.get("enabled").and_then(Value::as_bool).unwrap_or(true);
-            let mut target = json!({"id": id, "type": "email", "enabled": enabled});
-            for key in [
-                "requestId",
-                "to",
-                "from",
-                "subject",
-                "inReplyTo",
-                "references",
-                "mailboxRoot",
-                "mailboxItemId",
-            ] {
-                target[key] = text(item, key).into();
-            }
-            target
-        })
-        .collect()
-}
-
-fn queued_messages(session: &Session) -> Value {
-    let rows = session.follow_up_queue.iter().map(|item| {
-        let mut row = json!({"requestId": item.request_id, "text": item.text, "queuedAt": item.queued_at});
-        if !item.images.is_empty() {
-            let files: Vec<_> = item.images.iter().map(remotelab_protocol::Attachment::public).collect();
-            row["attachments"] = json!(files);
-            row["images"] = json!(files);
-        }
-        row
-    });
-    rows.collect()
-}
-
-fn non_empty(text: Option<&str>) -> Option<String> {
-    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// `my-bot` → `My Bot`.
-fn title_case(id: &str) -> String {
-    let words = id.split(['-', '_', ' ']).filter(|word| !word.is_empty()).map(|word| {
-        let mut chars = word.chars();
-        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default()
-    });
-    words.collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,224 @@
+//! Creating a session, or finding the one that a connector means.
+
+use std::sync::Arc;
+
+use remotelab_config::paths::expand;
+use remotelab_protocol::session::{Session, UNTITLED, one_line};
+use remotelab_protocol::title::{self, Given};
+use remotelab_protocol::wire::{CreateSession, SOURCE_CONTEXT_MAX};
+use remotelab_store::{Inserted, SessionCell};
+use serde_json::{Map, Value, json};
+
+use super::{DESCRIPTION_CHARS, GROUP_CHARS};
+use crate::app::{Shared, StorageRefused, blocking};
+use crate::clock::now_iso;
+
+/// Why a session was not created.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("folder and tool are required")]
+    Incomplete,
+    #[error("Folder does not exist")]
+    NoFolder,
+    #[error("internalRole must be a string when provided")]
+    InternalRole,
+    #[error(transparent)]
+    Storage(#[from] StorageRefused),
+}
+
+/// Creates a session, or refreshes and returns the one that has the same `externalTriggerId`.
+pub(crate) async fn create(app: &Shared, request: CreateSession) -> Result<Arc<SessionCell>, Error> {
+    let prepared = prepare(app, &request).await?;
+    let (cell, inserted) = app.store.find_or_insert(prepared);
+    match inserted {
+        Inserted::New(commit) => commit.durable().await.map_err(StorageRefused)?,
+        Inserted::Found => refresh(&cell, &request).await?,
+    }
+    app.hub.list_changed();
+    Ok(cell)
+}
+
+/// Cuts a source context that is no small object. The flag says that something was dropped.
+pub(crate) fn source_context(value: Option<&Value>) -> (Option<Value>, bool) {
+    match value {
+        Some(value @ Value::Object(fields)) if !fields.is_empty() => {
+            let fits = value.to_string().len() <= SOURCE_CONTEXT_MAX;
+            (fits.then(|| value.clone()), !fits)
+        }
+        _ => (None, false),
+    }
+}
+
+async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error> {
+    let (folder, tool) = (request.folder.trim(), request.tool.trim());
+    if folder.is_empty() || tool.is_empty() {
+        return Err(Error::Incomplete);
+    }
+    let internal_role = match &request.internal_role {
+        None | Some(Value::Null) => None,
+        Some(Value::String(role)) => Some(role.trim().to_owned()).filter(|role| !role.is_empty()),
+        Some(_) => return Err(Error::InternalRole),
+    };
+    let folder = expand(folder, &app.settings.home);
+    let exists = {
+        let folder = folder.clone();
+        blocking(move || folder.is_dir()).await
+    };
+    if !exists {
+        return Err(Error::NoFolder);
+    }
+    let source = Source::of(request);
+    let (name, auto_rename_pending) = title::initial(&Given {
+        name: request.name.as_deref(),
+        source_id: source.id.as_deref(),
+        source_name: source.name.as_deref(),
+        group: request.group.as_deref(),
+        external_trigger_id: request.external_trigger_id.as_deref(),
+    });
+    let mut rest = Map::new();
+    for (key, value) in [("templateId", &source.template_id), ("templateName", &source.template_name)] {
+        if let Some(value) = value {
+            rest.insert(key.into(), value.as_str().into());
+        }
+    }
+    let source_id = source.id.unwrap_or_else(|| "chat".to_owned());
+    let plain = Session::new(folder.to_string_lossy().into_owned(), tool.to_owned(), &now_iso());
+    Ok(Session {
+        source_name: source.name.unwrap_or_else(|| title_case(&source_id)),
+        source_id,
+        name,
+        auto_rename_pending,
+        group: request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)),
+        description: request.description.as_deref().and_then(|text| one_line(text, DESCRIPTION_CHARS)),
+        system_prompt: request.system_prompt.clone().filter(|text| !text.trim().is_empty()),
+        external_trigger_id: non_empty(request.external_trigger_id.as_deref()),
+        internal_role,
+        completion_targets: completion_targets(request.completion_targets.as_ref()),
+        source_context: source_context(request.source_context.as_ref()).0,
+        rest,
+        ..plain
+    })
+}
+
+/// Applies what a repeated create supplies. `updatedAt` moves only when something changed.
+async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), StorageRefused> {
+    let source = Source::of(request);
+    let ((), commit) = cell.change(|draft| {
+        let mut session = draft.session().clone();
+        if let Some(group) = request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)) {
+            session.group = Some(group);
+        }
+        if let Some(text) = request.description.as_deref().and_then(|text| one_line(text, DESCRIPTION_CHARS))
+        {
+            session.description = Some(text);
+        }
+        if session.auto_rename_pending {
+            let (name, pending) = title::initial(&Given {
+                name: request.name.as_deref(),
+                source_id: source.id.as_deref(),
+                source_name: source.name.as_deref(),
+                group: request.group.as_deref(),
+                external_trigger_id: request.external_trigger_id.as_deref(),
+            });
+            if name != UNTITLED {
+                (session.name, session.auto_rename_pending) = (name, pending);
+            }
+        }
+        if let Some(id) = &source.id {
+            session.source_name = source.name.clone().unwrap_or_else(|| title_case(id));
+            session.source_id.clone_from(id);
+        }
+        for (key, value) in [("templateId", &source.template_id), ("templateName", &source.template_name)] {
+            if let Some(value) = value {
+                session.rest.insert(key.into(), value.as_str().into());
+            }
+        }
+        if let Some(prompt) = &request.system_prompt {
+            session.system_prompt = Some(prompt.clone()).filter(|text| !text.trim().is_empty());
+        }
+        let targets = completion_targets(request.completion_targets.as_ref());
+        if !targets.is_empty() {
+            session.completion_targets = targets;
+        }
+        if request.source_context.is_some() {
+            session.source_context = source_context(request.source_context.as_ref()).0;
+        }
+        if session != *draft.session() {
+            session.updated_at = now_iso();
+            *draft.session_mut() = session;
+        }
+    });
+    Ok(commit.durable().await?)
+}
+
+/// Where a session comes from, with the older `appId`/`appName` understood.
+struct Source {
+    id: Option<String>,
+    name: Option<String>,
+    template_id: Option<String>,
+    template_name: Option<String>,
+}
+
+impl Source {
+    fn of(request: &CreateSession) -> Self {
+        let app_id = non_empty(request.app_id.as_deref());
+        let is_template =
+            app_id.as_deref().is_some_and(|id| id.starts_with("app_") || id.starts_with("app-"));
+        let (app_source, app_template) = if is_template { (None, app_id) } else { (app_id, None) };
+        let app_name = non_empty(request.app_name.as_deref());
+        let given = non_empty(request.source_id.as_deref());
+        let name_of_source = non_empty(request.source_name.as_deref())
+            .or_else(|| app_name.clone().filter(|_| given.is_none() && app_source.is_some()));
+        Self {
+            id: given.or(app_source),
+            name: name_of_source,
+            template_id: non_empty(request.template_id.as_deref()).or(app_template),
+            template_name: non_empty(request.template_name.as_deref()).or(app_name.filter(|_| is_template)),
+        }
+    }
+}
+
+fn completion_targets(given: Option<&Value>) -> Vec<Value> {
+    let items = given.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text =
+        |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
+    let is_email = |item: &Value| text(item, "type") == "email" || text(item, "kind") == "email";
+    items
+        .iter()
+        .filter(|item| is_email(item) && !text(item, "to").is_empty())
+        .enumerate()
+        .map(|(index, item)| {
+            let id = Some(text(item, "id"))
+                .filter(|id| !id.is_empty())
+                .unwrap_or_else(|| format!("email_target_{}", index + 1));
+            let enabled = item.get("enabled").and_then(Value::as_bool).unwrap_or(true);
+            let mut target = json!({"id": id, "type": "email", "enabled": enabled});
+            for key in [
+                "requestId",
+                "to",
+                "from",
+                "subject",
+                "inReplyTo",
+                "references",
+                "mailboxRoot",
+                "mailboxItemId",
+            ] {
+                target[key] = text(item, key).into();
+            }
+            target
+        })
+        .collect()
+}
+
+fn non_empty(text: Option<&str>) -> Option<String> {
+    text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// `my-bot` → `My Bot`.
+fn title_case(id: &str) -> String {
+    let words = id.split(['-', '_', ' ']).filter(|word| !word.is_empty()).map(|word| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default()
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
