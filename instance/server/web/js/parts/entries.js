@@ -43,6 +43,15 @@ export function reconcile(box, fresh) {
   return { added, told };
 }
 
+/** Each page begins with its day; where pages meet, once is enough. @param {Element} box */
+export function mergeDays(box) {
+  let last = '';
+  for (const day of box.querySelectorAll('.entry.day')) {
+    if (day.textContent === last) day.remove();
+    last = day.textContent ?? '';
+  }
+}
+
 /** @param {Element} entry @returns {Element | null} the next one */
 function removed(entry) {
   const next = entry.nextElementSibling;

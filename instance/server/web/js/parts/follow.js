@@ -36,11 +36,11 @@ export class Follow {
     this.#changed();
   }
 
-  /** Opens at the last question when its answer is longer than the pane, else at the end. */
-  open() {
+  /** Opens at the last question when its answer is longer than the pane, else at the end. @param {boolean} busy */
+  open(busy) {
     this.following = true;
     this.#pane.scrollTop = 0;
-    this.#showTop('.entry.user:not(.pending)');
+    if (!busy) this.#showTop('.entry.user:not(.pending)');
   }
 
   /** Shows the beginning of the answer that the reader was waiting for. */

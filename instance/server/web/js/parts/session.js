@@ -5,7 +5,7 @@ import { request } from '../net/http.js';
 import * as outbox from '../net/outbox.js';
 import { announce, coalesced, fill, words } from '../state/page.js';
 import { addCopyButtons } from './code.js';
-import { reconcile } from './entries.js';
+import { mergeDays, reconcile } from './entries.js';
 import { Follow } from './follow.js';
 import { act } from './menu.js';
 import { elapsed, localise } from './time.js';
@@ -29,7 +29,7 @@ class Session extends HTMLElement {
     this.#dress(this);
     const pane = /** @type {HTMLElement} */ (this.querySelector('.scroll'));
     this.#follow = new Follow(pane, () => this.#drawLatest());
-    this.#follow.open();
+    this.#follow.open(isBusy(this.dataset.state));
     this.querySelector('.to-latest')?.addEventListener('click', () => this.#follow?.toEnd());
     this.addEventListener('submit', (event) => this.#onSubmit(event));
     this.addEventListener('click', (event) => this.#onClick(event));
@@ -86,9 +86,9 @@ class Session extends HTMLElement {
     this.dataset.state = fresh.dataset.state;
     this.dataset.name = fresh.dataset.name;
     this.#tick();
-    const working = (/** @type {string | undefined} */ state) => state === 'running' || state === 'queued';
-    if (working(was) && !working(fresh.dataset.state)) this.#finished();
-    if (!working(was) && working(fresh.dataset.state)) announce(words.client.started ?? '');
+    const [wasBusy, busy] = [isBusy(was), isBusy(fresh.dataset.state)];
+    if (wasBusy && !busy) this.#finished();
+    if (!wasBusy && busy) announce(words.client.started ?? '');
     this.dispatchEvent(new CustomEvent('rl:shown', { bubbles: true }));
   }
 
@@ -205,6 +205,7 @@ class Session extends HTMLElement {
       this.#dress(result.nodes);
       this.#follow?.around(() => {
         earlier.closest('.earlier')?.replaceWith(result.nodes);
+        mergeDays(/** @type {Element} */ (this.querySelector('.entries')));
         return 0;
       });
     }
@@ -227,6 +228,11 @@ class Session extends HTMLElement {
     const since = Date.parse(row instanceof HTMLElement ? row.dataset.since ?? '' : '');
     if (place && !Number.isNaN(since)) place.textContent = elapsed(Date.now() - since);
   }
+}
+
+/** @param {string | undefined} state */
+function isBusy(state) {
+  return state === 'running' || state === 'queued';
 }
 
 customElements.define('rl-session', Session);
