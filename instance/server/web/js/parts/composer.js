@@ -7,13 +7,8 @@ import * as storage from '../state/storage.js';
 /** Safari reports the Enter that ends a composition just after its end. */
 const AFTER_COMPOSITION = 30;
 
-/** Long enough that a press elsewhere still meets what it was aimed at. */
-const BEFORE_CLOSING = 500;
-
 class Composer extends HTMLElement {
   #composedAt = 0;
-  /** @type {number | undefined} */
-  #closing;
 
   connectedCallback() {
     const { form, field } = this;
@@ -37,8 +32,8 @@ class Composer extends HTMLElement {
       const name = form.querySelector('.folder-name');
       if (name) name.textContent = /** @type {HTMLInputElement} */ (event.target).value || '~';
     });
-    this.addEventListener('focusin', () => this.#open());
-    this.addEventListener('focusout', () => this.#closeSoon());
+    // It stays open: closing would move what the next press is aimed at.
+    this.addEventListener('focusin', () => { this.dataset.open = ''; }, { once: true });
     document.addEventListener('rl:edit', this);
     if (!isTouch()) field.focus({ preventScroll: true });
   }
@@ -111,15 +106,6 @@ class Composer extends HTMLElement {
     this.#keep();
     this.#resize();
     this.dispatchEvent(new CustomEvent('rl:sent', { bubbles: true, detail: letter }));
-  }
-
-  #open() {
-    clearTimeout(this.#closing);
-    this.dataset.open = '';
-  }
-
-  #closeSoon() {
-    this.#closing = setTimeout(() => { delete this.dataset.open; }, BEFORE_CLOSING);
   }
 
   #keep() {

@@ -8,6 +8,7 @@ import { addCopyButtons } from './code.js';
 import { mergeDays, reconcile } from './entries.js';
 import { Follow } from './follow.js';
 import { act } from './menu.js';
+import { morph } from './morph.js';
 import { elapsed, localise } from './time.js';
 import { toast } from './toast.js';
 
@@ -74,7 +75,7 @@ class Session extends HTMLElement {
       const entries = /** @type {Element} */ (this.querySelector('.entries'));
       const { added, told } = reconcile(entries, /** @type {Element} */ (fresh.querySelector('.entries')));
       for (const entry of added) this.#dress(entry);
-      this.#swap(fresh, '.running', (old, now) => this.#keepSteps(old, now));
+      this.#showRunning(fresh);
       this.#swap(fresh, '.queue-box');
       this.#swap(fresh, '.bar');
       this.#settle();
@@ -103,16 +104,12 @@ class Session extends HTMLElement {
     /** @type {any} */ (this.querySelector('rl-outbox'))?.settle();
   }
 
-  /**
-   * Replaces a part when the server wrote it differently.
-   * @param {Element} fresh @param {string} selector @param {(old: Element, now: Element) => void} [keep]
-   */
-  #swap(fresh, selector, keep) {
+  /** Replaces a part when the server wrote it differently. @param {Element} fresh @param {string} selector */
+  #swap(fresh, selector) {
     const now = fresh.querySelector(selector);
     const old = this.querySelector(selector);
     if (!now || !old || this.#parts[selector] === now.outerHTML) return;
     this.#parts[selector] = now.outerHTML;
-    keep?.(old, now);
     this.#dress(now);
     old.replaceWith(now);
   }
@@ -124,14 +121,16 @@ class Session extends HTMLElement {
     }
   }
 
-  /** Steps that were unfolded stay so, and what is new is put to them. @param {Element} old @param {Element} now */
-  #keepSteps(old, now) {
-    const [before, after] = [old, now].map((box) => box.querySelector('details.growing'));
-    if (!(before instanceof HTMLDetailsElement) || !(after instanceof HTMLDetailsElement) || !before.open) return;
-    const body = before.querySelector('.steps-body');
-    if (body) after.querySelector('.steps-body')?.replaceWith(body);
-    after.open = true;
-    this.#loadSteps(after);
+  /** The row changes many times a second; its buttons and what is unfolded stay. @param {Element} fresh */
+  #showRunning(fresh) {
+    const now = fresh.querySelector('.running');
+    const old = this.querySelector('.running');
+    if (!now || !old || this.#parts['.running'] === now.outerHTML) return;
+    this.#parts['.running'] = now.outerHTML;
+    this.#dress(now);
+    morph(old, now, '.elapsed, .steps-body');
+    const steps = old.querySelector('details.growing');
+    if (steps instanceof HTMLDetailsElement && steps.open) this.#loadSteps(steps);
   }
 
   /** @param {ParentNode} root */
