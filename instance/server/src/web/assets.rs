@@ -209,4 +209,45 @@ mod tests {
         assert!(gzip.bytes.len() < plain.bytes.len());
         assert_eq!(find(&path("app.css"), "gzip;q=0").unwrap(), plain);
     }
+
+    #[test]
+    fn text_stands_out_from_its_ground_in_both_themes() {
+        let file = Files::get("css/base.css").unwrap();
+        let css = String::from_utf8(file.data.into_owned()).unwrap();
+        let (light, dark) = css.split_once("prefers-color-scheme: dark").unwrap();
+        let grounds = ["page", "side", "raised", "sunken", "bubble", "hover", "bad-ground"];
+        let pairs = ["ink", "quiet"].iter().flat_map(|text| grounds.map(|ground| (*text, ground))).chain([
+            ("accent", "page"),
+            ("accent", "raised"),
+            ("accent", "side"),
+            ("on-fill", "fill"),
+            ("bad", "bad-ground"),
+            ("bad", "side"),
+            ("good", "raised"),
+            ("warn", "sunken"),
+            ("code-key", "sunken"),
+            ("code-text", "sunken"),
+            ("code-number", "sunken"),
+            ("code-name", "sunken"),
+            ("code-type", "sunken"),
+            ("code-note", "sunken"),
+        ]);
+        for (text, ground) in pairs {
+            for (theme, css) in [("light", light), ("dark", dark)] {
+                let (a, b) = (luminance(css, text), luminance(css, ground));
+                let ratio = (a.max(b) + 0.05) / (a.min(b) + 0.05);
+                assert!(ratio >= 4.5, "{text} on {ground}, {theme}: {ratio:.2}");
+            }
+        }
+    }
+
+    /// Relative luminance of a colour variable (WCAG 2.2).
+    fn luminance(css: &str, name: &str) -> f64 {
+        let (_, rest) = css.split_once(&format!("--{name}: #")).expect(name);
+        let channel = |at: usize| {
+            let value = f64::from(u8::from_str_radix(&rest[at..at + 2], 16).unwrap()) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+    }
 }
