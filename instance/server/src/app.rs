@@ -8,6 +8,7 @@ use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_executor::Catalogue;
 use remotelab_store::{Store, journal};
+use tokio::sync::Semaphore;
 
 use crate::auth::Auth;
 use crate::hub::Hub;
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     pub(crate) runs: Runs,
     pub(crate) rendered: Rendered,
+    /// Turns for requests with bodies that may be large.
+    pub(crate) large_bodies: Semaphore,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }
@@ -38,6 +41,16 @@ pub(crate) struct App {
 /// Runs file work off the async threads.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Runs work to its end even when nobody waits for it any longer: a client that goes away must not leave
+/// a change half made.
+pub(crate) async fn detached<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
         Ok(outcome) => outcome,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => std::future::pending().await,

@@ -92,11 +92,11 @@ struct Given {
 
 /// Takes the `attachments` (or `images`) list of a message. Entries that name nothing are ignored.
 /// Blocks.
-pub(crate) fn from_json(paths: &InstancePaths, list: Option<&Value>) -> Result<Vec<Attachment>, Error> {
-    let entries = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+pub(crate) fn from_json(paths: &InstancePaths, list: Option<Value>) -> Result<Vec<Attachment>, Error> {
+    let Some(Value::Array(entries)) = list else { return Ok(Vec::new()) };
     let mut taken = Vec::new();
     for entry in entries {
-        let given = Given::deserialize(entry).unwrap_or_default();
+        let given: Given = serde_json::from_value(entry).unwrap_or_default();
         if given.local_path.is_some() {
             return Err(Error::LocalPath);
         }
@@ -214,7 +214,7 @@ mod tests {
         let paths = InstancePaths::below(root.path());
         let list =
             json!([{"data": "aGk=", "mimeType": "text/plain", "originalName": "../a/报告.txt"}, {"odd": 1}]);
-        let taken = from_json(&paths, Some(&list)).unwrap();
+        let taken = from_json(&paths, Some(list)).unwrap();
         assert_eq!(taken.len(), 1);
         assert_eq!((taken[0].original_name.as_deref(), taken[0].size_bytes), (Some("报告.txt"), Some(2)));
         let filename = taken[0].filename.clone().unwrap();
@@ -223,7 +223,7 @@ mod tests {
             (std::fs::read(path).unwrap().as_slice(), media),
             (&b"hi"[..], "text/plain; charset=utf-8")
         );
-        let again = from_json(&paths, Some(&json!([{"filename": filename}]))).unwrap();
+        let again = from_json(&paths, Some(json!([{"filename": filename}]))).unwrap();
         assert_eq!(again[0].size_bytes, Some(2));
     }
 
@@ -237,7 +237,7 @@ mod tests {
             (json!({"filename": "../auth.json"}), "Unknown attachment: ../auth.json"),
             (json!({"data": "%%%"}), "Attachment data is not base64"),
         ] {
-            assert_eq!(from_json(&paths, Some(&json!([entry]))).unwrap_err().to_string(), message);
+            assert_eq!(from_json(&paths, Some(json!([entry]))).unwrap_err().to_string(), message);
         }
         assert!(!is_media_name("auth.json.x") && !is_media_name(".env") && !is_media_name("a.JSON"));
     }

@@ -10,6 +10,7 @@ use remotelab_config::auth::Auth as AuthFile;
 use remotelab_config::chat::Settings;
 use remotelab_config::{atomic, password};
 use remotelab_store::logins::{Login, Logins};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock::now_ms;
 use lockout::Lockout;
@@ -20,6 +21,7 @@ pub(crate) struct Auth {
     settings: Settings,
     logins: Logins,
     lockout: Mutex<Lockout>,
+    passwords: Semaphore,
 }
 
 /// What somebody presents to sign in.
@@ -52,7 +54,13 @@ impl Auth {
             logins: Logins::open(&settings.paths.auth_sessions(), now_ms()),
             settings: settings.clone(),
             lockout: Mutex::new(Lockout::default()),
+            passwords: Semaphore::new(1),
         }
+    }
+
+    /// Waits until no other password is being checked.
+    pub(crate) async fn password_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.passwords.acquire().await.ok()
     }
 
     /// Checks credentials and opens a login. `client` is the caller's true address. Blocks: it reads

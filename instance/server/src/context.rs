@@ -4,7 +4,7 @@ use remotelab_protocol::event::Known;
 use remotelab_protocol::{Event, Kind, Role};
 use remotelab_store::SessionCell;
 use remotelab_store::body::cut_middle;
-use remotelab_store::history::{Bodies, History};
+use remotelab_store::history::Bodies;
 
 const TEXT_CHARS: usize = 4_000;
 const TOOL_INPUT_CHARS: usize = 2_500;
@@ -14,16 +14,35 @@ const TOTAL_CHARS: usize = 24_000;
 /// More events than fit into [`TOTAL_CHARS`] are not read.
 const LAST_EVENTS: u64 = 400;
 
-/// A session's history up to now, read only when it is needed.
+/// A session's history up to a moment, as text.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    history: History,
     latest_seq: u64,
+    text: Option<String>,
 }
 
 impl Conversation {
-    pub(crate) fn of(cell: &SessionCell) -> Self {
-        Self { history: cell.history(), latest_seq: cell.with(|state| state.meta.latest_seq) }
+    /// Reads the conversation, at most 24,000 characters of it. Blocks.
+    pub(crate) fn read(cell: &SessionCell) -> Self {
+        let latest_seq = cell.with(|state| state.meta.latest_seq);
+        let first = latest_seq.saturating_sub(LAST_EVENTS).max(1);
+        let events = cell.history().read(first..=latest_seq, Bodies::Whole);
+        Self { latest_seq, text: Some(continuation(&events)) }
+    }
+
+    /// Notes only where the history stands.
+    pub(crate) fn unread(cell: &SessionCell) -> Self {
+        Self { latest_seq: cell.with(|state| state.meta.latest_seq), text: None }
+    }
+
+    /// Tells whether the text was read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// The last event it knows of.
+    pub(crate) fn latest_seq(&self) -> u64 {
+        self.latest_seq
     }
 
     /// Tells whether nothing was said yet.
@@ -31,14 +50,13 @@ impl Conversation {
         self.latest_seq == 0
     }
 
-    /// Returns the conversation as text, at most 24,000 characters. Blocks.
-    pub(crate) fn text(&self) -> String {
-        let first = self.latest_seq.saturating_sub(LAST_EVENTS).max(1);
-        continuation(&self.history.read(first..=self.latest_seq, Bodies::Whole))
+    /// The conversation as text.
+    pub(crate) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
     }
 }
 
-/// Writes events as a conversation; `pub(crate)` for its rules' sake, see the tests.
+/// Writes events as a conversation.
 fn continuation(events: &[Event]) -> String {
     let segments: Vec<String> = events.iter().filter_map(segment).collect();
     cut_weighted(&segments.join("\n\n"))

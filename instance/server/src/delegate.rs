@@ -44,6 +44,7 @@ pub(crate) async fn delegate(
     if sessions::is_visitors(&from) {
         return Err(Error::Visitor);
     }
+    app.known_tool(task.tool.as_deref(), &from.tool)?;
     let child = child(&from, &task);
     let (cell, inserted) = app.store.find_or_insert(child);
     if let Inserted::New(commit) = inserted {
@@ -115,6 +116,6 @@ async fn announce(
         draft.append(Event::message(Role::Assistant, notice, now_ms()));
     });
     commit.durable().await?;
-    app.hub.session_changed(parent.id());
+    app.hub.session_changed(parent);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod folders;
 mod gate;
 mod messages;
 mod pages;
+mod query;
 mod runs;
 mod sessions;
 mod settings;
@@ -20,9 +21,16 @@ mod ui;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
+
+use std::time::Duration;
+
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::app::Shared;
+
+/// How long a request's body may pause.
+const BODY_IDLE: Duration = Duration::from_secs(30);
 
 /// Every route. Who may call which is decided in [`gate`].
 pub(crate) fn router(app: Shared) -> Router {
@@ -33,6 +41,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions", get(sessions::list).post(sessions::create))
         .route("/api/sessions/archived", get(sessions::list_archived))
         .route("/api/sessions/{id}", get(sessions::get).patch(sessions::patch))
+        .route("/api/sessions/{id}/{*rest}", patch(answer::invalid_session_path))
         .route("/api/sessions/{id}/messages", post(messages::post))
         .route("/api/sessions/{id}/cancel", post(runs::cancel_session))
         .route("/api/sessions/{id}/delegate", post(delegation::delegate))
@@ -42,6 +51,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}/source-context", get(events::source_context))
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
         .route("/api/tools", get(tools::list))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
@@ -66,6 +76,8 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/ui/sessions/{id}/cancel", post(ui::cancel));
     api.merge(pages)
         .fallback(answer::not_found)
+        .method_not_allowed_fallback(answer::method_not_allowed)
+        .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
         // Handlers read bodies themselves, each with its own limit.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use remotelab_protocol::SessionId;
 use remotelab_protocol::wire::Frame;
+use remotelab_store::SessionCell;
 use tokio::sync::broadcast;
 
 /// How many frames a slow page may fall behind before it is told to read everything again.
@@ -22,9 +22,11 @@ impl Hub {
         self.0.subscribe()
     }
 
-    /// A session's state, activity or history changed.
-    pub(crate) fn session_changed(&self, session: &SessionId) {
-        self.send(&Frame::SessionInvalidated { session_id: session.clone() });
+    /// A session's state, activity or history changed. Nobody is told of hidden ones.
+    pub(crate) fn session_changed(&self, cell: &SessionCell) {
+        if !cell.with(|state| state.session.is_hidden()) {
+            self.send(&Frame::SessionInvalidated { session_id: cell.id().clone() });
+        }
     }
 
     /// The list's members or order may have changed.

@@ -1,14 +1,20 @@
 //! What a server does first: find the work that the last one left.
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use remotelab_protocol::Event;
+use remotelab_executor::runner::{self, Settled};
 use remotelab_protocol::event::Known;
-use remotelab_store::SessionCell;
+use remotelab_protocol::{Event, RunId};
+use remotelab_store::{SessionCell, runs};
 
-use crate::app::Shared;
+use crate::app::{Shared, blocking};
 use crate::clock::now_ms;
 use crate::submit::schedule_flush;
+
+const LOOK: Duration = Duration::from_millis(250);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Follows every run that was under way and delivers every queue that was waiting.
 pub(crate) fn resume_work(app: &Shared) {
@@ -26,19 +32,43 @@ pub(crate) fn resume_work(app: &Shared) {
                 let _ = cell.change(|draft| draft.release_run()).1;
                 schedule_flush(app, &cell);
             }
-            (Some(_), None) => give_up(app, &cell),
+            (Some(run), None) => {
+                tokio::spawn(give_up(Arc::clone(app), cell, run));
+            }
             (None, _) if queued => schedule_flush(app, &cell),
             (None, _) => {}
         }
     }
 }
 
-/// Frees a session whose run has no readable record, and says so in its history.
-fn give_up(app: &Shared, cell: &Arc<SessionCell>) {
-    let ((), _commit) = cell.change(|draft| {
+/// Ends a run whose record is damaged, then frees its session and says so in its history.
+async fn give_up(app: Shared, cell: Arc<SessionCell>, run: RunId) {
+    let folder = runs::folder(&app.settings.paths, &run);
+    loop {
+        let asked = folder.clone();
+        let settled = blocking(move || {
+            runner::request_cancel(&asked)?;
+            runner::settle(&asked, true)
+        });
+        match settled.await {
+            Ok(Settled::Alive) => tokio::time::sleep(LOOK).await,
+            Ok(Settled::Ended(_) | Settled::NotStarted) => break,
+            // Without its folder there is no run.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => {
+                tracing::warn!(run.id = %run, %error, "cannot end a run whose record is damaged");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+    let ((), commit) = cell.change(|draft| {
         let content = "error: the record of the last run is damaged, so its result is lost; please send the message again";
         draft.append(Event::new(Known::Status { content: content.to_owned() }, now_ms()));
         draft.release_run();
     });
-    schedule_flush(app, cell);
+    if let Err(error) = commit.durable().await {
+        tracing::warn!(session.id = %cell.id(), %error, "cannot free a session of a damaged run");
+    }
+    app.hub.session_changed(&cell);
+    schedule_flush(&app, &cell);
 }

@@ -7,12 +7,12 @@ mod projector;
 mod start;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use remotelab_executor::runner;
 use remotelab_protocol::{Run, RunId};
 use remotelab_store::{SessionCell, runs};
 use tokio::sync::Notify;
@@ -63,15 +63,16 @@ impl Runs {
             projector: Mutex::new(Projector::new(run.clone(), folder.clone())),
             wake: Notify::new(),
         });
-        if lock(&self.followed).insert(run.clone(), Arc::clone(&followed)).is_some() {
-            return;
-        }
+        match lock(&self.followed).entry(run.clone()) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => place.insert(Arc::clone(&followed)),
+        };
         self.watch_folder(&folder);
         let (app, run) = (Arc::clone(app), run.clone());
         tokio::spawn(async move {
             follow(&app, &run, &followed).await;
             app.runs.forget(&run, &folder);
-            app.hub.session_changed(followed.cell.id());
+            app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
             schedule_flush(&app, &followed.cell);
         });
@@ -84,6 +85,13 @@ impl Runs {
         };
         if let Err(error) = project(app, &followed).await {
             tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
+        }
+    }
+
+    /// Makes the one who follows a run look at it now.
+    fn wake(&self, run: &RunId) {
+        if let Some(followed) = lock(&self.followed).get(run) {
+            followed.wake.notify_one();
         }
     }
 
@@ -104,10 +112,15 @@ impl Runs {
     }
 }
 
-/// Asks a session's active run to stop; returns its record, or `None` when none is active.
-pub(crate) async fn cancel(app: &Shared, cell: &Arc<SessionCell>) -> Result<Option<Run>, StorageRefused> {
+/// Asks a session's active run to stop, or only that one; returns its record, or `None` when it is not
+/// active. The one who follows the run passes the request on to its runner.
+pub(crate) async fn cancel(
+    app: &Shared,
+    cell: &Arc<SessionCell>,
+    only: Option<&RunId>,
+) -> Result<Option<Run>, StorageRefused> {
     let (cancelled, commit) = cell.change(|draft| {
-        let mut run = draft.active()?.clone();
+        let mut run = draft.active().filter(|run| only.is_none_or(|only| *only == run.id))?.clone();
         if !run.cancel_requested {
             run.cancel_requested = true;
             run.cancel_requested_at = Some(now_iso());
@@ -120,12 +133,8 @@ pub(crate) async fn cancel(app: &Shared, cell: &Arc<SessionCell>) -> Result<Opti
     let Some(run) = cancelled else {
         return Ok(None);
     };
-    let folder = runs::folder(&app.settings.paths, &run.id);
-    let asked = blocking(move || runner::request_cancel(&folder)).await;
-    if let Err(error) = asked {
-        tracing::warn!(run.id = %run.id, %error, "cannot ask a runner to stop");
-    }
-    app.hub.session_changed(cell.id());
+    app.runs.wake(&run.id);
+    app.hub.session_changed(cell);
     Ok(Some(run))
 }
 
@@ -142,7 +151,7 @@ async fn follow(app: &Shared, run: &RunId, followed: &Arc<Followed>) {
             }
             Ok(Progress::NotStarted) => LOOK,
             Ok(Progress::Advanced) => {
-                app.hub.session_changed(followed.cell.id());
+                app.hub.session_changed(&followed.cell);
                 LOOK
             }
             Ok(Progress::Nothing) => LOOK,

@@ -1,6 +1,8 @@
 //! Starting and stopping a chat server.
 
-use std::future::{Future, IntoFuture};
+mod connections;
+
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use remotelab_executor::Catalogue;
 use remotelab_executor::catalogue::CatalogueOptions;
 use remotelab_store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Shared, blocking};
@@ -26,6 +29,8 @@ use crate::runs::Runs;
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How many message bodies are read at once.
+const LARGE_BODIES: usize = 16;
 /// How often `chat-sessions.json` is brought up to date for older tools.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -57,7 +62,7 @@ pub enum Error {
 pub struct Server {
     address: SocketAddr,
     app: Shared,
-    serving: JoinHandle<io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
@@ -79,29 +84,11 @@ impl Server {
             TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
         recovery::resume_work(&app);
-        let router =
-            crate::http::router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+        let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Answers are small and wanted at once; without this they wait for the client's next packet.
-            let _ = stream.set_nodelay(true);
-        });
         let serving = tokio::spawn(async move {
-            let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-            let graceful = axum::serve(listener, router).with_graceful_shutdown(async move {
-                stop.await;
-                drop(stopping);
-            });
-            let deadline = async {
-                let _ = stopped.await;
-                tokio::time::sleep(DRAIN).await;
-            };
-            let outcome = tokio::select! {
-                outcome = graceful.into_future() => outcome,
-                () = deadline => Ok(()),
-            };
+            connections::serve(listener, router, stop, DRAIN).await;
             exporting.abort();
-            outcome
         });
         Ok(Self { address, app, serving })
     }
@@ -117,13 +104,13 @@ impl Server {
     /// # Errors
     /// When serving failed.
     pub async fn stopped(self) -> io::Result<()> {
-        let outcome = self.serving.await.map_err(io::Error::other)?;
+        self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
         let closed = blocking(move || app.store.close()).await;
         if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
-        outcome
+        Ok(())
     }
 }
 
@@ -151,6 +138,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         hub: Hub::new(),
         runs: Runs::new(),
         rendered: Rendered::default(),
+        large_bodies: Semaphore::new(LARGE_BODIES),
         settings,
         env,
         program,

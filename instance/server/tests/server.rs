@@ -3,6 +3,7 @@
 mod server {
     mod bad_input;
     mod connector;
+    mod fuzz_corpus;
     mod login;
     mod pages;
     mod queue;

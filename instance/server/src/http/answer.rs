@@ -74,6 +74,8 @@ impl From<submit::Error> for Refusal {
         match error {
             submit::Error::Storage(refused) => refused.into(),
             submit::Error::Archived => Self::new(StatusCode::CONFLICT, error.to_string()),
+            submit::Error::TooLong => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            submit::Error::QueueFull => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
             submit::Error::NoText | submit::Error::UnknownTool { .. } => Self::bad_request(error.to_string()),
         }
     }
@@ -117,6 +119,21 @@ pub(super) fn redirect(location: &str) -> Response {
 /// Answers what no route knows.
 pub(super) async fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "Not Found")
+}
+
+/// Answers a method that the route does not have.
+pub(super) async fn method_not_allowed() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// Answers `PATCH /api/sessions/:id/…`.
+pub(super) async fn invalid_session_path() -> Refusal {
+    Refusal::bad_request("Invalid session path")
+}
+
+/// Answers `GET /api/runs/:id/…`.
+pub(super) async fn invalid_run_path() -> Refusal {
+    Refusal::bad_request("Invalid run path")
 }
 
 /// Answers for a handler that panicked; the process lives on.

@@ -2,7 +2,8 @@
 
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::answer::Refusal;
@@ -38,6 +39,12 @@ pub(super) async fn json<T: DeserializeOwned>(
 ) -> Result<T, Refusal> {
     let bytes = bytes(body, limit).await?;
     serde_json::from_slice(&bytes).map_err(|_| Refusal::bad_request(invalid))
+}
+
+/// Refuses a body that is announced as too long before any of it is read.
+pub(super) fn check_announced(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) { Err(too_large()) } else { Ok(()) }
 }
 
 /// The answer to a body over its limit.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use remotelab_config::paths::expand;
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer;
+use super::query::Query;
 use crate::app::{Shared, blocking};
 
 const SUGGESTIONS: usize = 20;

@@ -14,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::answer::{self, Refusal};
 use super::sign_in;
-use crate::app::Shared;
+use crate::app::{Shared, detached};
 use crate::auth::{Credentials, SignIn};
 use crate::outside::Outside;
 use crate::web;
@@ -45,7 +45,8 @@ pub(super) async fn pass(
     parts.extensions.insert(outside.clone());
     parts.extensions.insert(nonce);
     let mut response = match admit(&app, &mut parts, &outside).await {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Ok(()) if is_reading(&parts.method) => next.run(Request::from_parts(parts, body)).await,
+        Ok(()) => detached(next.run(Request::from_parts(parts, body))).await,
         Err(answer) => *answer,
     };
     set_security_headers(response.headers_mut(), &policy, is_asset);
@@ -55,7 +56,8 @@ pub(super) async fn pass(
 /// Decides whether a request reaches its handler; an `Err` is its answer.
 async fn admit(app: &Shared, parts: &mut Parts, outside: &Outside) -> Result<(), Box<Response>> {
     let path = parts.uri.path();
-    if !path.starts_with('/') || path.starts_with("//") {
+    let is_text = percent_decode_str(path).decode_utf8().is_ok();
+    if !path.starts_with('/') || path.starts_with("//") || !is_text {
         return Err(Box::new(answer::text(StatusCode::BAD_REQUEST, "Bad Request")));
     }
     if let Some(token) = query_token(parts.uri.query()) {
@@ -65,8 +67,7 @@ async fn admit(app: &Shared, parts: &mut Parts, outside: &Outside) -> Result<(),
         let refusal = Refusal::new(StatusCode::FORBIDDEN, "Requests from other sites are not accepted");
         return Err(Box::new(refusal.into_response()));
     }
-    let owner = cookies(&parts.headers).and_then(|cookies| app.auth.owner(cookies));
-    if let Some(owner) = owner {
+    if let Some(owner) = app.auth.owner(&cookies(&parts.headers)) {
         parts.extensions.insert(owner);
         return Ok(());
     }
@@ -132,8 +133,7 @@ fn query_token(query: Option<&str>) -> Option<String> {
 
 /// Tells whether another site makes a browser change something or open a socket here.
 fn is_cross_site(parts: &Parts, outside: &Outside) -> bool {
-    let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if !changes && parts.uri.path() != "/ws" {
+    if is_reading(&parts.method) && parts.uri.path() != "/ws" {
         return false;
     }
     let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -150,9 +150,15 @@ fn is_cross_site(parts: &Parts, outside: &Outside) -> bool {
     !own.into_iter().flatten().any(|host| host.eq_ignore_ascii_case(authority))
 }
 
-/// Returns the `Cookie` header.
-pub(super) fn cookies(headers: &HeaderMap) -> Option<&str> {
-    headers.get(COOKIE)?.to_str().ok()
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Returns the cookies of all `Cookie` headers. Cookies of other programs on this host come along and may
+/// hold any bytes.
+pub(super) fn cookies(headers: &HeaderMap) -> String {
+    let values = headers.get_all(COOKIE).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    values.collect::<Vec<_>>().join("; ")
 }
 
 fn socket_origin(outside: &Outside) -> String {

@@ -32,14 +32,23 @@ pub(super) async fn post(
     let unknown = || Refusal::bad_request("Session not found");
     let id = SessionId::parse(&id).map_err(|_| unknown())?;
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
-    let (message, uploads) = read(&headers, request).await?;
+    body::check_announced(&headers, body::MESSAGE)?;
+    // A body can take hundreds of megabytes for a moment; few of them at a time.
+    let _turn = app.large_bodies.acquire().await;
+    let (mut message, uploads) = read(&headers, request).await?;
     if message.text.trim().is_empty() {
         return Err(submit::Error::NoText.into());
     }
-    let attachments = stored(&app, &message, uploads).await?;
-    let (source_context, dropped) = sessions::source_context(message.source_context.as_ref());
     let given = message.request_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
     let request_id = given.map_or_else(|| ids::request_id("compat", now_ms()), str::to_owned);
+    // The files of a repeated message are stored already.
+    let (target, id) = (Arc::clone(&cell), request_id.clone());
+    let attachments = if blocking(move || submit::is_known(&target, &id)).await {
+        Vec::new()
+    } else {
+        stored(&app, &mut message, uploads).await?
+    };
+    let (source_context, dropped) = sessions::source_context(message.source_context.as_ref());
     let submission = Submission {
         request_id: request_id.clone(),
         text: message.text,
@@ -123,17 +132,17 @@ fn set(message: &mut PostMessage, name: &str, text: String) {
 
 async fn stored(
     app: &Shared,
-    message: &PostMessage,
+    message: &mut PostMessage,
     uploads: Vec<Upload>,
 ) -> Result<Vec<Attachment>, Refusal> {
-    let list = message.attachments.clone().filter(Value::is_array).or_else(|| message.images.clone());
+    let list = message.attachments.take().filter(Value::is_array).or_else(|| message.images.take());
     if list.is_none() && uploads.is_empty() {
         return Ok(Vec::new());
     }
     let app = Arc::clone(app);
     let taken = blocking(move || {
         let paths = &app.settings.paths;
-        let mut taken = attachments::from_json(paths, list.as_ref())?;
+        let mut taken = attachments::from_json(paths, list)?;
         for upload in uploads {
             taken.push(attachments::store(paths, upload)?);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{
     ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE,
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::io::ReaderStream;
 
 use super::gate::{self, Nonce};
+use super::query::Query;
 use super::{answer, conditional, sign_in};
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::attachments;
@@ -201,8 +202,8 @@ impl crate::app::App {
 
 /// What proves that a form without script came from a page of this login: a hash of the login's cookie.
 pub(super) fn form_token(headers: &HeaderMap) -> String {
-    let cookies = gate::cookies(headers).unwrap_or_default();
-    let login = crate::auth::cookie::find(cookies, crate::auth::cookie::OWNER).unwrap_or_default();
+    let cookies = gate::cookies(headers);
+    let login = crate::auth::cookie::find(&cookies, crate::auth::cookie::OWNER).unwrap_or_default();
     let mut hash = Sha256::new();
     hash.update(b"remotelab form\n");
     hash.update(login.as_bytes());

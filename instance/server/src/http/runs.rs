@@ -31,7 +31,8 @@ pub(super) async fn cancel(State(app): State<Shared>, Path(id): Path<String>) ->
     let Some(cell) = sessions::find(&app, &run.session_id) else {
         return Err(Refusal::not_found("Run not found"));
     };
-    let cancelled = if run.state.is_terminal() { None } else { runs::cancel(&app, &cell).await? };
+    let cancelled =
+        if run.state.is_terminal() { None } else { runs::cancel(&app, &cell, Some(&run.id)).await? };
     Ok(answer::json(StatusCode::OK, json!({"run": cancelled.unwrap_or(run)})))
 }
 
@@ -44,7 +45,7 @@ pub(super) async fn cancel_session(
     let unknown = || Refusal::new(StatusCode::CONFLICT, "No active run");
     let id = SessionId::parse(&id).map_err(|_| unknown())?;
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
-    Ok(match runs::cancel(&app, &cell).await? {
+    Ok(match runs::cancel(&app, &cell, None).await? {
         Some(run) => answer::json(StatusCode::OK, json!({"run": run})),
         None => answer::json(
             StatusCode::OK,

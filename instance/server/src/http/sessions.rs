@@ -1,7 +1,7 @@
 //! Sessions: list, read, create, change.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use remotelab_protocol::SessionId;
@@ -11,10 +11,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
+use super::query::Query;
 use super::{body, conditional};
 use crate::app::{Shared, StorageRefused};
 use crate::patch;
 use crate::sessions::{self, Detail, Filter};
+use crate::submit;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -93,8 +95,10 @@ pub(super) async fn patch(
     });
     outcome.map_err(|invalid| Refusal::bad_request(invalid.to_string()))?;
     commit.durable().await.map_err(StorageRefused)?;
-    app.hub.session_changed(cell.id());
+    app.hub.session_changed(&cell);
     app.hub.list_changed();
+    // A session that was archived with messages waiting goes on with them.
+    submit::schedule_flush(&app, &cell);
     Ok(answer::json(StatusCode::OK, json!({"session": sessions::body(&cell.snapshot(), Detail::Full)})))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{self, Refusal};
+use super::query::Query;
 use super::{body, conditional, gate};
 use crate::app::{Shared, blocking};
 use crate::auth::{Credentials, Owner, SignIn, cookie};
@@ -92,10 +93,8 @@ pub(super) async fn submit(
 
 /// `/logout`.
 pub(super) async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> Response {
-    if let Some(cookies) = gate::cookies(&headers).map(str::to_owned) {
-        let app = Arc::clone(&app);
-        blocking(move || app.auth.sign_out(&cookies)).await;
-    }
+    let (worker, cookies) = (Arc::clone(&app), gate::cookies(&headers));
+    blocking(move || worker.auth.sign_out(&cookies)).await;
     let mut response = answer::redirect("/login");
     for name in [cookie::OWNER, cookie::VISITOR] {
         if let Ok(cleared) = HeaderValue::from_str(&cookie::clear(name, app.settings.secure_cookies)) {
@@ -120,9 +119,7 @@ pub(super) async fn me(
 
 /// Adds a renewed cookie to an answer, when it is time.
 pub(super) async fn renewed(app: &Shared, request: &HeaderMap, mut response: Response) -> Response {
-    let Some(cookies) = gate::cookies(request).map(str::to_owned) else {
-        return response;
-    };
+    let cookies = gate::cookies(request);
     let app = Arc::clone(app);
     let renewed = blocking(move || app.auth.renew(&cookies)).await;
     if let Some(cookie) = renewed.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
@@ -133,6 +130,11 @@ pub(super) async fn renewed(app: &Shared, request: &HeaderMap, mut response: Res
 
 /// Checks credentials off the async threads.
 pub(super) async fn attempt(app: &Shared, credentials: Credentials, client: &str) -> SignIn {
+    // A password costs 16 MiB and 50 ms to check, and guesses must be counted one after the other.
+    let _turn = match credentials {
+        Credentials::Password { .. } => app.auth.password_turn().await,
+        Credentials::Token(_) => None,
+    };
     let (app, client) = (Arc::clone(app), client.to_owned());
     let outcome = blocking(move || app.auth.sign_in(&credentials, &client)).await;
     if let SignIn::Failed(error) = &outcome {
@@ -151,8 +153,10 @@ pub(super) fn locked_out() -> Response {
 
 /// Keeps a path of this instance only: nothing that a browser could take for another site.
 fn safe_next(next: &str) -> &str {
-    let foreign = next.starts_with(['/', '\\'])
-        || next.contains(['\\', '\r', '\n'])
+    // Browsers drop tabs and line ends from an address before they read it.
+    let foreign = next.starts_with('/')
+        || next.contains('\\')
+        || next.chars().any(char::is_control)
         || next.split('?').next().is_some_and(|path| path.contains(':'));
     if foreign { "" } else { next }
 }
@@ -163,9 +167,15 @@ mod tests {
 
     #[test]
     fn the_wanted_page_is_always_ours() {
-        for foreign in
-            ["//evil.example", "/\\evil", "https://evil.example", "javascript:alert(1)", "\\\\evil", "a\r\nb"]
-        {
+        for foreign in [
+            "//evil.example",
+            "/\\evil",
+            "https://evil.example",
+            "javascript:alert(1)",
+            "\\\\evil",
+            "a\r\nb",
+            "\t/evil.example",
+        ] {
             assert_eq!(safe_next(foreign), "");
         }
         assert_eq!(safe_next("s/0123?before=4"), "s/0123?before=4");

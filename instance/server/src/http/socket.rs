@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use remotelab_protocol::wire::Frame;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::answer::Refusal;
 use super::gate;
 use crate::app::Shared;
 use crate::{build, hub};
@@ -25,9 +27,12 @@ const POLICY: u16 = 1008;
 pub(super) async fn open(
     State(app): State<Shared>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let cookies = gate::cookies(&headers).unwrap_or_default().to_owned();
+    let Ok(upgrade) = upgrade else {
+        return Refusal::bad_request("This address takes WebSocket connections only").into_response();
+    };
+    let cookies = gate::cookies(&headers);
     upgrade
         .max_message_size(FRAME_MAX)
         .max_frame_size(FRAME_MAX)

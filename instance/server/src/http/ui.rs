@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use remotelab_protocol::ids;
@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use super::answer::{self, Refusal};
 use super::gate::Nonce;
 use super::pages::{self, SessionQuery, Visit};
+use super::query::Query;
 use super::{body, conditional, events, sessions as routes};
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_ms;
@@ -141,6 +142,7 @@ pub(super) async fn create(
     };
     let worker = Arc::clone(&app);
     let default_tool = blocking(move || worker.default_tool()).await;
+    app.known_tool(Some(&form.tool), &default_tool)?;
     let request = CreateSession {
         folder: or(&form.folder, "~".to_owned()),
         tool: or(&form.tool, default_tool),
@@ -173,7 +175,7 @@ pub(super) async fn cancel(
 ) -> Result<Response, Refusal> {
     let cell = routes::find(&app, &id)?;
     read(&headers, body).await?;
-    runs::cancel(&app, &cell).await?;
+    runs::cancel(&app, &cell, None).await?;
     Ok(see(&cell))
 }
 

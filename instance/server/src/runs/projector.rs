@@ -68,6 +68,9 @@ impl Projector {
         let Some(run) = cell.with(|state| state.active.clone()).filter(|run| run.id == self.run) else {
             return Ok(Progress::Ended);
         };
+        if run.cancel_requested {
+            runner::request_cancel(&self.folder).map_err(Error::Runner)?;
+        }
         // Asked before the spool is read: a result is written after the last line.
         let settled = runner::settle(&self.folder, run.cancel_requested).map_err(Error::Runner)?;
         let mut advanced = self.note_runner(app, cell, &run)?;

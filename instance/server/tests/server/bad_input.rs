@@ -79,6 +79,18 @@ async fn requests_that_cannot_be_understood() {
         (Method::GET, "/api/runs/..%2f".into(), String::new(), 404, "Run not found"),
         (Method::POST, "/api/runtime-selection".into(), "{}".into(), 400, "selectedTool is required"),
         (Method::GET, "/api/media/..%2fauth.json".into(), String::new(), 400, ""),
+        (Method::GET, format!("/api/sessions/{id}/events?filter=all&filter=all"), String::new(), 200, ""),
+        (Method::GET, format!("/api/sessions/{id}?view=%zz&view=1"), String::new(), 200, ""),
+        (Method::PATCH, format!("/api/sessions/{id}/extra"), "{}".into(), 400, "Invalid session path"),
+        (
+            Method::GET,
+            "/api/runs/run_0123456789abcdef01234567/extra".into(),
+            String::new(),
+            400,
+            "Invalid run path",
+        ),
+        (Method::GET, "/api/sessions/%ff".into(), String::new(), 400, ""),
+        (Method::PUT, format!("/api/sessions/{id}"), String::new(), 405, ""),
         (Method::GET, "/api/nothing".into(), String::new(), 404, ""),
     ];
     for (method, path, body, status, error) in cases {
@@ -143,6 +155,8 @@ async fn an_archived_session_takes_no_messages_but_still_knows_its_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_targets_and_upgrades_stop_nothing() {
     let world = World::signed_in(ECHO).await;
+    let id = world.session().await;
+    let cookie = super::world::cookie(&world.open_link().await).unwrap();
     let address = world.base.trim_start_matches("http://").to_owned();
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let requests = [
@@ -152,6 +166,13 @@ async fn malformed_targets_and_upgrades_stop_nothing() {
         ("GET http://[/x HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
         ("GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n".to_owned(), "401"),
         ("\0\0\0\r\n\r\n".to_owned(), "400"),
+        // Refused by its announced length alone: no body follows.
+        (
+            format!(
+                "POST /api/sessions/{id}/messages HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nContent-Length: 999999999\r\n\r\n"
+            ),
+            "413",
+        ),
     ];
     for (request, status) in requests {
         let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();

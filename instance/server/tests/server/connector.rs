@@ -152,3 +152,44 @@ async fn a_task_can_be_delegated_to_a_new_session() {
     let (status, refused) = world.post(&format!("/api/sessions/{id}/delegate"), &json!({"task": " "})).await;
     assert_eq!((status, refused), (StatusCode::BAD_REQUEST, json!({"error": "task is required"})));
 }
+
+/// A client that goes away in the middle of its request leaves nothing half done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_sender_went_away_is_worked_on_or_was_never_taken() {
+    let world = World::signed_in(ECHO).await;
+    let cookie = super::world::cookie(&world.open_link().await).unwrap();
+    let address = world.base.trim_start_matches("http://").to_owned();
+    let sessions = futures_util::future::join_all((0..40).map(|_| world.session())).await;
+    for (n, id) in sessions.iter().enumerate() {
+        let body = r#"{"requestId":"r","text":"go"}"#;
+        let request = format!(
+            "POST /api/sessions/{id}/messages HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+        // Different moments of the request's life.
+        for _ in 0..n * 20 {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+    }
+    for id in &sessions {
+        let (_, again) = world.send(id, "r", "go").await;
+        let run = world.ended(again["run"]["id"].as_str().unwrap()).await;
+        assert_eq!(run["state"], "completed");
+        let users = world.events(id, "all").await.iter().filter(|event| event["role"] == "user").count();
+        assert_eq!(users, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_for_an_unknown_tool_leaves_no_session_behind() {
+    let world = World::signed_in(ECHO).await;
+    let id = world.session().await;
+    let (status, _) =
+        world.post(&format!("/api/sessions/{id}/delegate"), &json!({"task": "x", "tool": "nope"})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let (_, listed) = world.get("/api/sessions").await;
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+}

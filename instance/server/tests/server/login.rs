@@ -1,5 +1,7 @@
 //! Signing in: link, form, lock-out.
 
+use remotelab_config::auth::{Auth, Login};
+use remotelab_config::{InstancePaths, password};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
@@ -115,4 +117,27 @@ async fn other_sites_cannot_post() {
         .await
         .unwrap();
     assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_at_once_are_counted_one_by_one() {
+    let world = World::start(ECHO).await;
+    let mut auth = Auth::load(&InstancePaths::below(world.root.path()).auth()).unwrap();
+    auth.login = Some(Login { username: "owner".into(), password_hash: password::hash("right") });
+    auth.save(&InstancePaths::below(world.root.path()).auth()).unwrap();
+    let form = [("type", "password"), ("username", "owner"), ("password", "wrong")];
+    let guesses = (0..20).map(|_| world.request(Method::POST, "/login").form(&form).send());
+    let answers = futures_util::future::join_all(guesses).await;
+    let tried =
+        answers.iter().filter(|answer| answer.as_ref().unwrap().status() == StatusCode::FOUND).count();
+    assert_eq!(tried, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_of_other_programs_do_not_sign_out() {
+    let world = World::start(ECHO).await;
+    let login = cookie(&world.open_link().await).unwrap();
+    let odd = reqwest::header::HeaderValue::from_bytes(format!("theme=é; {login}").as_bytes()).unwrap();
+    let me = world.request(Method::GET, "/api/auth/me").header("cookie", odd).send().await.unwrap();
+    assert_eq!(me.status(), StatusCode::OK);
 }

@@ -59,6 +59,38 @@ async fn messages_to_a_busy_session_become_one_next_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_was_archived_goes_on_when_its_session_comes_back() {
+    let world = World::signed_in(GATED).await;
+    let id = world.session().await;
+    let (_, first) = world.send(&id, "r", "start").await;
+    world.send(&id, "q", "and this").await;
+    let archive = async |archived: bool| {
+        let patch = world.request(reqwest::Method::PATCH, &format!("/api/sessions/{id}"));
+        assert_eq!(patch.json(&json!({"archived": archived})).send().await.unwrap().status(), StatusCode::OK);
+    };
+    archive(true).await;
+    std::fs::write(world.root.path().join("go"), "").unwrap();
+    world.ended(first["run"]["id"].as_str().unwrap()).await;
+    archive(false).await;
+    world
+        .until(&id, |session| session["activity"]["queue"]["count"] == 0 && session["messageCount"] == 4)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_has_an_end() {
+    let world = World::signed_in(GATED).await;
+    let id = world.session().await;
+    world.send(&id, "r", "start").await;
+    for n in 0..100 {
+        assert_eq!(world.send(&id, &format!("q-{n}"), "x").await.0, StatusCode::ACCEPTED);
+    }
+    assert_eq!(world.send(&id, "q-100", "x").await.0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(world.send(&id, "q-99", "x").await.0, StatusCode::OK);
+    world.post(&format!("/api/sessions/{id}/cancel"), &json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_can_be_stopped() {
     let world = World::signed_in(GATED).await;
     let id = world.session().await;
