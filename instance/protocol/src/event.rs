@@ -9,6 +9,10 @@ use crate::Attachment;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
+    /// Where the long text is. It stands first so that it takes its fields before the kinds that keep all
+    /// others, which would write them a second time.
+    #[serde(flatten)]
+    pub body: Body,
     /// What happened.
     #[serde(flatten)]
     pub kind: Kind,
@@ -28,9 +32,6 @@ pub struct Event {
     /// Position in the session, from 1, gap-free. 0 until appended.
     #[serde(default)]
     pub seq: u64,
-    /// Where the long text is.
-    #[serde(flatten)]
-    pub body: Body,
 }
 
 /// Bookkeeping of a long text that lives outside its event.
@@ -322,10 +323,16 @@ mod tests {
                    "phase":"queued","title":"t","trigger":"automatic","content":"c","seq":17}),
             json!({"type":"message","id":"e","timestamp":1,"role":"user","content":"hi","sourceContext":{"comment":456},"seq":1}),
             json!({"type":"hologram","id":"e","timestamp":1,"colour":{"deep":[1]},"seq":2}),
+            json!({"type":"hologram","id":"e","timestamp":1,"bodyAvailable":true,"bodyLoaded":true,"seq":2}),
+            json!({"type":"template_context","id":"e","timestamp":1,"templateName":"t","content":"c","seq":3,
+                   "bodyAvailable":true,"bodyLoaded":false,"bodyField":"content","bodyRef":"evt_3","bodyBytes":1}),
         ];
         for value in captured {
             let event: Event = serde_json::from_value(value.clone()).unwrap();
-            assert_eq!(serde_json::to_value(&event).unwrap(), value);
+            // As text, where a field that is written twice shows.
+            let text = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
         }
     }
 
