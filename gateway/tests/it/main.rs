@@ -4,6 +4,7 @@ mod aborts;
 mod client;
 mod crowd;
 mod forwarding;
+mod fuzz_corpus;
 mod hostile;
 mod identity;
 mod isolation;
