@@ -161,17 +161,14 @@ fn is_informative(token: &str, labels: &[String]) -> bool {
 /// Removes a label with its separators from the start or the end; `None` when it is at neither.
 fn without_label<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     let text = text.trim_matches(SEPARATORS);
-    let count = label.chars().count();
-    let starts: Vec<usize> = text.char_indices().map(|(index, _)| index).chain([text.len()]).collect();
-    let length = starts.len() - 1;
-    if length < count || count == 0 {
-        return None;
-    }
-    let (head, after) = text.split_at(starts[count]);
+    let last = label.chars().count().checked_sub(1)?;
+    let (at, c) = text.char_indices().nth(last)?;
+    let (head, after) = text.split_at(at + c.len_utf8());
     if head.to_lowercase() == label && (after.is_empty() || after.starts_with(SEPARATORS)) {
         return Some(after.trim_start_matches(SEPARATORS));
     }
-    let (before, tail) = text.split_at(starts[length - count]);
+    let (at, _) = text.char_indices().nth_back(last)?;
+    let (before, tail) = text.split_at(at);
     if tail.to_lowercase() == label && (before.is_empty() || before.ends_with(SEPARATORS)) {
         return Some(before.trim_end_matches(SEPARATORS));
     }
@@ -205,6 +202,12 @@ mod tests {
         let plain = initial(&Given { name: Some("GitHub issue"), ..Given::default() });
         assert_eq!(plain, ("GitHub issue".into(), false));
         assert_eq!(initial(&Given::default()), (UNTITLED.into(), true));
+    }
+
+    #[test]
+    fn a_title_of_many_labels_costs_one_pass() {
+        let name = "GitHub ".repeat(50_000) + "owner/repo";
+        assert_eq!(titled(&name), ("owner/repo".into(), false));
     }
 
     #[test]
