@@ -65,7 +65,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/logout", get(sign_in::sign_out).post(sign_in::sign_out))
         .route("/manifest.json", get(pages::asset))
         .route("/icon.svg", get(pages::asset))
-        .route("/favicon.ico", get(pages::favicon))
+        .route("/favicon.ico", get(pages::asset))
         .route("/assets/{*path}", get(pages::asset))
         .route("/ui/new", get(ui::new_task))
         .route("/ui/sessions", get(ui::list).post(ui::create))

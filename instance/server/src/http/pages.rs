@@ -127,11 +127,6 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
     response
 }
 
-/// Browsers ask for it whatever the page says.
-pub(super) async fn favicon() -> Response {
-    answer::redirect("/icon.svg")
-}
-
 /// `GET /api/media/:name`: a file of a message, never as an active part of this origin.
 pub(super) async fn media(
     State(app): State<Shared>,
