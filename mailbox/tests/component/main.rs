@@ -3,6 +3,7 @@
 mod chat;
 mod crash;
 mod door;
+mod fuzz_corpus;
 mod path;
 mod relay;
 mod review;
