@@ -8,29 +8,31 @@ use remotelab_tests::process::{self, Process};
 use remotelab_tests::wait::eventually;
 use remotelab_tests::world::World;
 
+use crate::Figures;
 use crate::nginx::Nginx;
-use crate::show;
 use crate::wrk::{self, Round};
 
 const ROUNDS: usize = 3;
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 64;
+/// The guest that is asked.
+const GUEST: u16 = 7;
 
-pub(crate) async fn throughput_and_latency() -> anyhow::Result<()> {
+pub(crate) async fn throughput_and_latency(figures: &mut Figures) -> anyhow::Result<()> {
     for routes in [10, 2000] {
         let world = World::without_executors().await?;
         let upstream = Nginx::upstream(&world).await?;
         let nginx = Nginx::proxy(&world, upstream.port, routes).await?;
         let _gateway = gateway(&world, upstream.port, routes).await?;
-        let direct = format!("http://127.0.0.1:{}/trial7/", upstream.port);
-        let theirs = format!("http://127.0.0.1:{}/trial7/", nginx.port);
-        let ours = format!("{}/trial7/", world.gateway_url());
+        let direct = format!("http://127.0.0.1:{}/trial{GUEST}/", upstream.port);
+        let theirs = format!("http://127.0.0.1:{}/trial{GUEST}/", nginx.port);
+        let ours = format!("{}/trial{GUEST}/", world.gateway_url());
 
         let [direct_load, theirs_load, ours_load] = best([&direct, &theirs, &ours], CONNECTIONS).await?;
         let rate = |round: Round| round.requests_per_second;
-        show(
-            &format!("gateway, requests/s, one core, 1 KiB, 64 connections, {routes} routes"),
-            &format!(
+        figures.add(
+            format!("gateway, requests/s, one core, 1 KiB, 64 connections, {routes} routes"),
+            format!(
                 "{:.0}; nginx {:.0}; ratio {:.2}; direct {:.0}",
                 rate(ours_load),
                 rate(theirs_load),
@@ -39,9 +41,9 @@ pub(crate) async fn throughput_and_latency() -> anyhow::Result<()> {
             ),
         );
         let [direct_one, theirs_one, ours_one] = best([&direct, &theirs, &ours], 1).await?;
-        show(
-            &format!("added latency p50 / p99, one connection, {routes} routes"),
-            &format!(
+        figures.add(
+            format!("added latency p50 / p99, one connection, {routes} routes"),
+            format!(
                 "{:.0} / {:.0} µs; nginx {:.0} / {:.0} µs",
                 ours_one.p50_us - direct_one.p50_us,
                 ours_one.p99_us - direct_one.p99_us,
@@ -53,13 +55,16 @@ pub(crate) async fn throughput_and_latency() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn gateway(world: &World, upstream: u16, routes: usize) -> anyhow::Result<Process> {
+/// The gateway with so many guests, of whom one is at home.
+async fn gateway(world: &World, upstream: u16, routes: u16) -> anyhow::Result<Process> {
     let names: Vec<String> = (1..=routes).map(|number| format!("trial{number}")).collect();
-    world.register(names.iter().map(|name| (name.as_str(), upstream)))?;
+    // Two guests on one port would be a broken registry; nobody listens on the others.
+    let ports = (1..=routes).map(|number| if number == GUEST { upstream } else { 33_000 + number });
+    world.register(names.iter().map(String::as_str).zip(ports))?;
     let gateway = world.start(&["gateway"])?;
-    let last = format!("{}/trial{routes}/", world.gateway_url());
+    let page = format!("{}/trial{GUEST}/", world.gateway_url());
     eventually("the gateway", async || {
-        let answer = http::send(http::client().get(&last)).await;
+        let answer = http::send(http::client().get(&page)).await;
         Ok(answer.ok().filter(|answer| answer.status.is_success()))
     })
     .await?;

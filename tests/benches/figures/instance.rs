@@ -7,7 +7,7 @@ use remotelab_tests::http;
 use remotelab_tests::world::World;
 use serde_json::json;
 
-use crate::{show, spread};
+use crate::{Figures, spread};
 
 /// Says one thing and ends: what is measured is the product, not the tool.
 const TOOL: &str = r#"#!/bin/sh
@@ -16,7 +16,7 @@ echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
 "#;
 
 /// From the start of the process to the first page.
-pub(crate) async fn boot() -> anyhow::Result<()> {
+pub(crate) async fn boot(figures: &mut Figures) -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
     let token = format!(r#"{{"token":"{}"}}"#, "0123456789abcdef".repeat(4));
@@ -29,12 +29,12 @@ pub(crate) async fn boot() -> anyhow::Result<()> {
         times.push(began.elapsed());
         chat.stop(Duration::from_secs(10)).await?;
     }
-    show("boot to first 200, empty", &spread(times));
+    figures.add("boot to first 200, empty", spread(times));
     Ok(())
 }
 
 /// From the post to the 202, which promises that it is on disk.
-pub(crate) async fn message_acknowledged() -> anyhow::Result<()> {
+pub(crate) async fn message_acknowledged(figures: &mut Figures) -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     world.tool("quick", TOOL)?;
     std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
@@ -43,24 +43,30 @@ pub(crate) async fn message_acknowledged() -> anyhow::Result<()> {
     std::fs::write(world.config().join("tools.json"), tools.to_string()).context("write tools")?;
     let _up = world.up().await?;
     let owner = world.owner().await?;
+    // One connection for all, as a browser and a connector have it.
+    let kept = reqwest::Client::builder().no_proxy().build().context("make a client")?;
     let mut acknowledged = Vec::new();
     let mut answered = Vec::new();
     for number in 0..100 {
         let session = owner.open_session("quick").await?;
+        let message = json!({"requestId": format!("bench-{number}"), "text": "go"});
+        let url = format!("{}/api/sessions/{session}/messages", world.owner_url());
+        let request = kept.post(url).header("cookie", owner.cookie()).json(&message);
         let began = Instant::now();
-        let posted = owner.say(&session, &format!("bench-{number}"), "go").await?;
+        let answer = http::send(request).await?;
         acknowledged.push(began.elapsed());
-        let run = posted.run.context("the message was queued")?;
+        anyhow::ensure!(answer.status == 202, "{answer:?}");
+        let run = answer.json()?["run"]["id"].as_str().context("no run")?.to_owned();
         owner.finished(&run).await?;
         answered.push(began.elapsed());
     }
-    show("message acknowledged, synced", &spread(acknowledged));
-    show("post to answer, tool included", &spread(answered));
+    figures.add("message acknowledged, synced", spread(acknowledged));
+    figures.add("post to answer, tool included", spread(answered));
     Ok(())
 }
 
 /// From the command to the guest's own page behind the gateway.
-pub(crate) async fn trial_reachable() -> anyhow::Result<()> {
+pub(crate) async fn trial_reachable(figures: &mut Figures) -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     let _up = world.up().await?;
     let mut times = Vec::new();
@@ -71,7 +77,7 @@ pub(crate) async fn trial_reachable() -> anyhow::Result<()> {
         first_page(&format!("{}/trial{number}/login", world.gateway_url())).await?;
         times.push(began.elapsed());
     }
-    show("create-trial to reachable", &spread(times));
+    figures.add("create-trial to reachable", spread(times));
     Ok(())
 }
 

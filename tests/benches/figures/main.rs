@@ -13,19 +13,34 @@ mod wrk;
 
 use std::time::Duration;
 
+/// Figure and value, in the order in which they were measured.
+#[derive(Default)]
+struct Figures(Vec<(String, String)>);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    println!("| Figure | Value |");
-    println!("|---|---|");
-    instance::boot().await?;
-    instance::message_acknowledged().await?;
-    instance::trial_reachable().await?;
-    memory::idle().await?;
-    gateway::throughput_and_latency().await
+    let mut figures = Figures::default();
+    let done = measure(&mut figures).await;
+    // At the end, because what the processes said stands above it; also when one of them failed.
+    println!("\n| Figure | Value |\n|---|---|");
+    for (figure, value) in &figures.0 {
+        println!("| {figure} | {value} |");
+    }
+    done
 }
 
-fn show(figure: &str, value: &str) {
-    println!("| {figure} | {value} |");
+async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
+    instance::boot(figures).await?;
+    instance::message_acknowledged(figures).await?;
+    instance::trial_reachable(figures).await?;
+    memory::idle(figures).await?;
+    gateway::throughput_and_latency(figures).await
+}
+
+impl Figures {
+    fn add(&mut self, figure: impl Into<String>, value: impl Into<String>) {
+        self.0.push((figure.into(), value.into()));
+    }
 }
 
 /// The middle and the 99th of a hundred.

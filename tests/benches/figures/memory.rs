@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use remotelab_tests::process::Found;
 use remotelab_tests::world::World;
 
-use crate::show;
+use crate::Figures;
 
 /// Of everything below `up`, with one guest.
-pub(crate) async fn idle() -> anyhow::Result<()> {
+pub(crate) async fn idle(figures: &mut Figures) -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     let _up = world.up().await?;
     let created = world.run(&["guest-instance", "create-trial", "--json"]).await?;
@@ -23,9 +23,9 @@ pub(crate) async fn idle() -> anyhow::Result<()> {
         let name: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
         let root = variable(pid, "REMOTELAB_INSTANCE_ROOT")?.map_or("", |_| " (guest)");
         let figure = format!("idle memory, `remotelab {}`{root}", name.join(" "));
-        show(
+        figures.add(
             &figure,
-            &format!("{:.1} MiB resident, {:.1} MiB its own share", mib(pid, "Rss:")?, mib(pid, "Pss:")?),
+            format!("{:.1} MiB resident, {:.1} MiB its own share", mib(pid, "Rss:")?, mib(pid, "Pss:")?),
         );
     }
     Ok(())

@@ -24,7 +24,7 @@ impl Nginx {
     }
 
     /// Strips `/trialN/` and passes on to `upstream`, as the gateway does.
-    pub(crate) async fn proxy(world: &World, upstream: u16, routes: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn proxy(world: &World, upstream: u16, routes: u16) -> anyhow::Result<Self> {
         let pool = format!("upstream pool {{ server 127.0.0.1:{upstream}; keepalive 64; }}");
         let mut locations = "proxy_http_version 1.1; proxy_set_header Connection '';\n".to_owned();
         for number in 1..=routes {
