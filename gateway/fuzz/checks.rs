@@ -4,6 +4,7 @@
 use http::header::{COOKIE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use percent_encoding::percent_decode_str;
+use remotelab_config::registry::Record;
 use remotelab_gateway::cookie::{self, Scope};
 use remotelab_gateway::decision::{Decision, Own, decide};
 use remotelab_gateway::framing::Framing;
@@ -167,6 +168,29 @@ pub fn location(data: &[u8]) {
     assert_eq!(location::map_link(&link, BELOW), link);
     let refresh = location::map_refresh(&reference, BELOW);
     assert_eq!(location::map_refresh(&refresh, BELOW), refresh);
+}
+
+/// The bytes are a list of registry records with their service definitions. No two ways lead to one
+/// instance's name, port or host twice, none leads to the gateway itself, and the owner's is there.
+pub fn routes(data: &[u8]) {
+    let Ok(found) = serde_json::from_slice::<Vec<(Record, Option<String>)>>(data) else { return };
+    let inputs = Inputs {
+        main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),
+        guests: found.iter().map(|(record, definition)| Guest::new(record, definition.as_deref())).collect(),
+        own_ports: vec![7699],
+        own_hosts: vec!["bridge.example".into()],
+    };
+    let (table, problems) = build(&inputs);
+    let routes = table.routes();
+    assert_eq!(table.by_prefix("owner"), Some(0));
+    for (at, route) in routes.iter().enumerate() {
+        assert_eq!(table.by_prefix(&route.name), Some(at));
+        assert!(route.hosts.iter().all(|host| table.by_host(host) == Some(at) && host != "bridge.example"));
+        assert!(route.upstream.ip().is_loopback() && ![0, 7699].contains(&route.upstream.port()));
+        assert!(routes[..at].iter().all(|other| other.upstream != route.upstream), "{route:?}");
+        assert_eq!(route.prefix, format!("/{}", route.name));
+    }
+    assert!(routes.len() - 1 + problems.len() >= found.len(), "a record is gone without a word");
 }
 
 /// The bytes are an authority. A host has one spelling, which names the same host.

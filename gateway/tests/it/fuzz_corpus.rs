@@ -16,6 +16,7 @@ fn the_corpus_holds() {
     replay("cookie", checks::cookie);
     replay("location", checks::location);
     replay("host", checks::host);
+    replay("routes", checks::routes);
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
