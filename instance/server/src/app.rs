@@ -14,6 +14,7 @@ use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
+use crate::triggers::Triggers;
 
 /// The server's parts, behind one pointer.
 pub(crate) type Shared = Arc<App>;
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     pub(crate) runs: Runs,
     pub(crate) rendered: Rendered,
+    pub(crate) triggers: Triggers,
     /// Turns for requests with bodies that may be large.
     pub(crate) large_bodies: Semaphore,
     /// What this instance shares with its gateway.

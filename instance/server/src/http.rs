@@ -1,6 +1,7 @@
 //! The HTTP surface: one table of contents, then a file per subject.
 
 mod answer;
+mod assistant_messages;
 mod body;
 mod conditional;
 mod delegation;
@@ -16,6 +17,7 @@ mod settings;
 mod sign_in;
 mod socket;
 mod tools;
+mod triggers;
 mod ui;
 
 use axum::Router;
@@ -43,6 +45,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}", get(sessions::get).patch(sessions::patch))
         .route("/api/sessions/{id}/{*rest}", patch(answer::invalid_session_path))
         .route("/api/sessions/{id}/messages", post(messages::post))
+        .route("/api/sessions/{id}/assistant-messages", post(assistant_messages::post))
         .route("/api/sessions/{id}/cancel", post(runs::cancel_session))
         .route("/api/sessions/{id}/delegate", post(delegation::delegate))
         .route("/api/sessions/{id}/events", get(events::list))
@@ -53,6 +56,8 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/runs/{id}/cancel", post(runs::cancel))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
         .route("/api/tools", get(tools::list))
+        .route("/api/triggers", get(triggers::list).post(triggers::create))
+        .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
         .route("/api/media/{name}", get(pages::media))

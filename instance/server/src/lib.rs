@@ -3,6 +3,7 @@
 //! server in `docs/architecture.md`.
 
 mod app;
+mod assistant_message;
 mod attachments;
 mod auth;
 mod build;
@@ -22,6 +23,7 @@ mod serve;
 mod sessions;
 mod submit;
 mod thread;
+mod triggers;
 pub mod web;
 
 pub use serve::{Error, Server};

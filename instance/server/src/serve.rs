@@ -26,6 +26,7 @@ use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
+use crate::triggers::{self, Triggers};
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -86,9 +87,11 @@ impl Server {
         recovery::resume_work(&app);
         let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
+        let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
         let serving = tokio::spawn(async move {
             connections::serve(listener, router, stop, DRAIN).await;
             exporting.abort();
+            triggering.abort();
         });
         Ok(Self { address, app, serving })
     }
@@ -138,6 +141,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         hub: Hub::new(),
         runs: Runs::new(),
         rendered: Rendered::default(),
+        triggers: Triggers::open(&settings.paths)?,
         large_bodies: Semaphore::new(LARGE_BODIES),
         settings,
         env,

@@ -1,0 +1,76 @@
+//! Messages that are put into a session as the assistant's.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::world::{ECHO, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_and_a_file_of_this_host_are_shown() {
+    let world = World::signed_in(ECHO).await;
+    let session = world.session().await;
+    let file = world.root.path().join("out.txt");
+    std::fs::write(&file, "result").unwrap();
+    let path = format!("/api/sessions/{session}/assistant-messages");
+    let body = json!({
+        "text": " Here ", "runId": "run_x", "requestId": "once",
+        "attachments": [{"localPath": file, "renderAs": "file"}],
+    });
+    let (status, answer) = world.post(&path, &body).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let event = &answer["event"];
+    let filename = event["attachments"][0]["filename"].as_str().unwrap();
+    let files = json!([{
+        "filename": filename, "originalName": "out.txt", "mimeType": "text/plain", "sizeBytes": 6, "renderAs": "file",
+    }]);
+    assert_eq!(
+        *event,
+        json!({
+            "bodyAvailable": true, "bodyLoaded": true, "type": "message", "content": "Here", "attachments": files,
+            "images": files, "source": "assistant_message_api", "id": event["id"], "timestamp": event["timestamp"],
+            "role": "assistant", "runId": "run_x", "requestId": "once", "seq": 1,
+        })
+    );
+    assert_eq!((&answer["session"]["id"], &answer["session"]["messageCount"]), (&json!(session), &json!(1)));
+    let media = world.request(Method::GET, &format!("/api/media/{filename}")).send().await.unwrap();
+    assert_eq!(media.text().await.unwrap(), "result");
+
+    let (status, again) = world.post(&path, &body).await;
+    assert_eq!((status, &again["event"]["seq"], &again["event"]["id"]), (status, &json!(1), &event["id"]));
+    let visible = world.events(&session, "visible").await;
+    assert_eq!(visible.len(), 1, "{visible:?}");
+
+    let (_, other) = world.post(&path, &json!({"text": "more", "source": "s"})).await;
+    assert_eq!((&other["event"]["seq"], &other["event"]["source"]), (&json!(2), &json!("s")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_requests_append_nothing() {
+    let world = World::signed_in(ECHO).await;
+    let session = world.session().await;
+    let path = format!("/api/sessions/{session}/assistant-messages");
+    let gone = world.root.path().join("gone");
+    for (body, error) in [
+        (json!({"text": " "}), "text or attachments are required".to_owned()),
+        (
+            json!({"text": "x", "attachments": [{"localPath": gone}]}),
+            format!("localPath must point to a file: {}", gone.display()),
+        ),
+        (json!({"attachments": [{"assetId": "fasset_x"}]}), "Unknown asset: fasset_x".to_owned()),
+        (json!(7), "Invalid request body".to_owned()),
+    ] {
+        assert_eq!(world.post(&path, &body).await, (StatusCode::BAD_REQUEST, json!({"error": error})));
+    }
+    let unknown = format!("/api/sessions/{}/assistant-messages", "0".repeat(32));
+    assert_eq!(
+        world.post(&unknown, &json!({"text": "x"})).await,
+        (StatusCode::BAD_REQUEST, json!({"error": "Session not found"}))
+    );
+    let archive = world.request(Method::PATCH, &format!("/api/sessions/{session}"));
+    archive.json(&json!({"archived": true})).send().await.unwrap();
+    assert_eq!(
+        world.post(&path, &json!({"text": "x"})).await,
+        (StatusCode::CONFLICT, json!({"error": "Session is archived"}))
+    );
+    assert_eq!(world.events(&session, "all").await, Vec::<Value>::new());
+}
