@@ -1,19 +1,27 @@
 //! From an executor's lines to events, and from its end to a verdict.
 
 mod claude;
+mod cline;
 mod codex;
+mod copilot;
+mod gemini;
+mod opencode;
 mod parsed;
+mod reader;
+mod value;
 
 use std::collections::VecDeque;
 
 use remotelab_protocol::event::Known;
 use remotelab_protocol::run::RunResult;
-use remotelab_protocol::tool::{RuntimeFamily, Tool};
+use remotelab_protocol::tool::Tool;
 
+use crate::dialect::Dialect;
 use crate::failure::{self, Evidence};
 use crate::spool::Stream;
 
 pub use parsed::Parsed;
+use reader::Reader;
 
 /// How many last lines may explain a failure.
 const TAIL_LINES: usize = 10;
@@ -26,16 +34,10 @@ pub struct Adapter {
     tool_name: String,
     /// Whether the tool promised structured output, so that none at all is a failure.
     structured: bool,
-    dialect: Dialect,
+    reader: Reader,
     events: usize,
     /// The last lines that were no events.
     tail: VecDeque<String>,
-}
-
-#[derive(Clone, Debug)]
-enum Dialect {
-    Codex(codex::Reader),
-    Claude(claude::Reader),
 }
 
 impl Adapter {
@@ -43,14 +45,11 @@ impl Adapter {
     /// Claude.
     #[must_use]
     pub fn for_tool(tool: &Tool) -> Self {
-        let dialect = match tool.runtime_family {
-            Some(RuntimeFamily::CodexJson) => Dialect::Codex(codex::Reader::default()),
-            Some(RuntimeFamily::ClaudeStreamJson) | None => Dialect::Claude(claude::Reader::default()),
-        };
+        let dialect = Dialect::of(tool);
         Self {
             tool_name: failure::spoken_name(tool),
-            structured: tool.runtime_family.is_some(),
-            dialect,
+            structured: dialect.is_certain(tool),
+            reader: Reader::of(dialect),
             events: 0,
             tail: VecDeque::new(),
         }
@@ -63,11 +62,7 @@ impl Adapter {
             Stream::Stderr | Stream::Error => None,
         };
         // serde_json keeps the last of two equal keys, so a line that has one twice is not lost.
-        let parsed = match (&object, &mut self.dialect) {
-            (Some(object), Dialect::Codex(reader)) => reader.line(object),
-            (Some(object), Dialect::Claude(reader)) => reader.line(object),
-            (None, _) => Parsed::default(),
-        };
+        let parsed = object.map(|object| self.reader.line(&object)).unwrap_or_default();
         if parsed.events.is_empty() {
             self.remember(line);
         }
@@ -80,16 +75,12 @@ impl Adapter {
     /// it to the history as `error: <reason>`, the adapter has not.
     #[must_use]
     pub fn finish(&mut self, result: &RunResult) -> Parsed {
-        if result.cancelled {
-            return Parsed::default();
-        }
         let clean = result.exit_code == Some(0) && result.error.is_none();
-        let (verdict, notice) = match &mut self.dialect {
-            Dialect::Codex(reader) => reader.finish(clean),
-            Dialect::Claude(reader) => (reader.take_verdict(), None),
-        };
-        let mut parsed = Parsed::default();
-        parsed.events.extend(notice.map(status));
+        let (verdict, last) = self.reader.finish(clean);
+        let mut parsed = Parsed { events: last.into_iter().collect(), ..Parsed::default() };
+        if result.cancelled {
+            return parsed;
+        }
         self.events += parsed.events.len();
         let evidence = Evidence {
             tool_name: &self.tool_name,
@@ -115,8 +106,18 @@ impl Adapter {
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
-        self.tail.push_back(line.chars().take(TAIL_CHARS).collect());
+        self.tail.push_back(without_colours(line).take(TAIL_CHARS).collect());
     }
+}
+
+/// Leaves out the terminal's control sequences, `ESC [ … letter`.
+fn without_colours(line: &str) -> impl Iterator<Item = char> {
+    let mut in_sequence = false;
+    line.chars().filter(move |&c| {
+        let hidden = in_sequence || c == '\u{1b}';
+        in_sequence = if in_sequence { !c.is_ascii_alphabetic() } else { hidden };
+        !hidden
+    })
 }
 
 fn status(content: impl Into<String>) -> Known {

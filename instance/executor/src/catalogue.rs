@@ -3,9 +3,10 @@
 mod builtin;
 mod custom;
 mod search;
+mod shared;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use remotelab_config::{Env, InstancePaths, atomic};
@@ -13,6 +14,9 @@ use remotelab_protocol::tool::Tool;
 
 use crate::demo;
 use search::SearchPath;
+use shared::{Found, Places};
+
+pub use shared::SharedTool;
 
 /// How long an answer is good for: a program that was just installed shows up after that.
 const FRESH: Duration = Duration::from_secs(2);
@@ -35,7 +39,8 @@ pub struct CatalogueOptions {
 #[derive(Debug)]
 pub struct Catalogue {
     tools_file: PathBuf,
-    search: SearchPath,
+    shared: Places,
+    search: RwLock<SearchPath>,
     demo: Tool,
     state: Mutex<State>,
 }
@@ -45,6 +50,7 @@ struct State {
     /// The file as it was read last: only a change is parsed, and complained about, again.
     file: Option<Vec<u8>>,
     custom: Vec<Tool>,
+    shared: Found,
     checked: Option<(Instant, Vec<Tool>)>,
 }
 
@@ -53,15 +59,22 @@ impl Catalogue {
     #[must_use]
     pub fn new(options: CatalogueOptions) -> Self {
         let search = SearchPath::new(&options.env, &options.home);
-        Self::with_search(&options.paths.tools(), search, &options.program)
+        let shared = Places::new(&options.env, &options.paths, &options.home);
+        Self::with_search(&options.paths.tools(), shared, search, &options.program)
     }
 
-    fn with_search(tools_file: &Path, search: SearchPath, program: &Path) -> Self {
-        Self { tools_file: tools_file.to_owned(), search, demo: demo::tool(program), state: Mutex::default() }
+    fn with_search(tools_file: &Path, shared: Places, search: SearchPath, program: &Path) -> Self {
+        Self {
+            tools_file: tools_file.to_owned(),
+            shared,
+            search: RwLock::new(search),
+            demo: demo::tool(program),
+            state: Mutex::default(),
+        }
     }
 
-    /// Lists the tools: built-in ones, then those of `tools.json` in its order. The demo is listed only
-    /// while there is no real executor to use.
+    /// Lists the tools: built-in ones, those of `tools.json` in its order, then shared ones. The demo is
+    /// listed only while there is no real executor to use.
     #[must_use]
     pub fn list(&self) -> Vec<Tool> {
         let mut tools = self.known();
@@ -78,16 +91,32 @@ impl Catalogue {
         known.or_else(|| (id == self.demo.id).then(|| self.demo.clone()))
     }
 
+    /// Returns where a shared tool and its card are; `None` for a tool that is not shared.
+    #[must_use]
+    pub fn shared_tool(&self, id: &str) -> Option<SharedTool> {
+        let _ = self.known();
+        let state = self.state();
+        state.shared.tools.iter().find(|(tool, _)| tool.id == id).map(|(_, place)| place.clone())
+    }
+
+    /// Searches the folders of this `PATH` before all others from now on, as of the owner's login shell.
+    pub fn prefer_path(&self, path: &str) {
+        let mut search = self.search.write().unwrap_or_else(PoisonError::into_inner);
+        *search = search.with_first(path);
+        drop(search);
+        self.refresh();
+    }
+
     /// Finds a tool's program: an absolute or `~/` path as it is, a bare name on the search path.
     #[must_use]
     pub fn resolve(&self, command: &str) -> Option<PathBuf> {
-        self.search.find(command)
+        self.search().find(command)
     }
 
     /// Returns the folders that are searched, joined as a `PATH`.
     #[must_use]
     pub fn search_path(&self) -> String {
-        self.search.joined()
+        self.search().joined()
     }
 
     /// Forgets what was found, for a caller that just changed `tools.json`.
@@ -103,10 +132,17 @@ impl Catalogue {
             return tools.clone();
         }
         self.reread(&mut state);
-        let mut tools: Vec<Tool> = builtin::tools().chain(state.custom.clone()).collect();
+        self.reread_shared(&mut state);
+        let added = state.custom.iter().chain(state.shared.tools.iter().map(|(tool, _)| tool));
+        let mut tools: Vec<Tool> = builtin::tools()
+            .filter(|tool| !state.custom.iter().any(|custom| custom.id == tool.id))
+            .chain(added.cloned())
+            .collect();
+        let search = self.search();
         for tool in &mut tools {
-            tool.available = self.search.find(&tool.command).is_some();
+            tool.available = search.find(&tool.command).is_some();
         }
+        drop(search);
         state.checked = Some((Instant::now(), tools.clone()));
         tools
     }
@@ -130,6 +166,31 @@ impl Catalogue {
         state.file = file;
     }
 
+    fn reread_shared(&self, state: &mut State) {
+        let mut found = self.shared.find();
+        let mut ids: Vec<String> = builtin::tools().chain(state.custom.clone()).map(|tool| tool.id).collect();
+        let Found { tools, problems } = &mut found;
+        tools.retain(|(tool, place)| {
+            let is_new = !ids.contains(&tool.id);
+            if is_new {
+                ids.push(tool.id.clone());
+            } else {
+                problems.push(format!("{}: id {} is taken", place.card.display(), tool.id));
+            }
+            is_new
+        });
+        if *problems != state.shared.problems {
+            for problem in problems.iter() {
+                tracing::warn!("shared tool skipped: {problem}");
+            }
+        }
+        state.shared = found;
+    }
+
+    fn search(&self) -> std::sync::RwLockReadGuard<'_, SearchPath> {
+        self.search.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         // What a panicking thread left behind is at worst an old answer.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -138,7 +199,7 @@ impl Catalogue {
 
 /// Tells whether a tool makes the demo superfluous.
 fn is_real(tool: &Tool) -> bool {
-    tool.available && (!tool.builtin || matches!(tool.id.as_str(), "codex" | "claude"))
+    tool.available && (!tool.builtin || builtin::is_agent(tool))
 }
 
 #[cfg(test)]
@@ -158,8 +219,10 @@ mod tests {
             let bin = root.path().join("bin");
             fs::create_dir(&bin).unwrap();
             let search = SearchPath::of(vec![bin], root.path());
+            let paths = InstancePaths::new(root.path().to_owned(), root.path().join("memory"));
+            let shared = Places::new(&Env::default(), &paths, root.path());
             let catalogue =
-                Catalogue::with_search(&root.path().join("tools.json"), search, Path::new("/opt/remotelab"));
+                Catalogue::with_search(&paths.tools(), shared, search, Path::new("/opt/remotelab"));
             Self { root, catalogue }
         }
 
@@ -180,8 +243,15 @@ mod tests {
         expected.iter().map(|&(id, available)| (id.to_owned(), available)).collect()
     }
 
-    const NOTHING: [(&str, bool); 5] =
-        [("codex", false), ("claude", false), ("copilot", false), ("cline", false), ("kilo-code", false)];
+    const NOTHING: [(&str, bool); 7] = [
+        ("codex", false),
+        ("claude", false),
+        ("copilot", false),
+        ("cline", false),
+        ("kilo-code", false),
+        ("opencode", false),
+        ("gemini", false),
+    ];
 
     #[test]
     fn the_demo_stands_in_until_a_real_executor_is_installed() {
@@ -215,6 +285,52 @@ mod tests {
         expected.pop();
         expected.push(("demo".into(), true));
         assert_eq!(world.listed(), expected);
+    }
+
+    #[test]
+    fn a_custom_tool_of_a_later_built_in_id_stays() {
+        let world = World::new();
+        fs::write(world.root.path().join("tools.json"), r#"[{"command":"gemini"},{"command":"codex"}]"#)
+            .unwrap();
+        let mine = world.catalogue.find("gemini").unwrap();
+        assert_eq!((mine.name.as_str(), mine.builtin), ("gemini", false));
+        assert!(world.catalogue.find("codex").unwrap().builtin);
+        assert_eq!(world.listed().iter().filter(|(id, _)| id == "gemini").count(), 1);
+    }
+
+    #[test]
+    fn shared_tools_come_last_and_take_no_id() {
+        let world = World::new();
+        world.install("mine");
+        let share = |name: &str| {
+            let folder = world.root.path().join(".remotelab/shared-tools").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("TOOL.md"), "---\ncommand: mine\n---\n").unwrap();
+            folder
+        };
+        let folder = share("helper");
+        share("codex");
+        share("taken");
+        fs::write(world.root.path().join("tools.json"), r#"[{"id":"taken","command":"x"}]"#).unwrap();
+        let mut expected = ids(&NOTHING);
+        expected.extend([("taken".into(), false), ("helper".into(), true)]);
+        assert_eq!(world.listed(), expected);
+        let card = folder.join("TOOL.md");
+        assert_eq!(world.catalogue.shared_tool("helper"), Some(SharedTool { folder, card, overlay: None }));
+        assert_eq!(world.catalogue.shared_tool("codex"), None);
+    }
+
+    #[test]
+    fn the_login_shells_folders_come_first() {
+        let world = World::new();
+        world.install("agent");
+        let own = world.root.path().join("own");
+        fs::create_dir(&own).unwrap();
+        fs::copy(world.root.path().join("bin/agent"), own.join("agent")).unwrap();
+        let before = world.catalogue.search_path();
+        world.catalogue.prefer_path(&format!("relative:{}", own.display()));
+        assert_eq!(world.catalogue.resolve("agent"), Some(own.join("agent")));
+        assert_eq!(world.catalogue.search_path(), format!("{}:{before}", own.display()));
     }
 
     #[test]

@@ -1,30 +1,29 @@
 //! How an executor is called: arguments, standard input and environment of one run.
 
+mod arguments;
 mod codex_home;
 mod environment;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use remotelab_config::chat::Settings;
 use remotelab_config::{Env, paths};
-use remotelab_protocol::run::{Manifest, Options};
+use remotelab_protocol::run::Manifest;
 use remotelab_protocol::tool::{RuntimeFamily, Tool};
+use serde_json::Value;
 
+use crate::catalogue::SharedTool;
 use crate::{Launch, demo, failure};
 
+pub use arguments::PROMPT_ARGUMENT_MAX;
 pub use codex_home::prepare as prepare_codex_home;
 pub use environment::environment;
+pub(crate) use environment::is_withheld;
 
-/// The longest prompt that a custom tool gets as an argument, in bytes. The kernel refuses arguments above
-/// 128 KiB; beyond this limit the prompt is on standard input.
-pub const PROMPT_ARGUMENT_MAX: usize = 96 * 1024;
-
-/// Efforts that Claude Code knows.
-const CLAUDE_EFFORTS: &[&str] = &["low", "medium", "high", "xhigh", "max"];
-
-const DEVELOPER_INSTRUCTIONS: &str = "You work for RemoteLab. It owns the workflow, the memory and the \
-    style of replies; follow the instructions in the message about them. Do the task on this machine, then \
-    answer the person in plain words with the result, not with a log of your steps.";
+/// The field of a manifest that holds what the executor's own conversation is resumed by, for tools other
+/// than Codex and Claude.
+pub const RESUME_FIELD: &str = "providerResumeId";
 
 /// What calls have in common on one server.
 #[derive(Clone, Debug)]
@@ -45,6 +44,10 @@ pub struct Context {
     pub chat_base_url: String,
     /// Whether the server runs as root.
     pub is_root: bool,
+    /// What the owner's login shell sets; the server's own variables count more.
+    pub shell: Option<Arc<Env>>,
+    /// Where the tool is, if it is a shared one.
+    pub shared_tool: Option<SharedTool>,
 }
 
 /// The Codex home of runs.
@@ -81,7 +84,23 @@ impl Context {
             codex_developer_instructions: settings.codex_developer_instructions.clone(),
             chat_base_url: format!("http://127.0.0.1:{}", settings.port),
             is_root: rustix::process::geteuid().is_root(),
+            shell: None,
+            shared_tool: None,
         }
+    }
+
+    /// Puts the variables of the owner's login shell below the server's.
+    #[must_use]
+    pub fn with_shell(mut self, shell: Option<Arc<Env>>) -> Self {
+        self.shell = shell;
+        self
+    }
+
+    /// Tells the run where its tool is, if it is a shared one.
+    #[must_use]
+    pub fn with_shared_tool(mut self, shared_tool: Option<SharedTool>) -> Self {
+        self.shared_tool = shared_tool;
+        self
     }
 }
 
@@ -92,10 +111,23 @@ pub fn personal_codex_home(env: &Env, home: &Path) -> PathBuf {
 }
 
 /// Tells whether the tool continues its own earlier conversation. Custom tools get the history in the
-/// prompt instead, also those of a known family.
+/// prompt instead, also those of a known family; so does Cline, which only resumes in its own window.
 #[must_use]
 pub fn resumes(tool: &Tool) -> bool {
-    tool.builtin && matches!(tool.id.as_str(), "codex" | "claude")
+    tool.builtin && matches!(tool.id.as_str(), "codex" | "claude" | "opencode" | "gemini" | "copilot")
+}
+
+/// Returns what the run is to resume the tool's own conversation by: the thread of Codex, the session of
+/// Claude, for others the manifest's [`RESUME_FIELD`]. `None` is a fresh conversation.
+#[must_use]
+pub fn resume_id<'a>(tool: &Tool, manifest: &'a Manifest) -> Option<&'a str> {
+    let options = &manifest.options;
+    let stored = match tool.id.as_str() {
+        "codex" => options.codex_thread_id.as_deref(),
+        "claude" => options.claude_session_id.as_deref(),
+        _ => manifest.rest.get(RESUME_FIELD).and_then(Value::as_str),
+    };
+    arguments::word(stored).filter(|_| resumes(tool))
 }
 
 /// Builds the call of a run. `program` is the tool's resolved program; without one the run fails with a
@@ -108,11 +140,7 @@ pub fn launch(tool: &Tool, program: Option<PathBuf>, manifest: &Manifest, contex
     let (args, stdin) = if demo::is_demo(tool) {
         (vec![demo::SUBCOMMAND.to_owned()], Some(with_files(manifest)))
     } else {
-        let prompt = prompt(tool, manifest, context);
-        match tool.runtime_family {
-            Some(RuntimeFamily::CodexJson) => codex(tool, &manifest.options, context, prompt),
-            Some(RuntimeFamily::ClaudeStreamJson) | None => claude(tool, &manifest.options, prompt),
-        }
+        arguments::of(tool, manifest, context, prompt(tool, manifest, context))
     };
     Launch {
         tool_name: failure::spoken_name(tool),
@@ -122,68 +150,6 @@ pub fn launch(tool: &Tool, program: Option<PathBuf>, manifest: &Manifest, contex
         stdin,
         codex_home: uses_codex_home(tool).then(|| context.codex_home.path().to_owned()),
     }
-}
-
-fn codex(tool: &Tool, options: &Options, context: &Context, prompt: String) -> (Vec<String>, Option<String>) {
-    let mut args: Vec<String> =
-        ["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"]
-            .map(str::to_owned)
-            .into();
-    let instructions = context.codex_developer_instructions.as_deref().unwrap_or(DEVELOPER_INSTRUCTIONS);
-    if !instructions.trim().is_empty() {
-        args.push("-c".into());
-        args.push(format!("developer_instructions={}", toml_string(instructions)));
-    }
-    if let Some(model) = plain(options.model.as_deref()) {
-        args.extend(["-m".into(), model.to_owned()]);
-    }
-    if let Some(effort) = word(options.effort.as_deref()) {
-        args.extend(["-c".into(), format!("model_reasoning_effort={effort}")]);
-    }
-    if let Some(thread) = word(options.codex_thread_id.as_deref()).filter(|_| resumes(tool)) {
-        args.extend(["resume".into(), thread.to_owned()]);
-    }
-    if fits_argument(tool, &prompt) {
-        args.push(prompt);
-        (args, None)
-    } else {
-        args.push("-".into());
-        (args, Some(prompt))
-    }
-}
-
-fn claude(tool: &Tool, options: &Options, prompt: String) -> (Vec<String>, Option<String>) {
-    let mut args: Vec<String> =
-        ["--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"]
-            .map(str::to_owned)
-            .into();
-    if let Some(model) = plain(options.model.as_deref()) {
-        args.extend(["--model".into(), model.to_owned()]);
-    }
-    let effort = options.effort.as_deref().filter(|effort| tool.builtin && CLAUDE_EFFORTS.contains(effort));
-    if let Some(effort) = effort.or(options.thinking.then_some("high")) {
-        args.extend(["--effort".into(), effort.to_owned()]);
-    }
-    if let Some(session) = word(options.claude_session_id.as_deref()).filter(|_| resumes(tool)) {
-        args.extend(["--resume".into(), session.to_owned()]);
-    }
-    // The last flag, so that a prompt is both its value and the last argument.
-    args.push("-p".into());
-    if fits_argument(tool, &prompt) {
-        args.push(prompt);
-        (args, None)
-    } else {
-        (args, Some(prompt))
-    }
-}
-
-/// Tells whether the prompt is an argument. One that begins with a dash would be read as a flag.
-fn fits_argument(tool: &Tool, prompt: &str) -> bool {
-    !resumes(tool)
-        && !prompt.is_empty()
-        && prompt.len() <= PROMPT_ARGUMENT_MAX
-        && !prompt.starts_with('-')
-        && !prompt.contains('\0')
 }
 
 fn prompt(tool: &Tool, manifest: &Manifest, context: &Context) -> String {
@@ -209,25 +175,6 @@ fn with_files(manifest: &Manifest) -> String {
 
 fn uses_codex_home(tool: &Tool) -> bool {
     !demo::is_demo(tool) && tool.runtime_family == Some(RuntimeFamily::CodexJson)
-}
-
-/// Accepts a value that a program cannot take for a flag.
-fn plain(value: Option<&str>) -> Option<&str> {
-    value
-        .map(str::trim)
-        .filter(|text| !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_control))
-}
-
-/// Accepts an id or a level: letters, digits, `-` and `_`.
-fn word(value: Option<&str>) -> Option<&str> {
-    let is_word =
-        |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    plain(value).filter(is_word)
-}
-
-/// Writes a TOML basic string; its escapes are those of JSON.
-fn toml_string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -98,9 +98,17 @@ pub fn not_found(tool_name: &str, program: &Path) -> String {
 #[must_use]
 pub fn is_lost_resume(reason: &str) -> bool {
     let reason = reason.to_lowercase();
-    ["no conversation found", "no rollout found", "thread not found", "no saved session found"]
-        .iter()
-        .any(|sign| reason.contains(sign))
+    [
+        "no conversation found",
+        "no rollout found",
+        "thread not found",
+        "no saved session found",
+        "session not found",
+        "invalid session identifier",
+        "no session, task, or name matched",
+    ]
+    .iter()
+    .any(|sign| reason.contains(sign))
 }
 
 /// Recognises a line of a stack trace, which buries the line that tells the reason.
@@ -131,6 +139,10 @@ fn install_command(program: &Path) -> Option<&'static str> {
     match program.file_name()?.to_str()? {
         "codex" => Some("npm install -g @openai/codex"),
         "claude" => Some("npm install -g @anthropic-ai/claude-code"),
+        "opencode" => Some("npm install -g opencode-ai"),
+        "gemini" => Some("npm install -g @google/gemini-cli"),
+        "copilot" => Some("npm install -g @github/copilot"),
+        "cline" => Some("npm install -g cline"),
         _ => None,
     }
 }
@@ -164,7 +176,13 @@ impl Cause {
             " 429",
         ]) {
             Some(Self::Quota)
-        } else if has(&["context window", "context_length", "prompt is too long", "too many tokens"]) {
+        } else if has(&[
+            "context window",
+            "context_length",
+            "prompt is too long",
+            "prompt budget",
+            "too many tokens",
+        ]) {
             Some(Self::TooLong)
         } else if has(&["overloaded", " 529", " 503", "at capacity"]) {
             Some(Self::Busy)
@@ -186,6 +204,7 @@ impl Cause {
             "network",
             "stream disconnected",
             "unable to connect",
+            "cannot connect",
             "timed out",
             "fetch failed",
         ]) {

@@ -2,6 +2,7 @@
 //! runs one of them apart from the server.
 //!
 //! * [`catalogue`] knows the tools and finds their programs.
+//! * [`shell`] asks the owner's login shell once what it sets.
 //! * [`command`] turns a tool and a run's manifest into a [`Launch`] and an environment.
 //! * [`runner`] starts the detached process that carries a launch out, and tells how it stands.
 //! * [`spool`] reads what the executor printed, from any offset.
@@ -12,8 +13,10 @@
 //! A run through all of them:
 //!
 //! ```text
+//! let shell = login_shell.env();                       // blocks the first time
 //! let tool = catalogue.find(&manifest.tool)?;
 //! let program = catalogue.resolve(&tool.command);
+//! let context = Context::new(…).with_shell(shell).with_shared_tool(catalogue.shared_tool(&tool.id));
 //! command::launch(&tool, program, &manifest, &context).write(&run_dir)?;
 //! let env = command::environment(&tool, &manifest, &base_env, &context);
 //! runner::spawn(&remotelab, &run_dir, &env)?;          // in a tokio runtime; the child may be dropped
@@ -32,12 +35,15 @@ pub mod adapter;
 pub mod catalogue;
 pub mod command;
 pub mod demo;
+mod dialect;
 pub mod failure;
 pub mod launch;
 pub mod runner;
+pub mod shell;
 pub mod spool;
 
 pub use adapter::{Adapter, Parsed};
 pub use catalogue::Catalogue;
 pub use launch::Launch;
+pub use shell::LoginShell;
 pub use spool::{Record, SpoolReader, Stream};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use remotelab_protocol::event::{Known, Usage};
 use serde_json::Value;
 
+use super::value::{input, text};
 use super::{Parsed, status};
 
 /// What the lines so far have told.
@@ -189,14 +190,6 @@ fn context_sum(usage: &Value) -> Option<u64> {
     (sum > 0).then_some(sum)
 }
 
-fn input(input: &Value) -> String {
-    match input {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => format!("{other:#}"),
-    }
-}
-
 fn result_text(content: &Value) -> String {
     match content {
         Value::Null => String::new(),
@@ -210,8 +203,4 @@ fn result_text(content: &Value) -> String {
         }
         other => other.to_string(),
     }
-}
-
-fn text(value: &Value) -> Option<&str> {
-    value.as_str().filter(|text| !text.trim().is_empty())
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use remotelab_protocol::event::{Known, Usage};
 use serde_json::Value;
 
+use super::value::text;
 use super::{Parsed, status};
 
 /// What the lines so far have told.
@@ -223,8 +224,4 @@ fn context_metrics(line: &Value) -> Parsed {
         context_source: line["contextSource"].as_str().map(str::to_owned),
     });
     parsed
-}
-
-fn text(value: &Value) -> Option<&str> {
-    value.as_str().filter(|text| !text.trim().is_empty())
 }

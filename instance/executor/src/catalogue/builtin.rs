@@ -12,6 +12,8 @@ pub(super) fn tools() -> impl Iterator<Item = Tool> {
         ("copilot", "GitHub Copilot", None, None),
         ("cline", "Cline", None, None),
         ("kilo-code", "Kilo Code", None, None),
+        ("opencode", "OpenCode", None, None),
+        ("gemini", "Gemini CLI", None, None),
     ]
     .into_iter()
     .map(|(id, name, runtime_family, visibility)| Tool {
@@ -25,7 +27,13 @@ pub(super) fn tools() -> impl Iterator<Item = Tool> {
     })
 }
 
-/// Tells whether an id belongs to the product.
+/// Tells whether an id belongs to the product. `opencode` and `gemini` came later: where an installation
+/// already has a custom tool of that id, the custom tool stays.
 pub(super) fn is_id(id: &str) -> bool {
-    tools().any(|tool| tool.id == id)
+    !matches!(id, "opencode" | "gemini") && tools().any(|tool| tool.id == id)
+}
+
+/// Tells whether a tool answers by itself, so that the demo need not.
+pub(super) fn is_agent(tool: &Tool) -> bool {
+    matches!(tool.id.as_str(), "codex" | "claude" | "copilot" | "cline" | "opencode" | "gemini")
 }

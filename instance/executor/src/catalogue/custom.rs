@@ -31,7 +31,8 @@ fn is_taken(id: &str, tools: &[Tool]) -> bool {
     builtin::is_id(id) || tools.iter().any(|tool| tool.id == id)
 }
 
-fn read_entry(entry: &Value) -> Result<Tool, String> {
+/// Reads one entry.
+pub(super) fn read_entry(entry: &Value) -> Result<Tool, String> {
     let entry = entry.as_object().ok_or("not an object")?;
     let command = text(entry, "command").ok_or("no command")?;
     let id = text(entry, "id").filter(|id| is_id(id)).map_or_else(|| slug(command), str::to_owned);
@@ -130,12 +131,13 @@ fn text<'a>(entry: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn is_id(text: &str) -> bool {
+/// Tells whether a text can be an id.
+pub(super) fn is_id(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Makes an id of a command: `/opt/My Agent` becomes `opt-my-agent`.
-fn slug(command: &str) -> String {
+pub(super) fn slug(command: &str) -> String {
     let words: Vec<_> = command
         .to_lowercase()
         .split(|c: char| !c.is_ascii_alphanumeric())

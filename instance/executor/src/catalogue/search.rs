@@ -54,6 +54,12 @@ impl SearchPath {
         Self { folders, home: home.to_owned() }
     }
 
+    /// Puts the folders of another `PATH` first.
+    pub(super) fn with_first(&self, path: &str) -> Self {
+        let first = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+        Self::of(first.chain(self.folders.iter().cloned()).collect(), &self.home)
+    }
+
     /// Finds an executable file.
     pub(super) fn find(&self, command: &str) -> Option<PathBuf> {
         let command = command.trim();

@@ -8,13 +8,15 @@ use remotelab_protocol::tool::Tool;
 use serde_json::json;
 
 use super::{CodexHome, Context, uses_codex_home};
+use crate::dialect::Dialect;
 
-/// Builds the environment of a run from the server's: what belongs to the service or to another run is
-/// taken out, what agent commands need is put in.
+/// Builds the environment of a run from the owner's login shell and, above it, the server's: what belongs to
+/// the service or to another run is taken out, what agent commands need is put in.
 #[must_use]
 pub fn environment(tool: &Tool, manifest: &Manifest, base: &Env, context: &Context) -> Env {
-    let mut env: BTreeMap<String, String> = base
-        .iter()
+    let shell = context.shell.as_deref().into_iter().flat_map(Env::iter);
+    let mut env: BTreeMap<String, String> = shell
+        .chain(base.iter())
         .filter(|(key, _)| !is_withheld(key))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
@@ -33,14 +35,29 @@ pub fn environment(tool: &Tool, manifest: &Manifest, base: &Env, context: &Conte
     }
     set("REMOTELAB_TOOL_ID", tool.id.clone());
     set("REMOTELAB_TOOL_NAME", tool.name.clone());
-    let source = if tool.builtin { "builtin" } else { "custom" };
+    let source = match &context.shared_tool {
+        _ if tool.builtin => "builtin",
+        Some(_) => "shared",
+        None => "custom",
+    };
     set("REMOTELAB_TOOL_SOURCE", source.into());
+    if let Some(shared) = &context.shared_tool {
+        set("REMOTELAB_SHARED_TOOL_DIR", shared.folder.display().to_string());
+        set("REMOTELAB_SHARED_TOOL_CARD", shared.card.display().to_string());
+        if let Some(overlay) = &shared.overlay {
+            set("REMOTELAB_TOOL_OVERLAY", overlay.display().to_string());
+        }
+    }
     if let Some(files) = attachments(manifest) {
         set("REMOTELAB_ATTACHMENT_PATHS", files);
     }
     // Claude Code refuses to work without asking as root unless it is told that this is meant.
     if context.is_root && base.get("IS_SANDBOX").is_none() {
         set("IS_SANDBOX", "1".into());
+    }
+    // Otherwise Cline leaves a service behind that does the work of later runs, out of reach of their end.
+    if Dialect::of(tool) == Dialect::Cline {
+        set("CLINE_SESSION_BACKEND_MODE", "local".into());
     }
     if let (true, CodexHome::Managed(home)) = (uses_codex_home(tool), &context.codex_home) {
         set("CODEX_HOME", home.display().to_string());
@@ -52,7 +69,7 @@ pub fn environment(tool: &Tool, manifest: &Manifest, base: &Env, context: &Conte
 }
 
 /// Tells whether a variable must not reach an executor: marks of an outer run, and the service's secrets.
-fn is_withheld(key: &str) -> bool {
+pub(crate) fn is_withheld(key: &str) -> bool {
     const OF_OUTER_RUNS: &[&str] = &[
         "CLAUDECODE",
         "CLAUDE_CODE_ENTRYPOINT",

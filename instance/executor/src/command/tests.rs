@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use remotelab_protocol::run::Options;
 use remotelab_protocol::{Attachment, RunId, SessionId};
 use serde_json::{Map, json};
 
@@ -48,6 +49,8 @@ fn context() -> Context {
         codex_developer_instructions: Some(String::new()),
         chat_base_url: "http://127.0.0.1:7690".into(),
         is_root: true,
+        shell: None,
+        shared_tool: None,
     }
 }
 
@@ -230,6 +233,72 @@ fn the_environment_keeps_secrets_of_the_service_back() {
 }
 
 #[test]
+fn what_the_login_shell_sets_lies_below_the_servers_own() {
+    let shell: Env = [("EDITOR", "vi"), ("LANG", "de"), ("AGENT_MAILBOX_TOKEN", "x")].into_iter().collect();
+    let base: Env = [("LANG", "en"), ("HOME", "/home/owner")].into_iter().collect();
+    let context = context().with_shell(Some(Arc::new(shell)));
+    let env = environment(&codex_tool(), &manifest("x", Options::default()), &base, &context);
+    let seen = ["EDITOR", "LANG", "AGENT_MAILBOX_TOKEN"].map(|key| env.get(key));
+    assert_eq!(seen, [Some("vi"), Some("en"), None]);
+}
+
+#[test]
+fn a_shared_tool_knows_its_card_and_its_overlay() {
+    let shared = SharedTool {
+        folder: "/shared/x".into(),
+        card: "/shared/x/TOOL.md".into(),
+        overlay: Some("/config/tool-overlays/x.md".into()),
+    };
+    let context = context().with_shared_tool(Some(shared));
+    let mine = tool("x", None, false);
+    let env = environment(&mine, &manifest("x", Options::default()), &Env::default(), &context);
+    let seen = ["TOOL_SOURCE", "SHARED_TOOL_DIR", "SHARED_TOOL_CARD", "TOOL_OVERLAY"]
+        .map(|key| env.get(&format!("REMOTELAB_{key}")));
+    assert_eq!(
+        seen,
+        [Some("shared"), Some("/shared/x"), Some("/shared/x/TOOL.md"), Some("/config/tool-overlays/x.md")]
+    );
+}
+
+#[test]
+fn the_later_built_in_executors_are_called_as_they_want_it() {
+    let mut manifest = manifest("-secret", everything());
+    manifest.rest.insert(RESUME_FIELD.into(), json!("ses_1"));
+    let args = |id: &str| {
+        let launch = launch(&tool(id, None, true), None, &manifest, &context());
+        assert_eq!(launch.stdin.as_deref(), Some("-secret"), "{id}");
+        launch.args.join(" ")
+    };
+    assert_eq!(
+        [args("opencode"), args("gemini"), args("copilot"), args("cline")],
+        [
+            "run --format json --auto --thinking --model gpt-5 --variant low --session ses_1",
+            "--output-format stream-json --yolo --skip-trust --model gpt-5 --resume ses_1",
+            "--output-format json --allow-all --no-ask-user --no-color --model gpt-5 --reasoning-effort low \
+             --resume=ses_1",
+            "--json --model gpt-5 --thinking low Do what the following message asks.",
+        ]
+    );
+    let cline = environment(&tool("cline", None, true), &manifest, &Env::default(), &context());
+    assert_eq!(cline.get("CLINE_SESSION_BACKEND_MODE"), Some("local"));
+}
+
+#[test]
+fn a_conversation_is_resumed_by_a_plain_word_only() {
+    let resume = |id: &str, stored: Value| {
+        let mut manifest = manifest("x", Options::default());
+        manifest.rest.insert(RESUME_FIELD.into(), stored);
+        resume_id(&tool(id, None, true), &manifest).map(str::to_owned)
+    };
+    assert_eq!(resume("gemini", json!("ca54e7fb-14c1")), Some("ca54e7fb-14c1".into()));
+    for stored in [json!("--all"), json!("two words"), json!(""), json!(7), Value::Null] {
+        assert_eq!(resume("gemini", stored.clone()), None, "{stored}");
+    }
+    assert_eq!(resume("cline", json!("a")), None);
+    assert_eq!(resume("codex", json!("a")), None);
+}
+
+#[test]
 fn the_demo_is_this_program_with_another_word() {
     let demo = demo::tool(Path::new("/opt/remotelab"));
     assert_eq!(
@@ -253,6 +322,6 @@ fn a_launch_survives_its_file() {
     launched.write(run.path()).unwrap();
     assert_eq!(Launch::read(run.path()).unwrap(), Some(launched));
     let stored = std::fs::read_to_string(run.path().join("launch.json")).unwrap();
-    let stored: serde_json::Value = serde_json::from_str(&stored).unwrap();
+    let stored: Value = serde_json::from_str(&stored).unwrap();
     assert_eq!(stored["program"], json!("codex"));
 }

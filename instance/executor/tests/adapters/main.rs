@@ -1,5 +1,7 @@
 //! What the adapters make of captured runs of the real executors.
 
+mod later;
+
 use std::path::Path;
 
 use proptest::prelude::*;
