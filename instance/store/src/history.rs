@@ -34,11 +34,20 @@ impl History {
         Self { folder: paths.chat_history().join(session.as_str()) }
     }
 
-    /// Reads the events of a range in order. An event that cannot be read is replaced by a status line
-    /// that says so; the range ends where files end.
+    /// Reads the events of a range in order. An event that is missing or cannot be read is replaced by a
+    /// status line that says so; the range ends where the history ends.
     #[must_use]
     pub fn read(&self, range: RangeInclusive<u64>, bodies: Bodies) -> Vec<Event> {
-        range.map_while(|seq| self.event(seq, bodies)).collect()
+        // Looked up only when a file is missing, which is at the end or after damage.
+        let mut last = None;
+        range
+            .map_while(|seq| {
+                self.event(seq, bodies).or_else(|| {
+                    let last = *last.get_or_insert_with(|| self.last_seq());
+                    (seq <= last).then(|| unreadable(seq))
+                })
+            })
+            .collect()
     }
 
     /// Reads one event with its whole text; `None` when there is none of that number.
@@ -66,10 +75,23 @@ impl History {
         let mut meta: HistoryMeta =
             stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         // Other tools write the event before the figures, and may have died between the two.
-        while let Some(event) = self.event(meta.latest_seq + 1, Bodies::Preview) {
-            count(&mut meta, &event);
+        if meta.latest_seq == 0 || self.event_path(meta.latest_seq + 1).exists() {
+            self.read(meta.latest_seq + 1..=u64::MAX, Bodies::Preview)
+                .iter()
+                .for_each(|event| count(&mut meta, event));
         }
         meta
+    }
+
+    /// Returns the highest number of an event's file; 0 without any.
+    fn last_seq(&self) -> u64 {
+        let Ok(entries) = fs::read_dir(self.folder.join("events")) else {
+            return 0;
+        };
+        let number = |entry: fs::DirEntry| {
+            entry.file_name().to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok())
+        };
+        entries.filter_map(|entry| number(entry.ok()?)).max().unwrap_or(0)
     }
 
     fn load_body(&self, event: &mut Event) {

@@ -4,6 +4,8 @@
 //! syncs once, carries out their file writes in order and answers all of them. When a file has grown
 //! past its limit a new one is begun; the old one is deleted after the file system has been synced.
 
+mod apply;
+pub(crate) mod disk;
 pub mod record;
 mod writer;
 
@@ -14,8 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use remotelab_config::atomic;
 use tokio::sync::oneshot;
+
+use disk::{Disk, RealDisk};
 
 pub use record::{Op, Transaction};
 
@@ -53,12 +56,19 @@ impl Journal {
     /// # Errors
     /// When the journal folder cannot be made, read or synced.
     pub fn open(root: &Path) -> io::Result<(Self, usize)> {
+        Self::open_on(RealDisk, root)
+    }
+
+    pub(crate) fn open_on(disk: impl Disk, root: &Path) -> io::Result<(Self, usize)> {
         let folder = root.join("journal");
-        atomic::create_private_dir(&folder).map_err(|error| error.source)?;
-        let found = replay(root, &folder)?;
+        disk.make_folder(&folder)?;
+        let files = journal_files(&folder)?;
+        // A number is never used twice, so that nobody takes a new file for an old one.
+        let number = files.last().map_or(1, |(last, _)| last + 1);
+        let found = replay(&disk, root, &files)?;
         let (queue, requests) = sync_channel(QUEUE);
         let applied = Arc::new(AtomicU64::new(0));
-        writer::start(root.to_owned(), folder, requests, Arc::clone(&applied))?;
+        writer::start(disk, root.to_owned(), folder, number, requests, Arc::clone(&applied))?;
         Ok((Self { queue, enqueued: Arc::new(AtomicU64::new(0)), applied }, found))
     }
 
@@ -116,22 +126,19 @@ impl Commit {
 
 /// Carries out the transactions of all journal files, oldest first, makes that durable and removes
 /// the files.
-fn replay(root: &Path, folder: &Path) -> io::Result<usize> {
-    let files = journal_files(folder)?;
+fn replay(disk: &impl Disk, root: &Path, files: &[(u64, PathBuf)]) -> io::Result<usize> {
     let mut found = 0;
-    for (_, file) in &files {
+    for (_, file) in files {
         // A torn tail was never acknowledged: decoding stops there.
         for transaction in record::decode_all(&fs::read(file)?) {
-            writer::apply(root, &transaction)?;
+            apply::apply(disk, root, &transaction)?;
             found += 1;
         }
     }
     if found > 0 {
-        writer::sync_file_system(root)?;
+        disk.sync_file_system(root)?;
     }
-    for (_, file) in files {
-        fs::remove_file(file)?;
-    }
+    files.iter().try_for_each(|(_, file)| disk.remove(file))?;
     Ok(found)
 }
 

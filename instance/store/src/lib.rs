@@ -14,6 +14,8 @@ pub mod runs;
 pub mod session;
 pub mod sessions;
 
+#[cfg(test)]
+mod crash_tests;
 mod store;
 
 pub use journal::{Commit, Journal, Transaction};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 
 use remotelab_config::InstancePaths;
-use remotelab_protocol::{Role, RunId, SessionId};
+use remotelab_protocol::{Event, Role, RunId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Bodies, History, relative};
@@ -27,13 +27,23 @@ struct Line {
 }
 
 impl Requests {
-    /// Reads a session's list; without one, rebuilds it from the user messages. Blocks.
+    /// Reads a session's list. One that is missing, damaged or behind the history, which ends at
+    /// `latest_seq`, is completed from the user messages. Blocks.
     #[must_use]
-    pub fn load(paths: &InstancePaths, session: &SessionId) -> Self {
-        match fs::read(paths.config().join(relative::requests(session))) {
-            Ok(bytes) => Self::parse(&bytes),
-            Err(_) => Self::from_history(&History::of(paths, session)),
+    pub fn load(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> Self {
+        let history = History::of(paths, session);
+        let stored = fs::read(paths.config().join(relative::requests(session))).unwrap_or_default();
+        if let Some(list) = Self::parse(&stored) {
+            // Older tools append messages and know no list; a list that was cut lacks the last one, too.
+            let last = (1..=latest_seq).rev().find_map(|seq| asked(&history.event(seq, Bodies::Preview)?));
+            if last.is_none_or(|(request, _)| list.runs.contains_key(&request)) {
+                return list;
+            }
         }
+        let lines = stored.split(|&byte| byte == b'\n').filter_map(|line| Line::parse(line).ok());
+        let events = history.read(1..=latest_seq, Bodies::Preview);
+        let runs = lines.chain(events.iter().filter_map(asked)).collect();
+        Self { runs, length: 0 }
     }
 
     /// Returns the run that answers a request.
@@ -62,24 +72,24 @@ impl Requests {
         transaction.write_at(relative::requests(session), offset, bytes);
     }
 
-    fn parse(bytes: &[u8]) -> Self {
-        let runs = bytes
-            .split(|&byte| byte == b'\n')
-            .filter_map(|line| serde_json::from_slice::<Line>(line).ok())
-            .map(|line| (line.request_id, line.run_id))
-            .collect();
-        Self { runs, length: bytes.len() as u64 }
+    /// Reads a list that has no damage; an empty one counts as missing.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let whole = bytes.strip_suffix(b"\n")?;
+        let runs = whole.split(|&byte| byte == b'\n').map(Line::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self { runs, length: bytes.len() as u64 })
     }
+}
 
-    fn from_history(history: &History) -> Self {
-        let asked = history
-            .read(1..=u64::MAX, Bodies::Preview)
-            .into_iter()
-            .filter(|event| event.is_message_of(Role::User));
-        let runs =
-            asked.filter_map(|event| Some((event.request_id?, RunId::parse(&event.run_id?).ok()?))).collect();
-        Self { runs, length: 0 }
+impl Line {
+    fn parse(line: &[u8]) -> serde_json::Result<(String, RunId)> {
+        serde_json::from_slice(line).map(|Self { request_id, run_id }| (request_id, run_id))
     }
+}
+
+/// Returns the request and the run of a user's message.
+fn asked(event: &Event) -> Option<(String, RunId)> {
+    let run = || RunId::parse(event.run_id.as_deref()?).ok();
+    event.is_message_of(Role::User).then(|| Some((event.request_id.clone()?, run()?))).flatten()
 }
 
 fn push_line(bytes: &mut Vec<u8>, request_id: &str, run_id: &RunId) {

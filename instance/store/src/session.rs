@@ -149,7 +149,9 @@ impl Draft<'_> {
 
     /// Returns the run that answers a request. The first call of a session reads a file.
     pub fn run_of(&mut self, request_id: &str) -> Option<RunId> {
-        self.requests().run(request_id).cloned()
+        let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
+        let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
+        requests.run(request_id).cloned()
     }
 
     /// Appends an event and returns its sequence number.
@@ -168,9 +170,9 @@ impl Draft<'_> {
     pub fn start_run(&mut self, manifest: &Manifest, run: Run) {
         self.transaction.put(runs::relative::manifest(&run.id), pretty(manifest));
         self.transaction.put(runs::relative::status(&run.id), pretty(&run));
-        let (id, transaction) = (self.id, &mut self.transaction);
-        let requests = self.requests.get_or_insert_with(|| Requests::load(self.paths, id));
-        requests.note(id, &run.request_id, &run.id, transaction);
+        let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
+        let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
+        requests.note(id, &run.request_id, &run.id, &mut self.transaction);
         self.session_mut().active_run_id = Some(run.id.clone());
         self.state.active = Some(run);
     }
@@ -187,10 +189,6 @@ impl Draft<'_> {
     pub fn release_run(&mut self) {
         self.session_mut().active_run_id = None;
         self.state.active = None;
-    }
-
-    fn requests(&mut self) -> &mut Requests {
-        self.requests.get_or_insert_with(|| Requests::load(self.paths, self.id))
     }
 
     fn finish(mut self) -> Transaction {

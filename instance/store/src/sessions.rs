@@ -51,9 +51,14 @@ pub fn export<'a>(
     let path = paths.chat_sessions();
     let bytes = serde_json::to_vec_pretty(&rows)
         .map_err(|error| atomic::Error::new("write", &path, io::Error::from(error)))?;
-    // Hash first: a crash in between makes the next start read the old file as a foreign one, whose
-    // rows are then merely older copies of what the sessions' own files say.
-    atomic::write_private(&mark(paths), digest(&bytes).as_bytes())?;
+    // The file that is there and the one that is to come are both ours, should a crash come in between.
+    let mut ours = digest(&bytes);
+    if let Some(last) =
+        fs::read_to_string(mark(paths)).ok().and_then(|text| text.lines().next().map(str::to_owned))
+    {
+        ours = format!("{ours}\n{last}");
+    }
+    atomic::write_private(&mark(paths), ours.as_bytes())?;
     atomic::write_private(&path, &bytes)
 }
 
@@ -87,7 +92,8 @@ fn export_rows(paths: &InstancePaths, loaded: &mut Loaded) -> io::Result<()> {
         set_aside(&path, loaded);
         return Ok(());
     };
-    let ours = fs::read_to_string(mark(paths)).is_ok_and(|hash| hash == digest(&bytes));
+    let digest = digest(&bytes);
+    let ours = fs::read_to_string(mark(paths)).is_ok_and(|hashes| hashes.lines().any(|hash| hash == digest));
     for row in rows {
         let Ok(session) = serde_json::from_value::<Session>(row.clone()) else {
             loaded.unreadable_rows.push(row);

@@ -12,6 +12,7 @@ use remotelab_protocol::{Run, RunId, Session, SessionId};
 use serde_json::Value;
 
 use crate::history::relative;
+use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::{self, Commit, Journal, Transaction};
 use crate::session::{SessionCell, pretty};
 use crate::{runs, sessions};
@@ -69,6 +70,10 @@ impl Store {
     /// # Errors
     /// [`Error::InUse`] when another server lives there; otherwise when files cannot be used.
     pub fn open(paths: &InstancePaths) -> Result<(Self, Recovery), Error> {
+        Self::open_on(RealDisk, paths)
+    }
+
+    pub(crate) fn open_on(disk: impl Disk, paths: &InstancePaths) -> Result<(Self, Recovery), Error> {
         for folder in
             [paths.config().to_owned(), paths.chat_history(), paths.chat_runs(), paths.memory().join("tasks")]
         {
@@ -80,14 +85,19 @@ impl Store {
             Err(lock::Error::File(error)) => return Err(error.into()),
         };
         let at_config = |source| Error::Journal { path: paths.config().to_owned(), source };
-        let (journal, replayed) = Journal::open(paths.config()).map_err(at_config)?;
+        let (journal, replayed) = Journal::open_on(disk, paths.config()).map_err(at_config)?;
         let loaded = sessions::load(paths).map_err(at_config)?;
         let recovery = Recovery { replayed, damaged: loaded.damaged, imported: loaded.imported.len() };
-        for id in &loaded.imported {
-            let mut transaction = Transaction::default();
-            transaction.put(relative::session(id), pretty(&loaded.sessions[id]));
-            journal.enqueue(transaction).wait()?;
-        }
+        let taken_over: Vec<Commit> = loaded
+            .imported
+            .iter()
+            .map(|id| {
+                let mut transaction = Transaction::default();
+                transaction.put(relative::session(id), pretty(&loaded.sessions[id]));
+                journal.enqueue(transaction)
+            })
+            .collect();
+        taken_over.into_iter().try_for_each(Commit::wait)?;
         let cells = loaded.sessions.into_iter().map(|(id, session)| {
             let cell = cell(paths, &journal, session);
             (id, Arc::new(cell))
@@ -171,11 +181,13 @@ impl Store {
     /// Writes `chat-sessions.json` for older tools. Blocks.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn export(&self) -> Result<(), atomic::Error> {
+    /// When it cannot be written, or when storage has refused what memory already tells.
+    pub fn export(&self) -> Result<(), Error> {
         let sessions: Vec<Session> =
             self.sessions().iter().map(|cell| cell.with(|state| state.session.clone())).collect();
-        sessions::export(&self.paths, sessions.iter(), &self.unreadable_rows)
+        // What the export tells must be durable without it.
+        self.journal.enqueue(Transaction::default()).wait()?;
+        Ok(sessions::export(&self.paths, sessions.iter(), &self.unreadable_rows)?)
     }
 
     /// Writes the export, empties the journal and accepts nothing more. Blocks.

@@ -204,3 +204,44 @@ fn a_list_of_another_tool_is_taken_over_with_what_is_no_session() {
         serde_json::from_slice(&std::fs::read(paths.chat_sessions()).unwrap()).unwrap();
     assert_eq!((&exported[0]["novel"], &exported[1]), (&json!([1]), &json!("junk")));
 }
+
+#[test]
+fn a_crash_between_the_export_and_its_mark_undoes_nothing() {
+    let world = World::new();
+    let store = world.open();
+    let id = insert(&store, session(None));
+    store.export().unwrap();
+    let old = std::fs::read(world.paths().chat_sessions()).unwrap();
+    // Archiving does not count as a change for sorting, so both records are equally new.
+    store.session(&id).unwrap().change(|draft| draft.session_mut().archived = true).1.wait().unwrap();
+    store.export().unwrap();
+    drop(store);
+    std::fs::write(world.paths().chat_sessions(), old).unwrap();
+    assert!(world.open().session(&id).unwrap().snapshot().session.archived);
+}
+
+#[test]
+fn an_event_that_is_gone_hides_no_later_one() {
+    let world = World::new();
+    let store = world.open();
+    let id = insert(&store, session(None));
+    let cell = store.session(&id).unwrap();
+    let say_all =
+        |draft: &mut remotelab_store::Draft<'_>| ["a", "b", "c"].map(|text| draft.append(say(text)));
+    cell.change(say_all).1.wait().unwrap();
+    store.close().unwrap();
+    drop((cell, store));
+    let folder = world.paths().chat_history().join(id.as_str());
+    std::fs::remove_file(folder.join("events/000000002.json")).unwrap();
+    std::fs::remove_file(folder.join("meta.json")).unwrap();
+
+    let store = world.open();
+    let cell = store.session(&id).unwrap();
+    assert_eq!(cell.change(|draft| draft.append(say("d"))).0, 4);
+    store.close().unwrap();
+    let events = cell.history().read(1..=9, Bodies::Whole);
+    assert_eq!(
+        events.iter().map(Event::type_name).collect::<Vec<_>>(),
+        ["message", "status", "message", "message"]
+    );
+}
