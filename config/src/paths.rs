@@ -211,6 +211,16 @@ pub fn expand(text: &str, home: &Path) -> PathBuf {
     }
 }
 
+/// Writes a path for people: the home folder as `~`, the reverse of [`expand`].
+#[must_use]
+pub fn shorten(path: &Path, home: &Path) -> String {
+    match path.strip_prefix(home) {
+        Ok(rest) if rest.as_os_str().is_empty() => "~".to_owned(),
+        Ok(rest) => format!("~/{}", rest.display()),
+        Err(_) => path.display().to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +229,15 @@ mod tests {
         let env = pairs.iter().copied().collect();
         let paths = InstancePaths::from_env(&env, Path::new("/home/op"));
         (paths.config, paths.memory)
+    }
+
+    #[test]
+    fn the_home_folder_is_shortened_and_expanded() {
+        let home = Path::new("/home/op");
+        for (path, short) in [("/home/op", "~"), ("/home/op/a/b", "~/a/b"), ("/home/other", "/home/other")] {
+            assert_eq!(shorten(Path::new(path), home), short);
+            assert_eq!(expand(short, home), Path::new(path));
+        }
     }
 
     #[test]

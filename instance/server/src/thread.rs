@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use remotelab_config::paths::{expand, shorten};
 use remotelab_protocol::{Event, Role, display};
 use remotelab_store::SessionCell;
 use remotelab_store::history::{Bodies, History};
@@ -36,7 +37,9 @@ impl App {
             None
         };
         let tools = self.tool_choices(&state.session.tool);
-        SessionPage::of(&state.session, &activity, timeline, running, tools, form_token, viewer)
+        let mut session = state.session;
+        session.folder = shorten(&expand(&session.folder, &self.settings.home), &self.settings.home);
+        SessionPage::of(&session, &activity, timeline, running, tools, form_token, viewer)
     }
 
     /// Builds the turns of a session, or those before a sequence number. Blocks.

@@ -113,6 +113,8 @@ impl Visit {
         browser.see("table").await?;
         browser.see("pre code").await?;
         browser.see_text("Pears went up").await?;
+        browser.see_text("Worked").await?;
+        browser.see_gone("Stop").await?;
         browser.screenshot(&format!("{name}-answer")).await?;
 
         // What was said is there after a reload, once.

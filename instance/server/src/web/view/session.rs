@@ -144,13 +144,16 @@ pub struct ToolChoice {
 }
 
 impl ToolChoice {
-    /// Lists the executors a person may choose: available, and not private unless `current`.
+    /// Lists the executors a person may choose: available, and of the private ones those of the product
+    /// itself and the `current` one.
     #[must_use]
     pub fn list(tools: &[Tool], demo_id: &str, current: &str) -> Vec<Self> {
         tools
             .iter()
             .filter(|tool| tool.available)
-            .filter(|tool| tool.visibility.as_deref() != Some("private") || tool.id == current)
+            .filter(|tool| {
+                tool.visibility.as_deref() != Some("private") || tool.builtin || tool.id == current
+            })
             .map(|tool| Self { id: tool.id.clone(), name: tool.name.clone(), demo: tool.id == demo_id })
             .collect()
     }
