@@ -172,7 +172,9 @@ impl Browser {
 
     /// Whether the page is wider than the screen, which nobody wants on a phone.
     pub async fn scrolls_sideways(&self) -> anyhow::Result<bool> {
-        let wider = "return document.documentElement.scrollWidth > window.innerWidth";
+        // A phone widens its layout to what does not fit, so the screen itself is the measure.
+        let wider = "const wide = window.visualViewport.width * window.visualViewport.scale; \
+                     return Math.max(window.innerWidth, document.documentElement.scrollWidth) > wide + 1";
         Ok(self.eval(wider).await? == true)
     }
 

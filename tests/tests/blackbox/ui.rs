@@ -108,6 +108,7 @@ impl Visit {
         browser.see_text("Please compare the two price lists").await?;
         model.held("half").await?;
         browser.screenshot(&format!("{name}-running")).await?;
+        anyhow::ensure!(!browser.scrolls_sideways().await?, "{name} scrolls sideways while it runs");
         model.release("half");
 
         browser.see("table").await?;
