@@ -9,10 +9,16 @@ use remotelab_protocol::{Attachment, Event, Kind, Role, reply, title};
 /// An event that can be read is written so that it reads the same again.
 pub fn event(data: &[u8]) {
     let Ok(event) = serde_json::from_slice::<Event>(data) else { return };
-    let text = serde_json::to_string(&event).expect("an event is always JSON");
-    let again: Event = serde_json::from_str(&text).expect("what was written can be read");
-    assert_eq!(again, event);
-    assert_eq!(serde_json::to_string(&again).expect("an event is always JSON"), text);
+    let rewritten = |event: &Event| {
+        let text = serde_json::to_string(event).expect("an event is always JSON");
+        serde_json::from_str::<Event>(&text).expect("what was written can be read")
+    };
+    let again = rewritten(&event);
+    // A field that is there twice makes the type unknown; written once, it is known.
+    if matches!(event.kind, Kind::Known(_)) {
+        assert_eq!(again, event);
+    }
+    assert_eq!(rewritten(&again), again);
 }
 
 /// Each byte adds an event. Entries keep the order, every user message shows, all other work is shown

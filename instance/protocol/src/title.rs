@@ -144,7 +144,7 @@ fn meaningful(name: &str, given: &Given<'_>) -> Option<String> {
     while let Some(shorter) = labels.iter().find_map(|label| without_label(rest, label)) {
         rest = shorter;
     }
-    let rest = rest.trim_matches(SEPARATORS);
+    let rest = rest.trim_matches(|c: char| c.is_whitespace() || SEPARATORS.contains(&c));
     let informs = rest
         .split(|c: char| SEPARATORS.contains(&c) || c == '#')
         .any(|token| is_informative(&token.to_lowercase(), &labels));
@@ -199,6 +199,7 @@ mod tests {
         );
         assert_eq!(titled("GitHub: owner/repo - GitHub"), ("owner/repo".into(), false));
         assert_eq!(titled("  "), (UNTITLED.into(), true));
+        assert_eq!(titled("GitHub \u{b}\u{b}"), (UNTITLED.into(), true));
         let plain = initial(&Given { name: Some("GitHub issue"), ..Given::default() });
         assert_eq!(plain, ("GitHub issue".into(), false));
         assert_eq!(initial(&Given::default()), (UNTITLED.into(), true));
