@@ -36,6 +36,8 @@ pub struct Login {
 pub struct Logins {
     path: PathBuf,
     by_key: Mutex<HashMap<String, Login>>,
+    /// Held while the file is written, so that nobody who only asks for a login waits for the disk.
+    writing: Mutex<()>,
 }
 
 impl Logins {
@@ -48,7 +50,7 @@ impl Logins {
             .filter_map(|(key, value)| Some((normal_key(key), serde_json::from_value::<Login>(value).ok()?)))
             .filter(|(_, login)| login.expiry > now_ms)
             .collect();
-        Self { path: path.to_owned(), by_key: Mutex::new(by_key) }
+        Self { path: path.to_owned(), by_key: Mutex::new(by_key), writing: Mutex::new(()) }
     }
 
     /// Opens a login for the owner and returns its cookie. Blocks until it is durable.
@@ -94,16 +96,23 @@ impl Logins {
     }
 
     fn change(&self, change: impl FnOnce(&mut HashMap<String, Login>)) -> Result<(), atomic::Error> {
-        let mut logins = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut logins);
-        while logins.len() > MAX_LOGINS {
-            let Some(first) = logins.iter().min_by_key(|(_, login)| login.expiry).map(|(key, _)| key.clone())
-            else {
-                break;
-            };
-            logins.remove(&first);
+        {
+            let mut logins = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+            change(&mut logins);
+            forget_excess(&mut logins);
         }
-        atomic::write_json(&self.path, &*logins)
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken anew: whoever writes last writes everybody's changes.
+        let logins = self.by_key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        atomic::write_json(&self.path, &logins)
+    }
+}
+
+fn forget_excess(logins: &mut HashMap<String, Login>) {
+    while logins.len() > MAX_LOGINS {
+        let soonest = logins.iter().min_by_key(|(_, login)| login.expiry).map(|(key, _)| key.clone());
+        let Some(soonest) = soonest else { break };
+        logins.remove(&soonest);
     }
 }
 
