@@ -33,10 +33,11 @@ impl Address {
             None => text,
         };
         let (local, domain) = text.rsplit_once('@').ok_or(Malformed)?;
-        if !is_local_part(local) || !is_domain(domain) {
+        // What is printed must read back, so the form that is printed is the one that is checked.
+        let domain = domain.to_lowercase();
+        if !is_local_part(local) || !is_domain(&domain) {
             return Err(Malformed);
         }
-        let domain = domain.to_lowercase();
         let key = format!("{}@{domain}", local.to_lowercase());
         Ok(Self { local: local.to_owned(), domain, key })
     }
@@ -85,9 +86,14 @@ fn is_domain(domain: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.chars().all(|c| c == '-' || c == '_' || c.is_alphanumeric())
+            && label.chars().all(|c| c == '-' || c == '_' || c.is_alphanumeric() || is_mark(c))
     };
     domain.len() <= MAX_DOMAIN && domain.split('.').all(is_label)
+}
+
+/// Combining marks and joiners that words of many scripts need (the virama of हिन्दी).
+fn is_mark(c: char) -> bool {
+    !c.is_ascii() && !c.is_control() && !c.is_whitespace()
 }
 
 fn is_atext(c: char) -> bool {

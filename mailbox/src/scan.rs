@@ -114,6 +114,9 @@ pub(crate) fn header_block(raw: &[u8]) -> &[u8] {
     &raw[..end.min(MAX_HEADER)]
 }
 
+/// More ids of one header are not kept: the first, which names the thread, and the latest are.
+const MAX_IDS: usize = 200;
+
 /// Reads the ids of a Message-ID, In-Reply-To or References value, without angle brackets.
 pub(crate) fn message_ids(value: &str) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
@@ -128,6 +131,9 @@ pub(crate) fn message_ids(value: &str) -> Vec<String> {
             && id.len() <= 900
             && !id.chars().any(|c| c.is_whitespace() || c.is_control() || c == '<');
         if is_id && !ids.iter().any(|known| known == id) {
+            if ids.len() == MAX_IDS {
+                ids.remove(1);
+            }
             ids.push(id.to_owned());
         }
     }
@@ -188,6 +194,9 @@ mod tests {
     #[test]
     fn reads_ids_out_of_sloppy_lists() {
         assert_eq!(message_ids("<a@b> (c) <d@e><a@b> junk <f g> <"), ["a@b", "d@e"]);
+        let many: String = (0..50_000).map(|n| format!("<{n}@x>")).collect();
+        let ids = message_ids(&many);
+        assert_eq!((ids.len(), ids[0].as_str(), ids[199].as_str()), (200, "0@x", "49999@x"));
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! Attachments, byte for byte.
 
+use std::collections::{HashMap, HashSet};
+
 use mail_parser::decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode};
 use mail_parser::{Encoding, MessagePart, MimeHeaders, PartType};
 
@@ -28,6 +30,7 @@ impl std::fmt::Debug for Attachment {
 /// Returns all parts that are not the text, in order, with names safe to use as file names.
 pub(super) fn attachments(message: &mail_parser::Message<'_>) -> Vec<Attachment> {
     let mut found: Vec<Attachment> = Vec::new();
+    let mut names = Names::default();
     let unshown = message.html_bodies().filter(|part| body::has_unshown_html(part));
     for part in message.attachments().chain(unshown) {
         let bytes = exact_bytes(message, part);
@@ -39,8 +42,7 @@ pub(super) fn attachments(message: &mail_parser::Message<'_>) -> Vec<Attachment>
         if is_ornament && part.attachment_name().is_none() {
             continue;
         }
-        let name = file_name(part, &mime_type, found.len() + 1);
-        let name = unused(name, &found);
+        let name = names.unused(file_name(part, &mime_type, found.len() + 1));
         found.push(Attachment { name, mime_type, bytes });
     }
     found
@@ -116,15 +118,47 @@ fn extension(mime_type: &str) -> &'static str {
     }
 }
 
-/// Returns the name, numbered when another attachment has it.
-fn unused(name: String, taken: &[Attachment]) -> String {
-    let is_taken = |name: &str| taken.iter().any(|other| other.name.eq_ignore_ascii_case(name));
-    if !is_taken(&name) {
-        return name;
+/// Names that attachments have already. Anybody can send a mail with thousands of parts of one name.
+#[derive(Default)]
+struct Names {
+    /// In lower case.
+    taken: HashSet<String>,
+    /// The last number given to a name.
+    numbers: HashMap<String, usize>,
+}
+
+impl Names {
+    /// Returns the name, numbered when another attachment has it.
+    fn unused(&mut self, name: String) -> String {
+        if self.taken.insert(name.to_lowercase()) {
+            return name;
+        }
+        let (stem, extension) = match name.rsplit_once('.') {
+            Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
+            _ => (name.as_str(), String::new()),
+        };
+        let number = self.numbers.entry(name.to_lowercase()).or_insert(1);
+        loop {
+            *number += 1;
+            let numbered = format!("{stem}-{number}{extension}");
+            if self.taken.insert(numbered.to_lowercase()) {
+                return numbered;
+            }
+        }
     }
-    let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-        _ => (name.as_str(), String::new()),
-    };
-    (2..).map(|n| format!("{stem}-{n}{extension}")).find(|name| !is_taken(name)).expect("endless")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_names_are_numbered_and_many_cost_little() {
+        let mut names = Names::default();
+        let given = ["a.txt", "A.TXT", "a-2.txt", "a.txt", ".env", ".env"];
+        let unused = given.map(|name| names.unused(name.to_owned()));
+        assert_eq!(unused, ["a.txt", "A-2.TXT", "a-2-2.txt", "a-3.txt", ".env", ".env-2"]);
+        let many: HashSet<String> = (0..20_000).map(|_| names.unused("same.bin".to_owned())).collect();
+        assert_eq!(many.len(), 20_000);
+    }
 }
