@@ -7,6 +7,5 @@ pub(crate) fn make() -> anyhow::Result<()> {
     setup::for_tests()?;
     run(&mut cargo(&["build", "--workspace", "--bins"]))?;
     let pictures = workspace::root().join("docs/images");
-    run(cargo(&["test", "--workspace", "--test", "blackbox", "ui::"])
-        .env("REMOTELAB_SCREENSHOTS", pictures))
+    run(cargo(&["test", "--workspace", "--test", "blackbox", "ui::"]).env("REMOTELAB_SCREENSHOTS", pictures))
 }
