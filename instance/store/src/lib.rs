@@ -6,18 +6,22 @@
 //! files is kept, so that older tools can read them; see `docs/architecture.md`, "Storage".
 
 pub mod body;
+pub mod damage;
 pub mod history;
 pub mod journal;
 pub mod logins;
 pub mod requests;
 pub mod runs;
 pub mod session;
-pub mod sessions;
 
 #[cfg(test)]
 mod crash_tests;
+mod index;
+mod sessions;
 mod store;
+mod triggers;
 
+pub use damage::Damage;
 pub use journal::{Commit, Journal, Transaction};
 pub use session::{Draft, SessionCell};
 pub use store::{Error, Inserted, Recovery, Store};

@@ -1,6 +1,6 @@
 //! One session in memory, and how it is changed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use remotelab_config::InstancePaths;
 use remotelab_protocol::run::Manifest;
@@ -9,17 +9,26 @@ use remotelab_protocol::{Event, Run, RunId, Session, SessionId};
 use serde::Serialize;
 
 use crate::history::{self, History, relative};
+use crate::index::Record;
 use crate::journal::{Commit, Journal, Transaction};
 use crate::requests::Requests;
+use crate::triggers::{self, Triggers};
 use crate::{body, runs};
 
 /// A session, shared by all who read or change it.
 #[derive(Debug)]
 pub struct SessionCell {
     id: SessionId,
-    paths: InstancePaths,
-    journal: Journal,
+    ground: Arc<Ground>,
     inner: Mutex<Inner>,
+}
+
+/// What all sessions of a store share.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) paths: InstancePaths,
+    pub(crate) journal: Journal,
+    pub(crate) triggers: Triggers,
 }
 
 #[derive(Debug)]
@@ -51,21 +60,18 @@ pub struct Draft<'a> {
     state: &'a mut State,
     requests: &'a mut Option<Requests>,
     transaction: Transaction,
+    /// The session's trigger key before its record was changed; `None` while it was not.
+    key_before: Option<Option<String>>,
     session_changed: bool,
     meta_changed: bool,
 }
 
 impl SessionCell {
-    pub(crate) fn new(
-        paths: InstancePaths,
-        journal: Journal,
-        session: Session,
-        meta: HistoryMeta,
-        active: Option<Run>,
-    ) -> Self {
+    pub(crate) fn new(ground: Arc<Ground>, record: Box<Record>, active: Option<Run>) -> Self {
+        let Record { session, meta } = *record;
         let id = session.id.clone();
         let state = State { session, meta, active, revision: 0 };
-        Self { id, paths, journal, inner: Mutex::new(Inner { state, requests: None }) }
+        Self { id, ground, inner: Mutex::new(Inner { state, requests: None }) }
     }
 
     /// The session's id.
@@ -77,7 +83,7 @@ impl SessionCell {
     /// The session's events, for reading.
     #[must_use]
     pub fn history(&self) -> History {
-        History::of(&self.paths, &self.id)
+        History::of(&self.ground.paths, &self.id)
     }
 
     /// Returns a copy of what is known.
@@ -99,21 +105,42 @@ impl SessionCell {
         let Inner { state, requests } = &mut *inner;
         let mut draft = Draft {
             id: &self.id,
-            paths: &self.paths,
+            paths: &self.ground.paths,
             state,
             requests,
             transaction: Transaction::default(),
+            key_before: None,
             session_changed: false,
             meta_changed: false,
         };
         let outcome = change(&mut draft);
+        let key_before = draft.key_before.take();
         let transaction = draft.finish();
         if !transaction.is_empty() {
             inner.state.revision += 1;
         }
         // Enqueued under the lock, so that the journal has a session's changes in their order.
-        let commit = self.journal.enqueue(transaction);
+        let commit = self.enqueue(transaction, &inner.state.session, key_before);
         (outcome, commit)
+    }
+
+    /// Hands a transaction over. A change of the trigger key is one step with it: whoever may now take
+    /// the key does so behind it in the journal.
+    fn enqueue(
+        &self,
+        transaction: Transaction,
+        session: &Session,
+        key_before: Option<Option<String>>,
+    ) -> Commit {
+        let Ground { journal, triggers, .. } = &*self.ground;
+        let key = triggers::key_of(session);
+        let changed = key_before.filter(|before| before.as_deref() != key);
+        let _keys = changed.map(|before| {
+            let mut keys = triggers.lock();
+            keys.replace(&self.id, before.as_deref(), key);
+            keys
+        });
+        journal.enqueue(transaction)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -131,6 +158,9 @@ impl Draft<'_> {
 
     /// The record, to be changed.
     pub fn session_mut(&mut self) -> &mut Session {
+        if self.key_before.is_none() {
+            self.key_before = Some(triggers::key_of(&self.state.session).map(str::to_owned));
+        }
         self.session_changed = true;
         &mut self.state.session
     }

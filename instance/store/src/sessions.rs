@@ -10,30 +10,50 @@ use std::path::{Path, PathBuf};
 
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::{Session, SessionId};
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::damage::Damage;
+use crate::history::History;
+use crate::index::{self, Index, Record, Stamps};
+
+/// A thread is worth starting for this many sessions.
+const SESSIONS_PER_THREAD: usize = 256;
+
 /// All readable sessions, and what could not be read.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// Sessions by id.
-    pub sessions: BTreeMap<SessionId, Session>,
-    /// Ids whose record came from the export and has no file of its own yet.
-    pub imported: Vec<SessionId>,
+    pub(crate) sessions: BTreeMap<SessionId, Box<Record>>,
+    /// Ids whose record came from the export and has no good file of its own yet.
+    pub(crate) imported: Vec<SessionId>,
     /// Rows of the export that are no sessions; kept in every later export.
-    pub unreadable_rows: Vec<Value>,
+    pub(crate) unreadable_rows: Vec<Value>,
     /// Files that could not be read; they are left where they are.
-    pub damaged: Vec<PathBuf>,
+    pub(crate) damaged: Vec<Damage>,
+    /// Whether the index told everything.
+    pub(crate) index_is_complete: bool,
 }
 
 /// Reads all sessions. Blocks.
 ///
 /// # Errors
 /// When a folder cannot be listed. One damaged record is not an error.
-pub fn load(paths: &InstancePaths) -> io::Result<Loaded> {
+pub(crate) fn load(paths: &InstancePaths) -> io::Result<Loaded> {
+    let export = Export::read(paths)?;
+    // Another tool that wrote the export has written histories, too, and may have died in between.
+    let text = if export.is_ours { index::read(paths) } else { String::new() };
+    let mut index = Index::parse(&text);
     let mut loaded = Loaded::default();
-    own_files(paths, &mut loaded)?;
-    export_rows(paths, &mut loaded)?;
+    let ids = list(paths)?;
+    let from_index = own_files(paths, &index, &ids, &mut loaded);
+    loaded.index_is_complete = from_index == loaded.sessions.len() && from_index == index.len();
+    let nothing_amiss = loaded.damaged.is_empty() && index.missing_in(&ids) == 0;
+    match index.unreadable_rows.take() {
+        Some(rows) if export.is_ours && nothing_amiss => loaded.unreadable_rows = rows,
+        _ => export.take_over(paths, &mut loaded),
+    }
     Ok(loaded)
 }
 
@@ -41,7 +61,7 @@ pub fn load(paths: &InstancePaths) -> io::Result<Loaded> {
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn export<'a>(
+pub(crate) fn export<'a>(
     paths: &InstancePaths,
     sessions: impl Iterator<Item = &'a Session>,
     unreadable_rows: &[Value],
@@ -53,70 +73,150 @@ pub fn export<'a>(
         .map_err(|error| atomic::Error::new("write", &path, io::Error::from(error)))?;
     // The file that is there and the one that is to come are both ours, should a crash come in between.
     let mut ours = digest(&bytes);
-    if let Some(last) =
-        fs::read_to_string(mark(paths)).ok().and_then(|text| text.lines().next().map(str::to_owned))
-    {
+    if let Some(last) = our_digests(paths).lines().next() {
         ours = format!("{ours}\n{last}");
     }
     atomic::write_private(&mark(paths), ours.as_bytes())?;
     atomic::write_private(&path, &bytes)
 }
 
-fn own_files(paths: &InstancePaths, loaded: &mut Loaded) -> io::Result<()> {
+/// Lists the sessions that have a folder.
+fn list(paths: &InstancePaths) -> io::Result<Vec<SessionId>> {
+    let mut ids = Vec::new();
     for entry in fs::read_dir(paths.chat_history())? {
-        let folder = entry?.path();
-        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Ok(id) = SessionId::parse(name) else {
-            continue;
-        };
-        let file = folder.join("session.json");
-        match atomic::read_json::<Session>(&file) {
-            Ok(Some(session)) if session.id == id => {
-                loaded.sessions.insert(id, session);
+        let name = entry?.file_name();
+        ids.extend(name.to_str().and_then(|name| SessionId::parse(name).ok()));
+    }
+    Ok(ids)
+}
+
+/// Reads the sessions' own files, or what the index tells of them. Returns for how many it told.
+fn own_files(paths: &InstancePaths, index: &Index<'_>, ids: &[SessionId], loaded: &mut Loaded) -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = ids.len().div_ceil(threads).max(SESSIONS_PER_THREAD);
+    let look =
+        |ids: &[SessionId]| ids.iter().map(|id| (own_file(paths, index, id), id.clone())).collect::<Vec<_>>();
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let mut shares = ids.chunks(share);
+        let own = shares.next().unwrap_or_default();
+        let others: Vec<_> = shares.map(|ids| scope.spawn(move || look(ids))).collect();
+        let own = look(own);
+        let others = others.into_iter().map(|other| other.join().expect("reading does not panic"));
+        std::iter::once(own).chain(others).flatten().collect()
+    });
+    let mut from_index = 0;
+    let mut sessions = Vec::new();
+    for (found, id) in found {
+        match found {
+            Found::InIndex(record) => {
+                from_index += 1;
+                sessions.push((id, record));
             }
-            Ok(None) => {}
-            Ok(Some(_)) | Err(_) => loaded.damaged.push(file),
+            Found::InFile(record) => sessions.push((id, record)),
+            Found::Nothing => {}
+            Found::Damage(damage) => loaded.damaged.push(damage),
         }
     }
-    Ok(())
+    loaded.sessions = sessions.into_iter().collect();
+    from_index
 }
 
-fn export_rows(paths: &InstancePaths, loaded: &mut Loaded) -> io::Result<()> {
-    let path = paths.chat_sessions();
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let Ok(Value::Array(rows)) = serde_json::from_slice::<Value>(&bytes) else {
-        set_aside(&path, loaded);
-        return Ok(());
-    };
-    let digest = digest(&bytes);
-    let ours = fs::read_to_string(mark(paths)).is_ok_and(|hashes| hashes.lines().any(|hash| hash == digest));
-    for row in rows {
-        let Ok(session) = serde_json::from_value::<Session>(row.clone()) else {
-            loaded.unreadable_rows.push(row);
-            continue;
+enum Found {
+    InIndex(Box<Record>),
+    InFile(Box<Record>),
+    Nothing,
+    Damage(Damage),
+}
+
+fn own_file(paths: &InstancePaths, index: &Index<'_>, id: &SessionId) -> Found {
+    let folder = paths.chat_history().join(id.as_str());
+    if index.len() > 0
+        && let Some(record) = index.record(id, Stamps::of(&folder))
+    {
+        return Found::InIndex(Box::new(record));
+    }
+    let path = folder.join("session.json");
+    match atomic::read_json::<Session>(&path) {
+        Ok(Some(session)) if session.id == *id => {
+            Found::InFile(Box::new(Record { session, meta: History::of(paths, id).meta() }))
+        }
+        Ok(None) => Found::Nothing,
+        Ok(Some(session)) => Found::Damage(Damage::new(path, format!("it tells of session {}", session.id))),
+        Err(error) => Found::Damage(Damage::of(&error)),
+    }
+}
+
+/// `chat-sessions.json` as it was found.
+struct Export {
+    bytes: Option<Vec<u8>>,
+    /// Whether it is absent or as we wrote it.
+    is_ours: bool,
+}
+
+impl Export {
+    fn read(paths: &InstancePaths) -> io::Result<Self> {
+        match fs::read(paths.chat_sessions()) {
+            Ok(bytes) => {
+                let digest = digest(&bytes);
+                let is_ours = our_digests(paths).lines().any(|hash| hash == digest);
+                Ok(Self { bytes: Some(bytes), is_ours })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { bytes: None, is_ours: true }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds the sessions that only the export tells of; a foreign one's rows also win over older records.
+    fn take_over(self, paths: &InstancePaths, loaded: &mut Loaded) {
+        let Some(bytes) = self.bytes else {
+            return;
         };
-        let known = loaded.sessions.get(&session.id);
-        let newer =
-            known.is_none_or(|known| !ours && session.updated_at >= known.updated_at && session != *known);
-        if newer {
-            loaded.imported.push(session.id.clone());
-            loaded.sessions.insert(session.id.clone(), session);
+        let rows = match serde_json::from_slice::<Vec<Value>>(&bytes) {
+            Ok(rows) => rows,
+            Err(error) => {
+                let path = set_aside(&paths.chat_sessions());
+                return loaded.damaged.push(Damage::new(path, error.to_string()));
+            }
+        };
+        for row in rows {
+            let Ok(session) = Session::deserialize(&row) else {
+                loaded.unreadable_rows.push(row);
+                continue;
+            };
+            let known = loaded.sessions.get(&session.id);
+            let wins = known.is_none_or(|known| {
+                !self.is_ours && session.updated_at >= known.session.updated_at && session != known.session
+            });
+            if wins {
+                loaded.imported.push(session.id.clone());
+                let meta =
+                    known.map_or_else(|| History::of(paths, &session.id).meta(), |known| known.meta.clone());
+                loaded.sessions.insert(session.id.clone(), Box::new(Record { session, meta }));
+            }
+        }
+        // A record that the export replaces is kept for people to look at.
+        for damage in &mut loaded.damaged {
+            let id = damage.path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+            if id.is_some_and(|id| loaded.imported.iter().any(|imported| imported.as_str() == id)) {
+                damage.path = set_aside(&damage.path);
+                damage.reason.push_str("; an older copy took its place");
+            }
         }
     }
-    Ok(())
 }
 
-/// Keeps a damaged export for people to look at, since the next export replaces it.
-fn set_aside(path: &Path, loaded: &mut Loaded) {
-    let aside = path.with_extension("json.damaged");
+/// Copies a damaged file that is going to be replaced; returns the copy's path.
+fn set_aside(path: &Path) -> PathBuf {
+    let aside = path.with_added_extension("damaged");
     if !aside.exists() {
+        // Without a copy the file is replaced all the same: the instance has to start.
         let _ = fs::copy(path, &aside);
     }
-    loaded.damaged.push(aside);
+    aside
+}
+
+fn our_digests(paths: &InstancePaths) -> String {
+    fs::read_to_string(mark(paths)).unwrap_or_default()
 }
 
 fn mark(paths: &InstancePaths) -> PathBuf {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use remotelab_config::lock::{self, FileLock};
 use remotelab_config::{InstancePaths, atomic};
@@ -11,21 +11,24 @@ use remotelab_protocol::session::HistoryMeta;
 use remotelab_protocol::{Run, RunId, Session, SessionId};
 use serde_json::Value;
 
+use crate::damage::Damage;
 use crate::history::relative;
+use crate::index::{self, Record, Stamps};
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::{self, Commit, Journal, Transaction};
-use crate::session::{SessionCell, pretty};
+use crate::session::{Ground, SessionCell, State, pretty};
+use crate::triggers::{self, Triggers};
 use crate::{runs, sessions};
 
 /// All sessions of an instance. Share it in an [`Arc`].
 #[derive(Debug)]
 pub struct Store {
-    paths: InstancePaths,
-    journal: Journal,
+    ground: Arc<Ground>,
     sessions: RwLock<BTreeMap<SessionId, Arc<SessionCell>>>,
-    /// Held while a session is created or archived, so that `externalTriggerId` stays unique.
-    triggers: Mutex<()>,
     unreadable_rows: Vec<Value>,
+    damaged: Vec<Damage>,
+    /// How many sessions there were at the start, if the index told of all of them.
+    indexed: Option<usize>,
     _lock: FileLock,
 }
 
@@ -87,36 +90,58 @@ impl Store {
         let at_config = |source| Error::Journal { path: paths.config().to_owned(), source };
         let (journal, replayed) = Journal::open_on(disk, paths.config()).map_err(at_config)?;
         let loaded = sessions::load(paths).map_err(at_config)?;
-        let recovery = Recovery { replayed, damaged: loaded.damaged, imported: loaded.imported.len() };
         let taken_over: Vec<Commit> = loaded
             .imported
             .iter()
             .map(|id| {
                 let mut transaction = Transaction::default();
-                transaction.put(relative::session(id), pretty(&loaded.sessions[id]));
+                transaction.put(relative::session(id), pretty(&loaded.sessions[id].session));
                 journal.enqueue(transaction)
             })
             .collect();
         taken_over.into_iter().try_for_each(Commit::wait)?;
-        let cells = loaded.sessions.into_iter().map(|(id, session)| {
-            let cell = cell(paths, &journal, session);
-            (id, Arc::new(cell))
+        let imported = loaded.imported.len();
+        let ground = Arc::new(Ground { paths: paths.clone(), journal, triggers: Triggers::default() });
+        let mut damaged = loaded.damaged;
+        let mut keys = ground.triggers.lock();
+        let cells = loaded.sessions.into_iter().map(|(id, record)| {
+            let active = active_run(paths, &record.session).unwrap_or_else(|damage| {
+                damaged.push(damage);
+                None
+            });
+            keys.replace(&id, None, triggers::key_of(&record.session));
+            (id, Arc::new(SessionCell::new(Arc::clone(&ground), record, active)))
         });
+        let sessions: BTreeMap<_, _> = cells.collect();
+        let indexed = loaded.index_is_complete.then_some(sessions.len());
+        drop(keys);
+        let recovery = Recovery {
+            replayed,
+            damaged: damaged.iter().map(|damage| damage.path.clone()).collect(),
+            imported,
+        };
         let store = Self {
-            sessions: RwLock::new(cells.collect()),
-            paths: paths.clone(),
-            journal,
-            triggers: Mutex::new(()),
+            ground,
+            sessions: RwLock::new(sessions),
             unreadable_rows: loaded.unreadable_rows,
+            damaged,
+            indexed,
             _lock: lock,
         };
         Ok((store, recovery))
     }
 
+    /// Returns what could not be read when the store was opened; [`damage::scan`](crate::damage::scan)
+    /// looks at everything.
+    #[must_use]
+    pub fn damaged(&self) -> &[Damage] {
+        &self.damaged
+    }
+
     /// The instance's folders.
     #[must_use]
     pub fn paths(&self) -> &InstancePaths {
-        &self.paths
+        &self.ground.paths
     }
 
     /// Returns a session.
@@ -134,24 +159,21 @@ impl Store {
     /// Adds a session, unless an unarchived one has the same `externalTriggerId`: that one is then
     /// returned. Decided under one lock, so parallel calls agree.
     pub fn find_or_insert(&self, session: Session) -> (Arc<SessionCell>, Inserted) {
-        let _creating = self.lock_triggers();
-        if let Some(found) = session.external_trigger_id.as_deref().and_then(|key| self.by_trigger(key)) {
-            return (found, Inserted::Found);
+        let mut keys = self.ground.triggers.lock();
+        let found = triggers::key_of(&session).and_then(|key| keys.find(key)).and_then(|id| self.session(id));
+        if let Some(cell) = found {
+            return (cell, Inserted::Found);
         }
+        keys.replace(&session.id, None, triggers::key_of(&session));
         let mut transaction = Transaction::default();
         transaction.put(relative::session(&session.id), pretty(&session));
-        let cell = Arc::new(SessionCell::new(
-            self.paths.clone(),
-            self.journal.clone(),
-            session,
-            HistoryMeta::default(),
-            None,
-        ));
+        let record = Box::new(Record { session, meta: HistoryMeta::default() });
+        let cell = Arc::new(SessionCell::new(Arc::clone(&self.ground), record, None));
         self.sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(cell.id().clone(), Arc::clone(&cell));
-        let commit = self.journal.enqueue(transaction);
+        let commit = self.ground.journal.enqueue(transaction);
         (cell, Inserted::New(commit))
     }
 
@@ -160,7 +182,7 @@ impl Store {
     /// # Errors
     /// When the record exists and cannot be read.
     pub fn run(&self, id: &RunId) -> Result<Option<Run>, atomic::Error> {
-        let Some(stored) = runs::load(&self.paths, id)? else {
+        let Some(stored) = runs::load(&self.ground.paths, id)? else {
             return Ok(None);
         };
         let active = self
@@ -175,7 +197,7 @@ impl Store {
     /// # Errors
     /// When storage refused a write.
     pub async fn settled(&self) -> Result<(), journal::Error> {
-        self.journal.barrier().await
+        self.ground.journal.barrier().await
     }
 
     /// Writes `chat-sessions.json` for older tools. Blocks.
@@ -186,8 +208,8 @@ impl Store {
         let sessions: Vec<Session> =
             self.sessions().iter().map(|cell| cell.with(|state| state.session.clone())).collect();
         // What the export tells must be durable without it.
-        self.journal.enqueue(Transaction::default()).wait()?;
-        Ok(sessions::export(&self.paths, sessions.iter(), &self.unreadable_rows)?)
+        self.ground.journal.enqueue(Transaction::default()).wait()?;
+        Ok(sessions::export(&self.ground.paths, sessions.iter(), &self.unreadable_rows)?)
     }
 
     /// Writes the export, empties the journal and accepts nothing more. Blocks.
@@ -196,17 +218,27 @@ impl Store {
     /// When something cannot be written; nothing is lost by it, the next start repairs it.
     pub fn close(&self) -> Result<(), Error> {
         self.export()?;
-        Ok(self.journal.close()?)
+        let told: Vec<_> = self.sessions().into_iter().map(|cell| (cell.snapshot(), cell)).collect();
+        self.ground.journal.close()?;
+        let is_old_news = |(state, _): &(State, Arc<SessionCell>)| state.revision == 0;
+        if !(self.indexed == Some(told.len()) && told.iter().all(is_old_news)) {
+            self.write_index(told);
+        }
+        Ok(())
     }
 
-    fn by_trigger(&self, key: &str) -> Option<Arc<SessionCell>> {
-        let has_key =
-            |session: &Session| !session.archived && session.external_trigger_id.as_deref() == Some(key);
-        self.sessions().into_iter().find(|cell| cell.with(|state| has_key(&state.session)))
-    }
-
-    fn lock_triggers(&self) -> MutexGuard<'_, ()> {
-        self.triggers.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes the index of what was told before the journal was closed.
+    fn write_index(&self, told: Vec<(State, Arc<SessionCell>)>) {
+        let paths = &self.ground.paths;
+        let records = told.into_iter().filter_map(|(state, cell)| {
+            let stamps = Stamps::of(&paths.chat_history().join(cell.id().as_str()));
+            // What was changed after it was told may be in its files, or have been refused.
+            let unchanged = cell.with(|now| now.revision == state.revision);
+            unchanged.then_some((stamps, Record { session: state.session, meta: state.meta }))
+        });
+        if let Err(error) = index::write(paths, &self.unreadable_rows, records) {
+            tracing::warn!(%error, "the next start will be slower");
+        }
     }
 }
 
@@ -219,8 +251,14 @@ pub enum Inserted {
     New(Commit),
 }
 
-fn cell(paths: &InstancePaths, journal: &Journal, session: Session) -> SessionCell {
-    let meta = crate::history::History::of(paths, &session.id).meta();
-    let active = session.active_run_id.as_ref().and_then(|id| runs::load(paths, id).ok().flatten());
-    SessionCell::new(paths.clone(), journal.clone(), session, meta, active)
+/// Reads the record of a session's active run.
+fn active_run(paths: &InstancePaths, session: &Session) -> Result<Option<Run>, Damage> {
+    let Some(id) = &session.active_run_id else {
+        return Ok(None);
+    };
+    match runs::load(paths, id) {
+        Ok(Some(run)) => Ok(Some(run)),
+        Ok(None) => Err(Damage::new(runs::folder(paths, id).join("status.json"), "it is missing".to_owned())),
+        Err(error) => Err(Damage::of(&error)),
+    }
 }

@@ -5,7 +5,7 @@ use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::run::{Manifest, Options};
 use remotelab_protocol::{Event, Role, Run, RunId, Session, SessionId};
 use remotelab_store::history::Bodies;
-use remotelab_store::{Error, Inserted, Store, journal};
+use remotelab_store::{Error, Inserted, Store, damage, journal};
 use serde_json::{Map, json};
 
 struct World {
@@ -161,7 +161,20 @@ fn one_damaged_file_harms_nothing_else() {
     std::fs::write(world.paths().chat_sessions(), "[{\"id\":").unwrap();
 
     let (store, recovery) = Store::open(&world.paths()).unwrap();
-    assert_eq!(recovery.damaged.len(), 2);
+    let told: Vec<_> = store.damaged().iter().map(|damage| damage.path.clone()).collect();
+    let record = history.join(bad.as_str()).join("session.json");
+    assert_eq!(told, [record.clone(), world.paths().chat_sessions().with_added_extension("damaged")]);
+    assert_eq!(recovery.damaged, told);
+    let mut found: Vec<_> = damage::scan(&world.paths()).into_iter().map(|damage| damage.path).collect();
+    found.sort();
+    let mut expected = [
+        world.paths().chat_sessions(),
+        record,
+        history.join(good.as_str()).join("events/000000001.json"),
+        history.join(good.as_str()).join("meta.json"),
+    ];
+    expected.sort();
+    assert_eq!(found, expected);
     let cell = store.session(&good).unwrap();
     let events = cell.history().read(1..=9, Bodies::Whole);
     assert_eq!(events.iter().map(Event::type_name).collect::<Vec<_>>(), ["status", "message"]);
@@ -244,4 +257,41 @@ fn an_event_that_is_gone_hides_no_later_one() {
         events.iter().map(Event::type_name).collect::<Vec<_>>(),
         ["message", "status", "message", "message"]
     );
+}
+
+#[test]
+fn a_damaged_record_is_replaced_by_its_copy_in_the_export_and_kept_aside() {
+    let world = World::new();
+    let store = world.open();
+    let id = insert(&store, session(None));
+    store.close().unwrap();
+    drop(store);
+    let record = world.paths().chat_history().join(id.as_str()).join("session.json");
+    std::fs::write(&record, "{").unwrap();
+    let store = world.open();
+    assert!(store.session(&id).is_some());
+    assert_eq!(store.damaged()[0].path, record.with_added_extension("damaged"));
+    assert_eq!(std::fs::read_to_string(&store.damaged()[0].path).unwrap(), "{");
+}
+
+#[test]
+fn a_key_is_free_when_its_session_is_archived_or_loses_it() {
+    let world = World::new();
+    let store = world.open();
+    let change = |id: &SessionId, change: &dyn Fn(&mut Session)| {
+        store.session(id).unwrap().change(|draft| change(draft.session_mut())).1.wait().unwrap();
+    };
+    let first = insert(&store, session(Some("k")));
+    change(&first, &|session| session.archived = true);
+    let second = insert(&store, session(Some("k")));
+    assert_ne!(first, second);
+    change(&second, &|session| session.external_trigger_id = Some("other".into()));
+    change(&first, &|session| session.archived = false);
+    assert_eq!(insert(&store, session(Some("k"))), first);
+    assert_eq!(insert(&store, session(Some("other"))), second);
+    store.close().unwrap();
+    drop(store);
+    let store = world.open();
+    assert_eq!(insert(&store, session(Some("k"))), first);
+    assert_eq!(insert(&store, session(Some("other"))), second);
 }

@@ -1,0 +1,82 @@
+//! Records that cannot be read. They are left alone, cost nothing but themselves, and are told of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use remotelab_config::{InstancePaths, atomic};
+use remotelab_protocol::run::{Manifest, RunResult, RunnerReport};
+use remotelab_protocol::session::HistoryMeta;
+use remotelab_protocol::{Event, Run, Session};
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+/// A file that cannot be read, or not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file, or the copy of it that was kept when something older took its place.
+    pub path: PathBuf,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Damage {
+    pub(crate) fn new(path: PathBuf, reason: String) -> Self {
+        Self { path, reason }
+    }
+
+    pub(crate) fn of(error: &atomic::Error) -> Self {
+        Self::new(error.path.clone(), error.source.to_string())
+    }
+}
+
+/// Reads every record of an instance and returns what is damaged, in path order, also while a server is
+/// running there. What cannot be listed counts as damaged, too. Blocks, long where there is much.
+#[must_use]
+pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
+    let mut damaged = Vec::new();
+    check::<Vec<IgnoredAny>>(&paths.chat_sessions(), &mut damaged);
+    for session in entries(&paths.chat_history(), &mut damaged) {
+        check::<Session>(&session.join("session.json"), &mut damaged);
+        check::<HistoryMeta>(&session.join("meta.json"), &mut damaged);
+        let events = session.join("events");
+        if events.is_dir() {
+            for event in entries(&events, &mut damaged).iter().filter(|path| is_json(path)) {
+                check::<Event>(event, &mut damaged);
+            }
+        }
+    }
+    for run in entries(&paths.chat_runs(), &mut damaged) {
+        check::<Manifest>(&run.join("manifest.json"), &mut damaged);
+        check::<Run>(&run.join("status.json"), &mut damaged);
+        check::<RunnerReport>(&run.join("runner.json"), &mut damaged);
+        check::<RunResult>(&run.join("result.json"), &mut damaged);
+    }
+    damaged
+}
+
+fn check<T: DeserializeOwned>(path: &Path, damaged: &mut Vec<Damage>) {
+    if let Err(error) = atomic::read_json::<T>(path) {
+        damaged.push(Damage::of(&error));
+    }
+}
+
+/// Lists a folder in name order; a missing one is empty.
+fn entries(folder: &Path, damaged: &mut Vec<Damage>) -> Vec<PathBuf> {
+    let listed = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
+    });
+    match listed {
+        Ok(mut found) => {
+            found.sort();
+            found
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            damaged.push(Damage::new(folder.to_owned(), error.to_string()));
+            Vec::new()
+        }
+    }
+}
+
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
+}
