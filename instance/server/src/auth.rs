@@ -1,5 +1,7 @@
 //! Who is asking: owner token, password, login cookies.
 
+pub(crate) mod bearer;
+pub(crate) mod caller;
 pub(crate) mod cookie;
 pub(crate) mod lockout;
 
@@ -13,6 +15,7 @@ use remotelab_store::logins::{Login, Logins};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock::now_ms;
+use bearer::Bearers;
 use lockout::Lockout;
 
 /// Sign-in and the logins it made.
@@ -22,6 +25,7 @@ pub(crate) struct Auth {
     logins: Logins,
     lockout: Mutex<Lockout>,
     passwords: Semaphore,
+    bearers: Bearers,
 }
 
 /// What somebody presents to sign in.
@@ -52,10 +56,16 @@ impl Auth {
     pub(crate) fn open(settings: &Settings) -> Self {
         Self {
             logins: Logins::open(&settings.paths.auth_sessions(), now_ms()),
+            bearers: Bearers::open(&settings.paths),
             settings: settings.clone(),
             lockout: Mutex::new(Lockout::default()),
             passwords: Semaphore::new(1),
         }
+    }
+
+    /// The scoped tokens.
+    pub(crate) fn bearers(&self) -> &Bearers {
+        &self.bearers
     }
 
     /// Waits until no other password is being checked.

@@ -12,10 +12,12 @@ mod messages;
 mod pages;
 mod query;
 mod runs;
+mod scope;
 mod sessions;
 mod settings;
 mod sign_in;
 mod socket;
+mod tokens;
 mod tools;
 mod triggers;
 mod ui;
@@ -23,7 +25,7 @@ mod ui;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 
 use std::time::Duration;
 
@@ -55,7 +57,10 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
-        .route("/api/tools", get(tools::list))
+        .route("/api/tokens", get(tokens::list).post(tokens::create))
+        .route("/api/tokens/{id}", delete(tokens::revoke))
+        .route("/api/tools", get(tools::list).post(tools::save))
+        .route("/api/models", get(tools::models))
         .route("/api/triggers", get(triggers::list).post(triggers::create))
         .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
         .route("/api/browse", get(folders::browse))

@@ -8,6 +8,8 @@ mod server {
     mod login;
     mod pages;
     mod queue;
+    mod tokens;
+    mod tools;
     mod triggers;
     mod world;
 }

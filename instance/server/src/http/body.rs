@@ -14,6 +14,8 @@ pub(super) const SMALL: usize = 4_096;
 pub(super) const SESSION: usize = 10_240;
 /// Delegated tasks: bytes.
 pub(super) const TASK: usize = 32_768;
+/// Executors: bytes.
+pub(super) const TOOL: usize = 65_536;
 /// Messages with their files: bytes.
 pub(super) const MESSAGE: usize = 268_435_456;
 

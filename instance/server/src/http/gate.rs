@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::answer::{self, Refusal};
-use super::sign_in;
+use super::{scope, sign_in};
 use crate::app::{Shared, detached};
-use crate::auth::{Credentials, SignIn};
+use crate::auth::caller::Caller;
+use crate::auth::{Credentials, SignIn, bearer};
 use crate::outside::Outside;
 use crate::web;
 
@@ -60,6 +61,10 @@ async fn admit(app: &Shared, parts: &mut Parts, outside: &Outside) -> Result<(),
     if !path.starts_with('/') || path.starts_with("//") || !is_text {
         return Err(Box::new(answer::text(StatusCode::BAD_REQUEST, "Bad Request")));
     }
+    // A page of another site cannot make a browser send one: no further checks, and no cookie either.
+    if let Some(presented) = bearer::presented(&parts.headers) {
+        return scope::admit(app, parts, outside, presented).await.map_err(Box::new);
+    }
     if let Some(token) = query_token(parts.uri.query()) {
         return Err(Box::new(by_link(app, parts, outside, token).await));
     }
@@ -67,8 +72,10 @@ async fn admit(app: &Shared, parts: &mut Parts, outside: &Outside) -> Result<(),
         let refusal = Refusal::new(StatusCode::FORBIDDEN, "Requests from other sites are not accepted");
         return Err(Box::new(refusal.into_response()));
     }
-    if let Some(owner) = app.auth.owner(&cookies(&parts.headers)) {
+    let cookies = cookies(&parts.headers);
+    if let Some(owner) = app.auth.owner(&cookies) {
         parts.extensions.insert(owner);
+        parts.extensions.insert(Caller::Login { cookies });
         return Ok(());
     }
     if is_public(path) {

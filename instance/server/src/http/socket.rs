@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
 use remotelab_protocol::wire::Frame;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::answer::Refusal;
-use super::gate;
-use crate::app::Shared;
+use crate::app::{Shared, blocking};
+use crate::auth::caller::Caller;
 use crate::{build, hub};
 
 const FRAME_MAX: usize = 65_536;
@@ -26,20 +26,19 @@ const POLICY: u16 = 1008;
 /// Opens the socket.
 pub(super) async fn open(
     State(app): State<Shared>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
         return Refusal::bad_request("This address takes WebSocket connections only").into_response();
     };
-    let cookies = gate::cookies(&headers);
     upgrade
         .max_message_size(FRAME_MAX)
         .max_frame_size(FRAME_MAX)
-        .on_upgrade(move |socket| serve(app, cookies, socket))
+        .on_upgrade(move |socket| serve(app, caller, socket))
 }
 
-async fn serve(app: Shared, cookies: String, mut socket: WebSocket) {
+async fn serve(app: Shared, caller: Caller, mut socket: WebSocket) {
     let mut frames = app.hub.subscribe();
     let hello = Frame::BuildInfo { build_info: build::info(&app.settings.instance_id) };
     if socket.send(Message::text(hub::text(&hello))).await.is_err() {
@@ -56,8 +55,9 @@ async fn serve(app: Shared, cookies: String, mut socket: WebSocket) {
                 Err(RecvError::Closed) => return,
             },
             _ = ping.tick() => {
-                // A login that ended takes its sockets along.
-                if app.auth.owner(&cookies).is_none() {
+                // A login or token that ended takes its sockets along.
+                let (worker, caller) = (Arc::clone(&app), caller.clone());
+                if !blocking(move || worker.auth.admits(&caller)).await {
                     return;
                 }
                 socket.send(Message::Ping(bytes::Bytes::new())).await
