@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::failure::Hinted;
-use crate::{guest_instance, mail, set_password, up};
+use crate::{api, assistant_message, guest_instance, mail, session_spawn, set_password, trigger, up};
 
 /// Hand repetitive digital work to AI executors on your own machine.
 ///
@@ -47,6 +47,13 @@ pub(crate) enum Command {
     /// Create guest instances and hand out links to them.
     #[command(subcommand, visible_alias = "guest-instances")]
     GuestInstance(guest_instance::Command),
+    Api(api::Arguments),
+    #[command(visible_alias = "assistant-messages")]
+    AssistantMessage(assistant_message::Arguments),
+    #[command(visible_alias = "triggers")]
+    Trigger(trigger::Arguments),
+    #[command(visible_alias = "spawn-session")]
+    SessionSpawn(session_spawn::Arguments),
     /// Replace the access token of an instance and print the new link.
     ///
     /// Browsers that are logged in stay so. `REMOTELAB_INSTANCE_ROOT` or `REMOTELAB_CONFIG_DIR` choose
@@ -63,6 +70,9 @@ pub(crate) enum Command {
     DemoExecutor,
 }
 
+/// The commands that programs call while they work.
+const VERBS: &[&str] = &["api", "assistant-message", "trigger", "session-spawn"];
+
 /// What the arguments ask for.
 #[derive(Debug)]
 pub(crate) enum Parsed {
@@ -73,7 +83,7 @@ pub(crate) enum Parsed {
 
 /// Reads the arguments; the first is the program's own name.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Hinted> {
-    let arguments: Vec<OsString> = arguments.collect();
+    let arguments = join_values(arguments.collect());
     match Arguments::try_parse_from(&arguments) {
         Ok(Arguments { command: Some(command), .. }) => Ok(Parsed::Command(Box::new(command))),
         Ok(Arguments { command: None, .. }) => {
@@ -83,11 +93,66 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
             ErrorKind::DisplayVersion => Ok(Parsed::Text(format!("{}\n", env!("CARGO_PKG_VERSION")))),
             ErrorKind::DisplayHelp => Ok(Parsed::Text(error.render().to_string())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Err(Hinted::new("a subcommand is missing", help_for(&arguments)))
+                Err(usage("a subcommand is missing", &arguments))
             }
-            _ => Err(Hinted::new(first_paragraph(&error), help_for(&arguments))),
+            _ => Err(usage(first_paragraph(&error), &arguments)),
         },
     }
+}
+
+/// Help on one command, as `--help` prints it.
+pub(crate) fn help_of(command: &str) -> String {
+    let mut all = Arguments::command();
+    all.build();
+    let named = all.find_subcommand_mut(command);
+    named.map(|command| command.render_long_help().to_string()).unwrap_or_default()
+}
+
+/// A mistake in the command line. Scripts tell it from other failures of a verb by the exit code.
+fn usage(message: impl Into<String>, arguments: &[OsString]) -> Hinted {
+    let hinted = Hinted::new(message, help_for(arguments));
+    if verb_of(arguments).is_some() { hinted.with_code(2) } else { hinted }
+}
+
+/// The command that was named, if it is one of those that programs call.
+fn verb_of(arguments: &[OsString]) -> Option<clap::Command> {
+    let mut all = Arguments::command();
+    all.build();
+    let named = all.find_subcommand(arguments.get(1)?)?;
+    VERBS.contains(&named.get_name()).then(|| named.clone())
+}
+
+/// Joins a flag of a verb with its value where that begins with a dash, as texts do that programs pass on.
+/// A value that is a flag itself is left alone: then the flag's own value is missing.
+fn join_values(arguments: Vec<OsString>) -> Vec<OsString> {
+    let Some(verb) = verb_of(&arguments) else { return arguments };
+    let flags: Vec<&clap::Arg> =
+        verb.get_arguments().chain(verb.get_subcommands().flat_map(clap::Command::get_arguments)).collect();
+    let named = |text: &str| {
+        let name = text.strip_prefix("--")?;
+        flags.iter().find(|flag| {
+            flag.get_long() == Some(name) || flag.get_all_aliases().is_some_and(|all| all.contains(&name))
+        })
+    };
+    let is_flag = |text: &str| {
+        text == "-h" || text == "--help" || named(text.split('=').next().unwrap_or_default()).is_some()
+    };
+    let mut joined: Vec<OsString> = Vec::with_capacity(arguments.len());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(mut argument) = arguments.next() {
+        let takes_value =
+            argument.to_str().and_then(named).is_some_and(|flag| flag.get_action().takes_values());
+        let value = arguments.next_if(|next| {
+            let text = next.to_string_lossy();
+            takes_value && text.starts_with('-') && text != "-" && !is_flag(&text)
+        });
+        if let Some(value) = value {
+            argument.push("=");
+            argument.push(value);
+        }
+        joined.push(argument);
+    }
+    joined
 }
 
 /// What is wrong, on one line.

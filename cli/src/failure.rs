@@ -1,4 +1,4 @@
-//! How a command that failed says so: one line on standard error, perhaps one to paste, exit code 1.
+//! How a command that failed says so: one line on standard error, perhaps one to paste, and an exit code, mostly 1.
 
 use std::fmt;
 use std::io::Write;
@@ -9,11 +9,17 @@ use std::process::ExitCode;
 pub(crate) struct Hinted {
     message: String,
     pub(crate) hint: String,
+    code: u8,
 }
 
 impl Hinted {
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
+        Self { message: message.into(), hint: hint.into(), code: 1 }
+    }
+
+    /// Another exit code than 1.
+    pub(crate) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
     }
 }
 
@@ -33,6 +39,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let _ = writeln!(stderr, "error: {line}");
     if let Some(hinted) = error.downcast_ref::<Hinted>() {
         let _ = writeln!(stderr, "try: {}", hinted.hint);
+        return ExitCode::from(hinted.code);
     }
     ExitCode::FAILURE
 }

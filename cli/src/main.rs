@@ -1,6 +1,8 @@
 //! The `remotelab` binary: parse, build, run.
 
+mod api;
 mod arguments;
+mod assistant_message;
 mod chat;
 mod failure;
 mod gateway;
@@ -12,9 +14,12 @@ mod output;
 mod place;
 mod runner;
 mod runtime;
+mod session_spawn;
 mod set_password;
 mod shutdown;
+mod trigger;
 mod up;
+mod verb;
 
 use std::process::ExitCode;
 
@@ -37,6 +42,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateway => gateway::run().map(done),
         Command::Mail(arguments) => mail::run(arguments).map(done),
         Command::GuestInstance(command) => guest_instance::run(command).map(done),
+        Command::Api(arguments) => api::run(&arguments),
+        Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
+        Command::Trigger(arguments) => trigger::run(&arguments),
+        Command::SessionSpawn(arguments) => session_spawn::run(&arguments),
         Command::GenerateToken => generate_token::run().map(done),
         Command::SetPassword(arguments) => set_password::run(&arguments).map(done),
         Command::Runner { run_dir } => Ok(runner::run(&run_dir)),

@@ -16,6 +16,13 @@ const COMMANDS: &[&str] = &[
     "guest-instance list",
     "guest-instance links",
     "guest-instance show",
+    "api",
+    "assistant-message",
+    "trigger",
+    "trigger create",
+    "trigger list",
+    "trigger get",
+    "session-spawn",
     "generate-token",
     "set-password",
     "mail",
@@ -74,6 +81,54 @@ fn mistakes_are_answered_in_two_lines() {
         answers.push_str(&format!("$ remotelab {line}\n{}\n", home.failure(line)));
     }
     compare("mistakes.txt", &answers);
+}
+
+#[test]
+fn mistakes_of_programs_have_their_own_exit_code() {
+    let home = Home::new();
+    home.out("generate-token");
+    let mut answers = String::new();
+    for line in [
+        "api",
+        "api GET",
+        "api GET api/tools",
+        "api FETCH /api/tools",
+        "api GET /api/tools --body {}",
+        "api POST /api/tools --body {",
+        "api POST /api/tools --body-file nowhere",
+        "api GET /api/tools --fast",
+        "api GET /api/tools --base-url",
+        "api GET /api/tools --base-url=",
+        "api GET /api/tools --wait-run --timeout-ms 15x",
+        "assistant-message --text x",
+        "assistant-message --session s",
+        "assistant-message --session s --text --json",
+        "assistant-message --session s --text -",
+        "assistant-message --session s --file nowhere",
+        "assistant-message --session s --file .",
+        "trigger fly",
+        "trigger get",
+        "trigger get ../sessions",
+        "trigger create --text x --session s",
+        "trigger create --text x --session s --in 1h --at 2030-01-01",
+        "trigger create --text x --session s --in 1.5h",
+        "trigger create --text x --session s --at soon",
+        "trigger create --text x --session s --at 2020-01-01",
+        "trigger create --text x --in 1h",
+        "trigger create --session s --in 1h",
+        "session-spawn",
+        "session-spawn --task x",
+        "session-spawn --task x --source-session s --output-mode weird",
+        "session-spawn --task x --source-session s --output-mode final-only",
+    ] {
+        let output = home.run(line);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{line}");
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        answers.push_str(&format!("$ remotelab {line}\n{said}\n"));
+    }
+    compare("verb-mistakes.txt", &answers);
+    assert_eq!(home.out("trigger"), home.out("trigger --help"));
 }
 
 /// Compares with a recorded document.

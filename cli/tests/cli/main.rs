@@ -5,3 +5,4 @@ mod guests;
 mod home;
 mod tokens;
 mod up;
+mod verbs;

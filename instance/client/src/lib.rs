@@ -1,10 +1,13 @@
-//! Typed HTTP client of one instance: log in, open a session, post a message, watch its run.
+//! Typed HTTP client of one instance: log in, open a session, post a message, watch its run; and what
+//! executors ask for while they work.
 //!
 //! Every call has a time limit, every answer a size limit. The owner token is read from its file at
 //! each login, so that a rotated token needs no restart here.
 
 mod body;
 mod error;
+mod verbs;
+mod wait;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,15 +21,21 @@ use remotelab_protocol::wire::{
     CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer, SessionBody,
 };
 use remotelab_protocol::{Event, Run, reply};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header, multipart, redirect};
+use reqwest::{RequestBuilder, Response, StatusCode, header, multipart, redirect};
 
 pub use error::Error;
+pub use reqwest::Method;
+pub use verbs::{AssistantMessage, Delegate, Delegated, DelegatedSession, LocalFile, NewTrigger};
+pub use wait::{Waited, while_away};
 
 /// Finding the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One call, from first byte sent to last byte read.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Ending a login.
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A message with files.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
@@ -84,14 +93,24 @@ impl Instance {
     /// # Errors
     /// [`Error::Setup`] when the address is no HTTP address or TLS cannot be set up.
     pub fn new(base_url: &str, auth_file: &Path) -> Result<Self, Error> {
+        Self::with_timeout(base_url, auth_file, CALL_TIMEOUT)
+    }
+
+    /// Prepares a client as [`Instance::new`] does, whose ordinary calls take at most `timeout`.
+    ///
+    /// # Errors
+    /// As [`Instance::new`].
+    pub fn with_timeout(base_url: &str, auth_file: &Path, timeout: Duration) -> Result<Self, Error> {
         // Fails only when another part of the process installed one first, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let base = reqwest::Url::parse(base_url).ok().filter(|url| url.has_host());
-        let base = base.ok_or_else(|| Error::Setup(format!("\"{base_url}\" is no HTTP address")))?;
+        // The address itself is not repeated: people put tokens into addresses.
+        let base = base.filter(|url| matches!(url.scheme(), "http" | "https"));
+        let base = base.ok_or_else(|| Error::Setup("the base address is no HTTP address".to_owned()))?;
         let http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
+            .timeout(timeout)
             .no_proxy()
             .build()
             .map_err(|error| Error::Setup(error.to_string()))?;
@@ -257,6 +276,18 @@ impl Instance {
         };
         *self.login() = Login { cookie: Some(cookie.clone()), refused: None };
         Ok(cookie)
+    }
+
+    /// Ends the login, so that no record of it stays behind; does nothing when there is none. A login that
+    /// cannot be ended runs out by itself.
+    pub async fn log_out(&self) {
+        let held = self.login().cookie.take();
+        if let Some(cookie) = held {
+            let call = self.call(Method::POST, "/logout").timeout(LOGOUT_TIMEOUT);
+            if let Err(error) = send("log out", call.header(header::COOKIE, cookie)).await {
+                tracing::debug!(%error, "the login was not ended");
+            }
+        }
     }
 
     fn login(&self) -> MutexGuard<'_, Login> {

@@ -1,0 +1,133 @@
+//! `remotelab api`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use remotelab_client::{Method, Waited};
+use remotelab_protocol::RunId;
+use serde_json::{Value, json};
+
+use crate::output;
+use crate::verb::outcome::{self, Outcome, Patience};
+use crate::verb::{self, Caller, Common, Failure, Kind, words};
+
+/// Send one request to the chat server and print its answer as JSON.
+///
+/// It is signed in as the owner. Paths are those of the HTTP API, for example
+/// `remotelab api GET /api/sessions`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The method: GET, POST, PATCH, PUT or DELETE.
+    method: String,
+    /// The path, which begins with a slash, with its query.
+    path: String,
+    /// The body, as JSON; `-` is standard input.
+    #[arg(long, value_name = "JSON", conflicts_with = "body_file")]
+    body: Option<String>,
+    /// The file that holds the body.
+    #[arg(long, value_name = "PATH")]
+    body_file: Option<PathBuf>,
+    /// Wait for the end of the run that the request starts, and add `awaitedRun`, `sessionUrl` and `reply`.
+    #[arg(long, visible_alias = "wait")]
+    wait_run: bool,
+    #[command(flatten)]
+    patience: Patience,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    verb::run(&arguments.common, async |caller| {
+        let deadline = arguments.patience.deadline();
+        let method = method(&arguments.method)?;
+        let path = &arguments.path;
+        if !path.starts_with('/') {
+            return Err(Failure::usage(format!("RemoteLab API path must start with \"/\": {path}")));
+        }
+        let body = body(arguments)?;
+        if body.is_some() && matches!(method, Method::GET | Method::HEAD) {
+            return Err(Failure::usage(format!("a {method} request has no body")));
+        }
+        let call = async || caller.instance.request(method.clone(), path, body.as_ref()).await;
+        let repeatable =
+            method == Method::GET || body.as_ref().is_some_and(|body| body["requestId"].is_string());
+        let mut answer = if repeatable { caller.patiently(call).await? } else { call().await? };
+        if !arguments.wait_run {
+            output::json(&answer)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let failure = wait(caller, &mut answer, path, deadline).await;
+        output::json(&answer)?;
+        Ok(outcome::finish(failure?, arguments.common.json))
+    })
+}
+
+/// Waits for the run of an answer and adds what became of it. What is known stays in the answer, also when
+/// waiting fails.
+async fn wait(
+    caller: &Caller,
+    answer: &mut Value,
+    path: &str,
+    deadline: Instant,
+) -> Result<Option<Failure>, Failure> {
+    let session = answer["session"]["id"].as_str().map(str::to_owned).or_else(|| session_in(path));
+    if let Some(session) = &session {
+        answer["sessionUrl"] = verb::session_url(session).into();
+    }
+    let started = answer["run"]["id"].as_str().and_then(|id| RunId::parse(id).ok());
+    let run = match (started, answer["requestId"].as_str(), &session) {
+        (Some(run), ..) => run,
+        (None, Some(request), Some(session)) if answer["run"].is_null() => {
+            match caller.instance.wait_in_queue(session, request, deadline).await? {
+                Waited::Done(run) => run,
+                Waited::TimedOut(_) => {
+                    answer["timedOut"] = true.into();
+                    return Ok(Some(Failure::new(
+                        Kind::StillRunning,
+                        "Timed out waiting; the message is still queued",
+                    )));
+                }
+            }
+        }
+        _ => {
+            let message = "--wait-run requires the response to include run.id";
+            return Ok(Some(Failure::new(Kind::Refused, message)));
+        }
+    };
+    let outcome = Outcome::of(caller, &run, deadline).await?;
+    answer["awaitedRun"] = json!(outcome.run);
+    if outcome.timed_out {
+        answer["timedOut"] = true.into();
+    }
+    if !outcome.reply.is_empty() {
+        answer["reply"] = outcome.reply.as_str().into();
+    }
+    Ok(outcome.failure("The run"))
+}
+
+fn method(text: &str) -> Result<Method, Failure> {
+    let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let method = known.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(text));
+    method.ok_or_else(|| Failure::usage(format!("{text} is no method of the API")))
+}
+
+fn body(arguments: &Arguments) -> Result<Option<Value>, Failure> {
+    let text = match (&arguments.body, &arguments.body_file) {
+        (Some(text), _) => words::given("--body", text.clone())?,
+        (None, Some(path)) => words::from_file("--body-file", path)?,
+        (None, None) => return Ok(None),
+    };
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let wrong = |error| Failure::usage(format!("Request body must be valid JSON: {error}"));
+    serde_json::from_str(&text).map(Some).map_err(wrong)
+}
+
+/// The session of a path `/api/sessions/<id>/…`.
+fn session_in(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("/api/sessions/")?;
+    let id = rest.split(['/', '?']).next()?;
+    remotelab_protocol::SessionId::parse(id).ok().map(|id| id.to_string())
+}

@@ -1,0 +1,289 @@
+//! The commands that executors and scripts call while they work, against a running instance.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::home::Home;
+
+/// Speaks like Claude. A message `call <command>` makes it run that command and note what it said.
+const TOOL: &str = r#"#!/bin/sh
+for last; do :; done
+line=$(printf '%s' "$last" | tail -n 1)
+case "$last" in
+  *GO-WRONG*) exit 3 ;;
+  *TAKE-LONG*) sleep 60 ;;
+esac
+case "$line" in
+  "call "*)
+    eval "${line#call }" > "$HOME/said" 2>&1
+    echo "exit $?" >> "$HOME/said" ;;
+esac
+echo '{"type":"assistant","message":{"content":[{"type":"text","text":"done <private>secret</private>"}]}}'
+echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
+"#;
+
+/// What a command answered.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+fn furnished() -> Home {
+    let home = Home::new();
+    home.write("tool", TOOL);
+    fs::set_permissions(home.path().join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    let tool = json!([{
+        "id": "worker", "name": "Worker", "command": home.path().join("tool"), "runtimeFamily": "claude-stream-json",
+    }]);
+    home.write(".config/remotelab/tools.json", &tool.to_string());
+    home
+}
+
+fn say(home: &Home, words: &[&str]) -> Said {
+    let output = home.remotelab("").args(words).output().unwrap();
+    Said {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn done(home: &Home, words: &[&str]) -> Said {
+    let said = say(home, words);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{words:?}: {said:?}");
+    said
+}
+
+fn session(home: &Home) -> String {
+    let body = json!({"folder": "~", "tool": "worker"}).to_string();
+    let answer = done(home, &["api", "POST", "/api/sessions", "--body", &body]).json();
+    answer["session"]["id"].as_str().unwrap().to_owned()
+}
+
+fn post(home: &Home, session: &str, text: &str, flags: &[&str]) -> Said {
+    let path = format!("/api/sessions/{session}/messages");
+    let body = json!({ "text": text }).to_string();
+    say(home, &[&["api", "post", path.as_str(), "--body", body.as_str()], flags].concat())
+}
+
+#[test]
+fn a_run_calls_the_verbs_with_what_it_was_given() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    fs::write(home.path().join("chart.png"), "png").unwrap();
+    for (command, expected) in [
+        ("remotelab session-spawn --task hi --internal --final-only", "done\n"),
+        (
+            "remotelab trigger create --in 2h --text \"- later\" | sed -n 2,3p",
+            "status: pending\nsessionId: SESSION\n",
+        ),
+        ("remotelab triggers list | tail -n 1", "text: - later\n"),
+        (
+            "remotelab assistant-message --text \"Chart ready\" --file chart.png",
+            "sessionId: SESSION\neventSeq: SEQ\ntext: Chart ready\nattachments: chart.png\n",
+        ),
+        ("remotelab assistant-message --text -", "error: --text - reads standard input, which is empty\n"),
+    ] {
+        let answer = post(&home, &session, &format!("call {command}"), &["--wait-run"]);
+        assert_eq!((answer.code, &answer.json()["reply"]), (Some(0), &json!("done")), "{answer:?}");
+        let said = fs::read_to_string(home.path().join("said")).unwrap();
+        let exit = if expected.starts_with("error") { "exit 2\n" } else { "exit 0\n" };
+        let seq = said.lines().find_map(|line| line.strip_prefix("eventSeq: ")).unwrap_or_default();
+        let expected = expected.replace("SESSION", &session).replace("SEQ", seq) + exit;
+        assert_eq!(said, expected);
+    }
+    // No login is left of all these calls.
+    let logins = fs::read_to_string(home.config().join("auth-sessions.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&logins).unwrap(), json!({}));
+}
+
+#[test]
+fn waiting_ends_as_the_run_does() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let spawn = |task: &str, flags: &[&str]| {
+        let words = ["spawn-session", "--source-session", &session, "--task", task];
+        say(&home, &[&words, flags].concat())
+    };
+    let completed = spawn("hi", &["--wait", "--json", "--name", "Child"]);
+    let told = completed.json();
+    assert_eq!(
+        (completed.code, told.clone()),
+        (
+            Some(0),
+            json!({
+                "sourceSessionId": session, "task": "hi", "sessionId": told["sessionId"], "sessionName": "Child",
+                "runId": told["runId"], "sessionUrl": format!("/?session={}&tab=sessions", told["sessionId"].as_str().unwrap()),
+                "state": "completed", "reply": "done",
+            })
+        )
+    );
+    let failed = spawn("GO-WRONG", &["--final-only", "--json"]);
+    assert_eq!((failed.code, &failed.json()["state"]), (Some(6), &json!("failed")));
+    assert!(failed.err.contains("Child session run finished in state failed."), "{failed:?}");
+
+    let long = spawn("TAKE-LONG", &["--wait", "--json", "--timeout", "300ms"]);
+    let told = long.json();
+    assert_eq!((long.code, &told["timedOut"], &told["state"]), (Some(5), &json!(true), &json!("running")));
+    let run = told["runId"].as_str().unwrap();
+    done(&home, &["api", "POST", &format!("/api/runs/{run}/cancel")]);
+
+    let text = spawn("hi", &[]);
+    let keys: Vec<&str> = text.out.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!((text.code, keys), (Some(0), vec!["sessionId", "runId", "sessionUrl"]));
+}
+
+#[test]
+fn a_message_that_is_queued_is_waited_for() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    fs::write(home.path().join("gate"), "").unwrap();
+    let first = post(&home, &session, "call while [ -e gate ]; do sleep 0.05; done", &[]);
+    assert_eq!(first.json()["queued"], false);
+    let body = json!({"text": "and this", "requestId": "q"}).to_string();
+    let path = format!("/api/sessions/{session}/messages");
+    let waiting = home
+        .remotelab("")
+        .args(["api", "POST", &path, "--body", &body, "--wait-run"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !done(&home, &["api", "GET", &format!("/api/sessions/{session}")]).out.contains("\"and this\"") {}
+    fs::remove_file(home.path().join("gate")).unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), &answer["queued"], &answer["awaitedRun"]["state"], &answer["reply"]),
+        (Some(0), &json!(true), &json!("completed"), &json!("done"))
+    );
+}
+
+#[test]
+fn triggers_are_made_listed_and_cancelled() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let made = done(
+        &home,
+        &[
+            "trigger",
+            "create",
+            "--session",
+            &session,
+            "--in=1h30m",
+            "--text",
+            "--- a",
+            "--title",
+            "T",
+            "--json",
+        ],
+    );
+    let trigger = made.json()["trigger"].clone();
+    let id = trigger["id"].as_str().unwrap();
+    assert_eq!(
+        [&trigger["status"], &trigger["text"], &trigger["title"], &trigger["sessionId"]],
+        [&json!("pending"), &json!("--- a"), &json!("T"), &json!(session)]
+    );
+    let block = format!(
+        "id: {id}\nstatus: pending\nsessionId: {session}\nscheduledAt: {}\ntitle: T\ntext: --- a\n",
+        trigger["scheduledAt"].as_str().unwrap()
+    );
+    assert_eq!(done(&home, &["trigger", "get", id]).out, block);
+    assert_eq!(done(&home, &["triggers", "list", "--session", ""]).out, block);
+    assert_eq!(done(&home, &["trigger", "list", "--status", "failed"]).out, "\n");
+    assert_eq!(done(&home, &["trigger", "cancel", id]).out, block.replace("pending", "cancelled"));
+    assert_eq!(done(&home, &["trigger", "delete", id, "--json"]).json()["trigger"]["status"], "cancelled");
+    let gone = say(&home, &["trigger", "get", id, "--json"]);
+    let error = json!({"error": {
+        "code": "Refused", "message": "Trigger not found", "status": 404, "hint": null, "retryable": false,
+    }});
+    assert_eq!((gone.code, gone.out.as_str(), gone.err), (Some(1), "", format!("{error}\n")));
+    let past =
+        ["trigger", "create", "--session", &session, "--at", "2020-01-01T00:00", "--tz", "Europe/Berlin"];
+    let past = [&past, &["--allow-past", "--text", "x"][..]].concat();
+    assert!(done(&home, &past).out.contains("\nscheduledAt: 2019-12-31T23:00:00.000Z\n"));
+    let unknown = say(
+        &home,
+        &["trigger", "create", "--session", &session, "--in", "1s", "--text", "x", "--tool", "nosuch"],
+    );
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.starts_with("error: Unknown tool \"nosuch\". Known tools: "), "{unknown:?}");
+}
+
+#[test]
+fn bodies_come_from_files_and_standard_input() {
+    let home = furnished();
+    let _up = home.up();
+    let body = json!({"folder": "~", "tool": "worker"}).to_string();
+    home.write("body.json", &body);
+    let file = home.path().join("body.json").display().to_string();
+    assert!(
+        done(&home, &["api", "POST", "/api/sessions", "--body-file", &file]).json()["session"].is_object()
+    );
+    let mut child = home
+        .remotelab("api POST /api/sessions --body -")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(body.as_bytes()).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let list = done(&home, &["api", "GET", "/api/sessions"]).json();
+    assert_eq!(list["sessions"].as_array().unwrap().len(), 2);
+    assert_eq!(done(&home, &["api", "GET", "/favicon.ico"]).code, Some(0));
+}
+
+#[test]
+fn who_cannot_be_asked_is_named() {
+    let home = Home::new();
+    let said = say(&home, &["api", "GET", "/api/sessions"]);
+    let file = home.config().join("auth.json").display().to_string();
+    let expected = format!("error: {file} does not exist\ntry: remotelab generate-token\n");
+    assert_eq!((said.code, said.err), (Some(4), expected));
+    assert!(!home.config().exists(), "asking changes nothing");
+
+    home.out("generate-token");
+    let refused = say(&home, &["api", "GET", "/api/sessions"]);
+    let expected = format!(
+        "error: cannot reach RemoteLab at http://127.0.0.1:{}: Connection refused (os error 111)\ntry: remotelab up\n",
+        home.owner_port()
+    );
+    assert_eq!((refused.code, refused.err), (Some(3), expected));
+
+    let token = "0123456789abcdef".repeat(4);
+    let odd = say(&home, &["api", "GET", "/", "--base-url", &format!("nonsense/?token={token}")]);
+    assert_eq!(odd.code, Some(3));
+    assert!(!odd.err.contains(&token), "{odd:?}");
+}
+
+#[test]
+fn a_server_that_never_answers_does_not_hold_a_verb() {
+    let home = Home::new();
+    home.out("generate-token");
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    let output = home
+        .remotelab("")
+        .args(["session-spawn", "--source-session", "s", "--task", "x", "--base-url", &address])
+        .env("REMOTELAB_HTTP_TIMEOUT", "200ms")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said.contains(&address) && said.contains("timed out"), "{said}");
+}

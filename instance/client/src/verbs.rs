@@ -1,0 +1,175 @@
+//! What an executor, a connector or a script asks of an instance beside messages. Answers are handed on
+//! as they are, with fields that this version does not know.
+
+use remotelab_protocol::wire::RunAnswer;
+use remotelab_protocol::{Run, SessionId};
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{ANSWER_MAX, EVENTS_MAX, Error, Instance, UPLOAD_TIMEOUT, body};
+
+/// Body of `POST /api/sessions/:id/assistant-messages`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AssistantMessage {
+    /// The text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The run whose words these are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// Who says it.
+    pub source: String,
+    /// Idempotency key within the session.
+    pub request_id: String,
+    /// Files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<LocalFile>,
+}
+
+/// A file on the instance's own host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalFile {
+    /// Its absolute path.
+    pub local_path: String,
+    /// `file` shows it as a file even if it is a picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub render_as: Option<String>,
+}
+
+/// Body of `POST /api/triggers`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewTrigger {
+    /// The session that gets the message.
+    pub session_id: String,
+    /// ISO time.
+    pub scheduled_at: String,
+    /// The message.
+    pub text: String,
+    /// The trigger's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Executor, model and effort of the run; the session's own otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// See `tool`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// See `tool`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// Whether the executor thinks at length.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub thinking: bool,
+    /// Idempotency key.
+    pub request_id: String,
+}
+
+/// Body of `POST /api/sessions/:id/delegate`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delegate {
+    /// What to do.
+    pub task: String,
+    /// The child session's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its executor; the parent's otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// Whether it is hidden from people.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub internal: bool,
+}
+
+/// A session that was started, and its run.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Delegated {
+    /// The session.
+    pub session: DelegatedSession,
+    /// Its run; none while it waits.
+    pub run: Option<Run>,
+}
+
+/// The session that was started.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DelegatedSession {
+    /// The session.
+    pub id: SessionId,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+}
+
+impl Instance {
+    /// Sends any request to the API. An answer that is not JSON becomes `{"text": …}`.
+    ///
+    /// # Errors
+    /// Any [`Error`]; every status but 2xx is one.
+    pub async fn request(&self, method: Method, path: &str, content: Option<&Value>) -> Result<Value, Error> {
+        const STEP: &str = "ask the instance";
+        let build = || {
+            let call = self.call(method.clone(), path).header(reqwest::header::ACCEPT, "application/json");
+            Ok(match content {
+                Some(content) => call.json(content),
+                None => call,
+            })
+        };
+        let response = self.send_logged_in(STEP, build).await?;
+        let status = response.status();
+        let bytes = body::read(STEP, response, EVENTS_MAX).await?;
+        if !status.is_success() {
+            return Err(refused(STEP, status, &bytes));
+        }
+        Ok(serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| json!({"text": String::from_utf8_lossy(&bytes)})))
+    }
+
+    /// Puts a message into a session as the assistant's; `{event, session}`.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn say(&self, session: &str, message: &AssistantMessage) -> Result<Value, Error> {
+        let path = format!("/api/sessions/{session}/assistant-messages");
+        // The instance copies the files before it answers.
+        let build = || Ok(self.call(Method::POST, &path).timeout(UPLOAD_TIMEOUT).json(message));
+        self.answer("post the message", build, ANSWER_MAX).await
+    }
+
+    /// Makes a trigger; `{trigger}`.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn create_trigger(&self, trigger: &NewTrigger) -> Result<Value, Error> {
+        let build = || Ok(self.call(Method::POST, "/api/triggers").json(trigger));
+        self.answer("create the trigger", build, ANSWER_MAX).await
+    }
+
+    /// Starts a session beside another one.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn delegate(&self, source: &str, task: &Delegate) -> Result<Delegated, Error> {
+        let path = format!("/api/sessions/{source}/delegate");
+        let build = || Ok(self.call(Method::POST, &path).json(task));
+        self.answer("start the session", build, ANSWER_MAX).await
+    }
+
+    /// Cancels a run and returns it as it is then.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn cancel_run(&self, run: &str) -> Result<Run, Error> {
+        let path = format!("/api/runs/{run}/cancel");
+        let build = || Ok(self.call(Method::POST, &path));
+        let answer: RunAnswer = self.answer("cancel the run", build, ANSWER_MAX).await?;
+        Ok(answer.run)
+    }
+}
+
+fn refused(step: &'static str, status: StatusCode, bytes: &[u8]) -> Error {
+    Error::Refused { step, status, message: body::error_text(bytes) }
+}
