@@ -1,10 +1,14 @@
 //! A model on loopback that answers what a test told it to.
 //!
-//! It speaks the two APIs that the executors use, both streamed: OpenAI's Responses for `codex`
-//! and Anthropic's Messages for `claude`. A test drives it as a library; the `standin-model`
-//! program offers the same over HTTP.
+//! It speaks the APIs that the executors use, all streamed: OpenAI's Responses for `codex`,
+//! Anthropic's Messages for `claude`, `opencode` and `copilot`, OpenAI's Chat Completions for `cline`
+//! and Google's for `gemini`. A test drives it as a library; the `standin-model` program offers the
+//! same over HTTP.
 
+mod calls;
+mod chat;
 mod gates;
+mod gemini;
 mod messages;
 mod question;
 mod record;

@@ -1,12 +1,13 @@
-//! Anthropic's Messages API, as `claude` reads it.
+//! Anthropic's Messages API, as `claude`, `opencode` and `copilot` read it.
 
 use serde_json::{Value, json};
 
+use super::calls::Call;
 use super::reply::{Chunk, Part};
 use super::stream::Frame;
 
 /// The events of one turn.
-pub(super) fn frames(parts: &[Part]) -> Vec<Frame> {
+pub(super) fn frames(parts: &[Part], asked: &Value) -> Vec<Frame> {
     let mut frames = vec![event(json!({
         "type": "message_start",
         "message": envelope(json!([]), Value::Null),
@@ -16,7 +17,7 @@ pub(super) fn frames(parts: &[Part]) -> Vec<Frame> {
         if let Part::Hold(gate) = part {
             frames.push(Frame::Hold(gate.clone()));
         } else {
-            block(&mut frames, index, part);
+            block(&mut frames, index, part, asked);
             index += 1;
         }
     }
@@ -30,8 +31,8 @@ pub(super) fn frames(parts: &[Part]) -> Vec<Frame> {
 }
 
 /// The same turn for a request that did not ask for a stream; gates do not hold it.
-pub(super) fn whole(parts: &[Part]) -> Value {
-    let content: Vec<Value> = parts.iter().filter_map(finished_block).collect();
+pub(super) fn whole(parts: &[Part], asked: &Value) -> Value {
+    let content: Vec<Value> = parts.iter().filter_map(|part| finished_block(part, asked)).collect();
     envelope(json!(content), json!(stop_reason(parts)))
 }
 
@@ -66,8 +67,8 @@ fn stop_reason(parts: &[Part]) -> &'static str {
     }
 }
 
-fn block(frames: &mut Vec<Frame>, index: usize, part: &Part) {
-    let Some(finished) = finished_block(part) else {
+fn block(frames: &mut Vec<Frame>, index: usize, part: &Part, asked: &Value) {
+    let Some(finished) = finished_block(part, asked) else {
         return;
     };
     let start =
@@ -100,7 +101,7 @@ fn block(frames: &mut Vec<Frame>, index: usize, part: &Part) {
     frames.push(event(json!({"type": "content_block_stop", "index": index})));
 }
 
-fn finished_block(part: &Part) -> Option<Value> {
+fn finished_block(part: &Part, asked: &Value) -> Option<Value> {
     Some(match part {
         Part::Hold(_) => return None,
         Part::Message(chunks) => {
@@ -116,19 +117,15 @@ fn finished_block(part: &Part) -> Option<Value> {
         Part::Reasoning(text) => {
             json!({"type": "thinking", "thinking": text, "signature": "standin"})
         }
-        Part::Shell(command) => json!({
-            "type": "tool_use",
-            "id": unique("toolu"),
-            "name": "Bash",
-            "input": {"command": command, "description": "As the script says"},
-        }),
-        Part::AddFile { path, content } => json!({
-            "type": "tool_use",
-            "id": unique("toolu"),
-            "name": "Write",
-            "input": {"file_path": path, "content": content},
-        }),
+        Part::Shell(_) | Part::AddFile { .. } => {
+            let call = Call::of(part, |name| offers(asked, name))?;
+            json!({"type": "tool_use", "id": unique("toolu"), "name": call.name, "input": call.input})
+        }
     })
+}
+
+fn offers(asked: &Value, name: &str) -> bool {
+    asked["tools"].as_array().into_iter().flatten().any(|tool| tool["name"] == name)
 }
 
 fn event(data: Value) -> Frame {

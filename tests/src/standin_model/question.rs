@@ -1,4 +1,4 @@
-//! What a request asks, read from the body of either API.
+//! What a request asks, read from the body of any of the APIs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,8 +9,12 @@ use serde_json::Value;
 pub enum Api {
     /// OpenAI's Responses: `codex`.
     Responses,
-    /// Anthropic's Messages: `claude`.
+    /// Anthropic's Messages: `claude`, `opencode` and `copilot`.
     Messages,
+    /// OpenAI's Chat Completions: `cline`.
+    Chat,
+    /// Google's Gemini API: `gemini`.
+    Gemini,
 }
 
 /// The part of a conversation that decides the answer.
@@ -28,6 +32,8 @@ impl Question {
         match api {
             Api::Responses => from_responses(body),
             Api::Messages => from_messages(body),
+            Api::Chat => from_chat(body),
+            Api::Gemini => from_gemini(body),
         }
     }
 
@@ -75,6 +81,30 @@ fn from_messages(body: &Value) -> Question {
         question.results += results;
         if results == 0 {
             question.hear(join_texts(&message["content"]));
+        }
+    }
+    question
+}
+
+fn from_chat(body: &Value) -> Question {
+    let mut question = Question::default();
+    for message in array(&body["messages"]) {
+        match message["role"].as_str() {
+            Some("tool") => question.results += 1,
+            Some("user") => question.hear(join_texts(&message["content"])),
+            _ => {}
+        }
+    }
+    question
+}
+
+fn from_gemini(body: &Value) -> Question {
+    let mut question = Question::default();
+    for content in array(&body["contents"]).filter(|content| content["role"] == "user") {
+        let results = array(&content["parts"]).filter(|part| part["functionResponse"].is_object()).count();
+        question.results += results;
+        if results == 0 {
+            question.hear(join_texts(&content["parts"]));
         }
     }
     question
@@ -160,6 +190,34 @@ mod tests {
     }
 
     #[test]
+    fn cline_results_count_from_the_last_user_message() {
+        let body = json!({"messages": [
+            {"role": "system", "content": "rules"},
+            {"role": "user", "content": "first"},
+            {"role": "tool", "tool_call_id": "1", "content": "x"},
+            {"role": "user", "content": [{"type": "text", "text": "second"}]},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "2"}]},
+            {"role": "tool", "tool_call_id": "2", "content": "y"},
+        ]});
+
+        assert_eq!(Question::read(Api::Chat, &body), Question { prompt: "second".into(), results: 1 });
+    }
+
+    #[test]
+    fn gemini_results_count_from_the_last_user_message() {
+        let body = json!({"contents": [
+            {"role": "user", "parts": [{"text": "first"}]},
+            {"role": "model", "parts": [{"text": "hm"}]},
+            {"role": "user", "parts": [
+                {"text": "<session_context>\ntoday\n</session_context>"}, {"text": "second"}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "run_shell_command"}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "run_shell_command"}}]},
+        ]});
+
+        assert_eq!(Question::read(Api::Gemini, &body), Question { prompt: "second".into(), results: 1 });
+    }
+
+    #[test]
     fn own_words_are_found_in_an_assembled_prompt() {
         let cases = [
             ("plain", "plain"),
@@ -176,9 +234,10 @@ mod tests {
 
     #[test]
     fn an_unknown_shape_asks_nothing() {
-        for body in [json!(null), json!({"input": 3}), json!({"messages": [1]})] {
-            assert_eq!(Question::read(Api::Responses, &body), Question::default());
-            assert_eq!(Question::read(Api::Messages, &body), Question::default());
+        for body in [json!(null), json!({"input": 3}), json!({"messages": [1], "contents": [1]})] {
+            for api in [Api::Responses, Api::Messages, Api::Chat, Api::Gemini] {
+                assert_eq!(Question::read(api, &body), Question::default());
+            }
         }
     }
 }

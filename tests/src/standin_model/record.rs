@@ -36,6 +36,8 @@ impl Request {
         let effort = match api {
             Api::Responses => &body["reasoning"]["effort"],
             Api::Messages => &body["output_config"]["effort"],
+            Api::Chat => &body["reasoning_effort"],
+            Api::Gemini => &body["generationConfig"]["thinkingConfig"]["thinkingLevel"],
         };
         Self {
             api,

@@ -1,4 +1,4 @@
-//! The HTTP surface: two model APIs and the test's own controls.
+//! The HTTP surface: four model APIs and the test's own controls.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use super::question::{Api, Question};
 use super::record::{Record, Request};
 use super::reply::Reply;
 use super::script::Script;
-use super::{messages, responses, stream};
+use super::{chat, gemini, messages, responses, stream};
 
 /// A prompt may be long, but not endless.
 const LONGEST_BODY: usize = 32 << 20;
@@ -42,11 +42,13 @@ pub(super) fn routes(state: Arc<State>) -> Router {
         .route("/v1/responses", post(answer_responses))
         .route("/v1/messages", post(answer_messages))
         .route("/v1/messages/count_tokens", post(count_tokens))
+        .route("/v1/chat/completions", post(answer_chat))
+        .route("/v1beta/models/{call}", post(answer_gemini))
         .route("/v1/models", get(models))
         .route("/script", put(put_script))
         .route("/requests", get(get_requests))
         .route("/gates/{name}/release", post(release))
-        // Both executors report home now and then; anything well-formed satisfies them.
+        // The executors report home now and then; anything well-formed satisfies them.
         .fallback(|| async { Json(json!({})) })
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .with_state(state)
@@ -69,7 +71,15 @@ impl State {
 
     /// Records the request and decides its answer.
     fn reply(&self, api: Api, body: &Bytes) -> serde_json::Result<(Value, Reply)> {
-        let value: Value = serde_json::from_slice(body)?;
+        self.reply_as(api, body, None)
+    }
+
+    /// As [`reply`](Self::reply), for an API that does not name the model in the body.
+    fn reply_as(&self, api: Api, body: &Bytes, model: Option<&str>) -> serde_json::Result<(Value, Reply)> {
+        let mut value: Value = serde_json::from_slice(body)?;
+        if let (Some(model), Value::Object(fields)) = (model, &mut value) {
+            fields.insert("model".into(), model.into());
+        }
         let question = Question::read(api, &value);
         let mut inner = self.lock();
         let reply = Reply::choose(&inner.script, &question, |rule, step| {
@@ -100,9 +110,33 @@ async fn answer_messages(Shared(state): Shared<Arc<State>>, body: Bytes) -> Resp
         Err(error) => bad_request(&error),
         Ok((_, Reply::Refusal { status, .. })) => refuse(status, messages::error(status)),
         Ok((asked, Reply::Turn(parts))) if asked["stream"] == true => {
-            stream::respond(messages::frames(&parts), Arc::clone(&state.gates))
+            stream::respond(messages::frames(&parts, &asked), Arc::clone(&state.gates))
         }
-        Ok((_, Reply::Turn(parts))) => Json(messages::whole(&parts)).into_response(),
+        Ok((asked, Reply::Turn(parts))) => Json(messages::whole(&parts, &asked)).into_response(),
+    }
+}
+
+async fn answer_chat(Shared(state): Shared<Arc<State>>, body: Bytes) -> Response {
+    match state.reply(Api::Chat, &body) {
+        Err(error) => bad_request(&error),
+        Ok((_, Reply::Refusal { status, .. })) => refuse(status, responses::error(status)),
+        Ok((asked, Reply::Turn(parts))) => {
+            stream::respond(chat::frames(&parts, &asked), Arc::clone(&state.gates))
+        }
+    }
+}
+
+/// `call` is `MODEL:METHOD`; only the method that streams is part of a conversation.
+async fn answer_gemini(Shared(state): Shared<Arc<State>>, Path(call): Path<String>, body: Bytes) -> Response {
+    let Some(model) = call.strip_suffix(":streamGenerateContent") else {
+        return Json(gemini::no_opinion()).into_response();
+    };
+    match state.reply_as(Api::Gemini, &body, Some(model)) {
+        Err(error) => bad_request(&error),
+        Ok((_, Reply::Refusal { status, .. })) => refuse(status, gemini::error(status)),
+        Ok((asked, Reply::Turn(parts))) => {
+            stream::respond(gemini::frames(&parts, &asked), Arc::clone(&state.gates))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::gates::Gates;
 /// One thing to do while a turn is streamed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Frame {
-    /// Send an event; its name is the `type` of its data in both APIs.
+    /// Send an event; its name is the `type` of its data in the APIs that name events.
     Event(Value),
     /// Wait at a gate.
     Hold(String),
@@ -21,8 +21,10 @@ pub(super) enum Frame {
 
 impl Frame {
     fn bytes(data: &Value) -> Bytes {
-        let name = data["type"].as_str().unwrap_or("message");
-        Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+        match data["type"].as_str() {
+            Some(name) => Bytes::from(format!("event: {name}\ndata: {data}\n\n")),
+            None => Bytes::from(format!("data: {data}\n\n")),
+        }
     }
 }
 

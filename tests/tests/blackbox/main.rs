@@ -5,6 +5,8 @@ mod crash;
 mod executors;
 mod harness;
 mod mail;
+mod more_executors;
+mod triggers;
 mod ui;
 mod up;
 mod walk;

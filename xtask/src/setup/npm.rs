@@ -8,8 +8,15 @@ use anyhow::Context as _;
 use crate::command::{program, run};
 use crate::workspace;
 
-const PROGRAMS: &[(&str, &str)] =
-    &[("@openai/codex", "0.169.0"), ("@anthropic-ai/claude-code", "2.1.197"), ("typescript", "5.9.3")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("@openai/codex", "0.169.0"),
+    ("@anthropic-ai/claude-code", "2.1.197"),
+    ("opencode-ai", "1.18.33"),
+    ("@google/gemini-cli", "0.61.0"),
+    ("@github/copilot", "1.0.102"),
+    ("cline", "3.0.65"),
+    ("typescript", "5.9.3"),
+];
 
 /// Installs those that are missing or of another version.
 pub(crate) fn install() -> anyhow::Result<()> {
