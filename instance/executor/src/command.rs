@@ -117,6 +117,12 @@ pub fn resumes(tool: &Tool) -> bool {
     tool.builtin && matches!(tool.id.as_str(), "codex" | "claude" | "opencode" | "gemini" | "copilot")
 }
 
+/// Tells whether the tool can answer from a prompt alone, without doing anything on the machine.
+#[must_use]
+pub fn answers_without_tools(tool: &Tool) -> bool {
+    tool.builtin && matches!(tool.id.as_str(), "codex" | "claude")
+}
+
 /// Returns what the run is to resume the tool's own conversation by: the thread of Codex, the session of
 /// Claude, for others the manifest's [`RESUME_FIELD`]. `None` is a fresh conversation.
 #[must_use]

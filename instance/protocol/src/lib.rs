@@ -5,13 +5,16 @@
 
 pub mod activity;
 pub mod attachment;
+pub mod context;
 pub mod display;
 pub mod event;
 pub mod ids;
+pub mod pending;
 pub mod queue;
 pub mod reply;
 pub mod run;
 pub mod session;
+pub mod task_card;
 pub mod time;
 pub mod title;
 pub mod tool;
@@ -19,6 +22,7 @@ pub mod wire;
 
 pub use activity::Activity;
 pub use attachment::Attachment;
+pub use context::Context;
 pub use event::{Event, Kind, Role};
 pub use ids::{AssetId, RunId, SessionId};
 pub use run::{Run, RunState};

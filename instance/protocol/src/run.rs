@@ -94,6 +94,9 @@ pub struct Run {
     /// When cancelling was asked for.
     #[serde(default)]
     pub cancel_requested_at: Option<String>,
+    /// Set for runs that no user asked for, as in the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_operation: Option<String>,
     /// Fields of other versions and features.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -225,6 +228,9 @@ pub struct Options {
     /// Codex thread to resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codex_thread_id: Option<String>,
+    /// Whether it answers from the prompt alone, without tools and without being remembered.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_tools: bool,
     /// Variables that the executor gets beside the server's own (no secrets: the file is kept).
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -279,6 +285,7 @@ impl Run {
             context_input_tokens: None,
             context_window_tokens: None,
             cancel_requested_at: None,
+            internal_operation: manifest.internal_operation.clone(),
             rest: Map::new(),
         }
     }

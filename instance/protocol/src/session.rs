@@ -1,8 +1,12 @@
 //! Sessions: durable conversations and what is known about them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::context::ContextMark;
+use crate::pending::{AfterTurn, Compaction};
 use crate::queue::Queued;
 use crate::{RunId, RunState, SessionId};
 
@@ -114,9 +118,37 @@ pub struct Session {
     /// Delivered request ids. Stored only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent_follow_up_request_ids: Vec<String>,
+    /// Where the live context begins, when it was summarised. Stored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_mark: Option<ContextMark>,
+    /// Tokens that were live after the last turn. Stored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_tokens: Option<u64>,
+    /// How far each executor's own memory of the session reaches. Stored only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resume_points: BTreeMap<String, ResumePoint>,
+    /// What is still to do after the last turn. Stored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_turn: Option<AfterTurn>,
+    /// The summary that is being made. Stored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<Compaction>,
+    /// Why the last automatic title failed. Stored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rename_error: Option<String>,
     /// Fields of other versions and features.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
+}
+
+/// An executor's own memory of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResumePoint {
+    /// What it is resumed by.
+    pub id: String,
+    /// The last event it knows of.
+    pub through_seq: u64,
 }
 
 /// Figures about a session's history, kept in its `meta.json`.
@@ -132,7 +164,7 @@ pub struct HistoryMeta {
     /// Number of events.
     pub size: u64,
     /// Number of events by type, and of messages by role (`message_user`, `message_assistant`).
-    pub counts: std::collections::BTreeMap<String, u64>,
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// Fields that never leave the server.
@@ -140,6 +172,12 @@ const STORED_ONLY: &[&str] = &[
     "activeRunId",
     "followUpQueue",
     "recentFollowUpRequestIds",
+    "contextMark",
+    "contextTokens",
+    "resumePoints",
+    "afterTurn",
+    "compaction",
+    "renameError",
     "sourceContext",
     "appId",
     "appName",
@@ -187,6 +225,12 @@ impl Session {
             last_run_state: None,
             follow_up_queue: Vec::new(),
             recent_follow_up_request_ids: Vec::new(),
+            context_mark: None,
+            context_tokens: None,
+            resume_points: BTreeMap::new(),
+            after_turn: None,
+            compaction: None,
+            rename_error: None,
             rest: Map::new(),
         }
     }
@@ -213,6 +257,13 @@ impl Session {
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.internal_role.as_deref().is_some_and(|role| !role.is_empty())
+    }
+
+    /// Forgets what executors remember of the session by themselves, as when its context is cut.
+    pub fn forget_resume_ids(&mut self) {
+        self.claude_session_id = None;
+        self.codex_thread_id = None;
+        self.resume_points.clear();
     }
 
     /// Compares for listing: a total order, with placed sessions first, then pinned ones, then the

@@ -315,7 +315,7 @@ fn composer(viewer: &Viewer) -> Composer {
 }
 
 fn activity(talk: &Talk) -> Activity {
-    let mut activity = Activity::of(None, talk.session.follow_up_queue.len());
+    let mut activity = Activity::of(None, &talk.session);
     if talk.running {
         "running".clone_into(&mut activity.run.state);
         let started = talk.events.iter().rev().find(|event| event.is_message_of(Role::User));

@@ -57,7 +57,7 @@ pub(crate) fn list(app: &Shared, filter: &Filter) -> (Vec<State>, usize) {
 
 /// Tells what a session is doing.
 pub(crate) fn activity(state: &State) -> Activity {
-    Activity::of(state.active.as_ref(), state.session.follow_up_queue.len())
+    Activity::of(state.active.as_ref(), &state.session)
 }
 
 /// Tells whether a session belongs to a visitor of an app.

@@ -6,9 +6,10 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use remotelab_config::InstancePaths;
+use remotelab_protocol::context::ContextMark;
 use remotelab_protocol::event::{Body, Known};
 use remotelab_protocol::session::HistoryMeta;
-use remotelab_protocol::{Event, SessionId};
+use remotelab_protocol::{Context, Event, SessionId};
 
 use crate::body;
 
@@ -83,6 +84,24 @@ impl History {
         meta
     }
 
+    /// Reads `context.json`; a missing or damaged one means that the whole history counts.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        let stored = fs::read(self.folder.join("context.json")).ok();
+        stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Makes the mark of a context that another tool wrote.
+    #[must_use]
+    pub fn context_mark(&self) -> Option<ContextMark> {
+        let context = self.context();
+        let messages = || {
+            let before = self.read(1..=context.active_from_seq, Bodies::Preview);
+            before.iter().filter(|event| event.as_message().is_some()).count() as u64
+        };
+        context.mark(0).map(|mark| ContextMark { messages_before: messages(), ..mark })
+    }
+
     /// Returns the highest number of an event's file; 0 without any.
     fn last_seq(&self) -> u64 {
         let Ok(entries) = fs::read_dir(self.folder.join("events")) else {
@@ -137,6 +156,10 @@ pub(crate) mod relative {
 
     pub(crate) fn meta(id: &SessionId) -> String {
         format!("chat-history/{id}/meta.json")
+    }
+
+    pub(crate) fn context(id: &SessionId) -> String {
+        format!("chat-history/{id}/context.json")
     }
 
     pub(crate) fn requests(id: &SessionId) -> String {

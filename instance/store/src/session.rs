@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use remotelab_config::InstancePaths;
 use remotelab_protocol::run::Manifest;
 use remotelab_protocol::session::HistoryMeta;
-use remotelab_protocol::{Event, Run, RunId, Session, SessionId};
+use remotelab_protocol::{Context, Event, Run, RunId, Session, SessionId};
 use serde::Serialize;
 
 use crate::history::{self, History, relative};
@@ -198,13 +198,24 @@ impl Draft<'_> {
 
     /// Creates a run and makes it the session's active one.
     pub fn start_run(&mut self, manifest: &Manifest, run: Run) {
+        self.add_run(manifest, &run);
+        self.session_mut().active_run_id = Some(run.id.clone());
+        self.state.active = Some(run);
+    }
+
+    /// Creates a run beside the active one, whose output does not become history.
+    pub fn add_run(&mut self, manifest: &Manifest, run: &Run) {
         self.transaction.put(runs::relative::manifest(&run.id), pretty(manifest));
-        self.transaction.put(runs::relative::status(&run.id), pretty(&run));
+        self.transaction.put(runs::relative::status(&run.id), pretty(run));
         let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
         let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
         requests.note(id, &run.request_id, &run.id, &mut self.transaction);
-        self.session_mut().active_run_id = Some(run.id.clone());
-        self.state.active = Some(run);
+    }
+
+    /// Replaces what stands for the beginning of the history; `messages` is how many it stands for.
+    pub fn put_context(&mut self, context: &Context, messages: u64) {
+        self.transaction.put(relative::context(self.id), pretty(context));
+        self.session_mut().context_mark = context.mark(messages);
     }
 
     /// Writes a run's record; the active one is replaced by it.

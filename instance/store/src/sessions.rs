@@ -179,7 +179,7 @@ impl Export {
             }
         };
         for row in rows {
-            let Ok(session) = Session::deserialize(&row) else {
+            let Ok(mut session) = Session::deserialize(&row) else {
                 loaded.unreadable_rows.push(row);
                 continue;
             };
@@ -188,6 +188,7 @@ impl Export {
                 !self.is_ours && session.updated_at >= known.session.updated_at && session != known.session
             });
             if wins {
+                session.context_mark = History::of(paths, &session.id).context_mark();
                 loaded.imported.push(session.id.clone());
                 let meta =
                     known.map_or_else(|| History::of(paths, &session.id).meta(), |known| known.meta.clone());

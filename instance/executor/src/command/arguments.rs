@@ -45,8 +45,21 @@ pub(super) fn of(tool: &Tool, manifest: &Manifest, context: &Context, prompt: St
 }
 
 fn codex(tool: &Tool, options: &Options, resume: Option<&str>, context: &Context, prompt: String) -> Call {
-    let mut args =
-        flags(&["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"]);
+    let mut args = flags(if options.without_tools {
+        // Codex cannot be told to have no tools at all; these change nothing on the machine.
+        &[
+            "exec",
+            "--json",
+            "--sandbox",
+            "read-only",
+            "--disable",
+            "shell_tool",
+            "--ephemeral",
+            "--skip-git-repo-check",
+        ]
+    } else {
+        &["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"]
+    });
     let instructions = context.codex_developer_instructions.as_deref().unwrap_or(DEVELOPER_INSTRUCTIONS);
     if !instructions.trim().is_empty() {
         args.push("-c".into());
@@ -67,7 +80,12 @@ fn codex(tool: &Tool, options: &Options, resume: Option<&str>, context: &Context
 }
 
 fn claude(tool: &Tool, options: &Options, resume: Option<&str>, prompt: String) -> Call {
-    let mut args = flags(&["--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"]);
+    let mut args = flags(&["--output-format", "stream-json", "--verbose"]);
+    args.extend(flags(if options.without_tools {
+        &["--tools", "", "--strict-mcp-config", "--no-session-persistence"]
+    } else {
+        &["--dangerously-skip-permissions"]
+    }));
     add(&mut args, "--model", plain(options.model.as_deref()));
     let known = if tool.builtin { CLAUDE_EFFORTS } else { &[] };
     add(&mut args, "--effort", effort(options, known));

@@ -54,6 +54,39 @@ fn context() -> Context {
     }
 }
 
+#[test]
+fn a_call_without_tools_changes_nothing_and_leaves_nothing() {
+    let options = Options { without_tools: true, ..Options::default() };
+    let call = |tool: &Tool| launch(tool, None, &manifest("p", options.clone()), &context());
+    assert_eq!(
+        call(&claude_tool()).args,
+        [
+            "--output-format",
+            "stream-json",
+            "--verbose",
+            "--tools",
+            "",
+            "--strict-mcp-config",
+            "--no-session-persistence",
+            "-p"
+        ]
+    );
+    let codex = call(&codex_tool());
+    let flags = [
+        "exec",
+        "--json",
+        "--sandbox",
+        "read-only",
+        "--disable",
+        "shell_tool",
+        "--ephemeral",
+        "--skip-git-repo-check",
+        "-",
+    ];
+    assert_eq!((codex.args, codex.stdin.as_deref()), (flags.map(str::to_owned).to_vec(), Some("p")));
+    assert!(answers_without_tools(&claude_tool()) && !answers_without_tools(&tool("claude", None, false)));
+}
+
 fn everything() -> Options {
     Options {
         model: Some("gpt-5".into()),

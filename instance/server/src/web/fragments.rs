@@ -144,7 +144,7 @@ mod tests {
             last_assistant_message_at: Some(1_795_344_500_000),
             ..HistoryMeta::default()
         };
-        let idle = Activity::of(None, 0);
+        let idle = Activity::of(None, &session(&json!({})));
         let row = SessionRow::of(&session(&json!({})), &idle, &history, Some(RunState::Failed), &viewer);
         let list = SessionList::of(vec![row], Some(ID), &viewer);
         assert_eq!(
@@ -223,7 +223,10 @@ mod tests {
     #[test]
     fn a_session_page_holds_transcript_work_queue_and_composer() {
         let viewer = viewer(Language::English);
-        let mut activity = Activity::of(None, 1);
+        let mut activity = Activity::of(
+            None,
+            &session(&json!({"followUpQueue": [{"requestId": "q", "text": "and cake", "queuedAt": ""}]})),
+        );
         "running".clone_into(&mut activity.run.state);
         let work = [event(2, Known::ToolUse { tool_name: "bash".into(), tool_input: "make".into() })];
         let render = |_: u64, text: &str| text.to_owned();

@@ -291,7 +291,7 @@ impl SessionPage {
             "~" | "" => words.session.home_folder.as_str(),
             folder => folder,
         };
-        let busy = activity.is_running() || activity.queue.count > 0;
+        let busy = activity.is_busy() || activity.queue.count > 0;
         let detail: Vec<&str> = [tool_name, folder].into_iter().filter(|text| !text.is_empty()).collect();
         Self {
             head: SessionHead {
