@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::after_turn::AfterTurn;
 use crate::paths::expand;
 use crate::{Env, InstancePaths};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     /// Whether a short list of shared defaults stands in the first prompt of a session
     /// (`REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS`).
     pub shared_startup_defaults: bool,
+    /// What happens after a turn by itself.
+    pub after_turn: AfterTurn,
 }
 
 impl Settings {
@@ -66,6 +69,7 @@ impl Settings {
                 env.get("REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS"),
                 Some("0" | "false" | "no" | "off")
             ),
+            after_turn: AfterTurn::from_env(env),
             home,
         }
     }

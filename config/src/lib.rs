@@ -3,6 +3,7 @@
 //! The crate reads no environment of its own: a binary hands in [`Env`], everything below takes plain
 //! values. It opens files, never sockets, and knows nothing of processes.
 
+pub mod after_turn;
 pub mod api_tokens;
 pub mod atomic;
 pub mod auth;

@@ -107,6 +107,12 @@ impl InstancePaths {
         self.config.join("tools.json")
     }
 
+    /// Apps and templates.
+    #[must_use]
+    pub fn apps(&self) -> PathBuf {
+        self.config.join("apps.json")
+    }
+
     /// The executor that the owner picked last.
     #[must_use]
     pub fn runtime_selection(&self) -> PathBuf {

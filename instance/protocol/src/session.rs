@@ -124,6 +124,9 @@ pub struct Session {
     /// Tokens that were live after the last turn. Stored only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_tokens: Option<u64>,
+    /// How many the model's window holds. Stored only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_window_tokens: Option<u64>,
     /// How far each executor's own memory of the session reaches. Stored only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resume_points: BTreeMap<String, ResumePoint>,
@@ -174,6 +177,7 @@ const STORED_ONLY: &[&str] = &[
     "recentFollowUpRequestIds",
     "contextMark",
     "contextTokens",
+    "contextWindowTokens",
     "resumePoints",
     "afterTurn",
     "compaction",
@@ -227,6 +231,7 @@ impl Session {
             recent_follow_up_request_ids: Vec::new(),
             context_mark: None,
             context_tokens: None,
+            context_window_tokens: None,
             resume_points: BTreeMap::new(),
             after_turn: None,
             compaction: None,

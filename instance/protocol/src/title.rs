@@ -95,6 +95,14 @@ pub fn temporary(text: &str) -> String {
     format!("{}…", cut[..between_words.unwrap_or(end)].trim_end())
 }
 
+/// Removes the group's name from the start or the end of a title.
+#[must_use]
+pub fn without_group(title: &str, group: Option<&str>) -> String {
+    let group = group.unwrap_or_default().trim().to_lowercase();
+    let shorter = without_label(title, &group).map(str::trim).filter(|rest| !rest.is_empty());
+    shorter.unwrap_or(title).to_owned()
+}
+
 /// What a new session's title is made of.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Given<'a> {

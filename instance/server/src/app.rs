@@ -14,6 +14,7 @@ use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
+use crate::templates::Templates;
 use crate::triggers::Triggers;
 
 /// The server's parts, behind one pointer.
@@ -34,6 +35,9 @@ pub(crate) struct App {
     pub(crate) runs: Runs,
     pub(crate) rendered: Rendered,
     pub(crate) triggers: Triggers,
+    pub(crate) templates: Templates,
+    /// Turns for calls that ask an executor about a session.
+    pub(crate) helper_turns: Semaphore,
     /// Turns for requests with bodies that may be large.
     pub(crate) large_bodies: Semaphore,
     /// What this instance shares with its gateway.

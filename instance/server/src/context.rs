@@ -1,10 +1,14 @@
 //! What was said before, for an executor that does not remember it.
 
 use remotelab_protocol::event::Known;
-use remotelab_protocol::{Event, Kind, Role};
+use remotelab_protocol::session::ResumePoint;
+use remotelab_protocol::tool::Tool;
+use remotelab_protocol::{Context, Event, Kind, Role};
 use remotelab_store::SessionCell;
 use remotelab_store::body::cut_middle;
 use remotelab_store::history::Bodies;
+
+use crate::resume;
 
 const TEXT_CHARS: usize = 4_000;
 const TOOL_INPUT_CHARS: usize = 2_500;
@@ -14,30 +18,48 @@ const TOTAL_CHARS: usize = 24_000;
 /// More events than fit into [`TOTAL_CHARS`] are not read.
 const LAST_EVENTS: u64 = 400;
 
-/// A session's history up to a moment, as text.
+/// A session's history up to a moment, as far as an executor has to be told of it.
 #[derive(Debug)]
 pub(crate) struct Conversation {
     latest_seq: u64,
-    text: Option<String>,
+    /// What the executor remembers by itself.
+    resume: Option<ResumePoint>,
+    read: Option<Read>,
+}
+
+#[derive(Debug)]
+struct Read {
+    context: Context,
+    events: Vec<Event>,
 }
 
 impl Conversation {
-    /// Reads the conversation, at most 24,000 characters of it. Blocks.
-    pub(crate) fn read(cell: &SessionCell) -> Self {
-        let latest_seq = cell.with(|state| state.meta.latest_seq);
-        let first = latest_seq.saturating_sub(LAST_EVENTS).max(1);
-        let events = cell.history().read(first..=latest_seq, Bodies::Whole);
-        Self { latest_seq, text: Some(continuation(&events)) }
+    /// Reads what a tool has to be told: everything that is live, or what came since it last took part.
+    /// Blocks.
+    pub(crate) fn read(cell: &SessionCell, tool: Option<&Tool>) -> Self {
+        let (latest_seq, mark, resume) = cell.with(|state| {
+            let session = &state.session;
+            (state.meta.latest_seq, session.context_mark.clone(), resume::point(session, tool))
+        });
+        let history = cell.history();
+        let (context, after) = match (&resume, mark) {
+            (Some(point), _) => (Context::default(), point.through_seq),
+            (None, Some(mark)) => (history.context(), mark.active_from_seq),
+            (None, None) => (Context::default(), 0),
+        };
+        let first = latest_seq.saturating_sub(LAST_EVENTS - 1).max(after.saturating_add(1));
+        let events = history.read(first..=latest_seq, Bodies::Whole);
+        Self { latest_seq, resume, read: Some(Read { context, events }) }
     }
 
     /// Notes only where the history stands.
     pub(crate) fn unread(cell: &SessionCell) -> Self {
-        Self { latest_seq: cell.with(|state| state.meta.latest_seq), text: None }
+        Self { latest_seq: cell.with(|state| state.meta.latest_seq), resume: None, read: None }
     }
 
-    /// Tells whether the text was read.
+    /// Tells whether it was read.
     pub(crate) fn is_read(&self) -> bool {
-        self.text.is_some()
+        self.read.is_some()
     }
 
     /// The last event it knows of.
@@ -50,14 +72,36 @@ impl Conversation {
         self.latest_seq == 0
     }
 
-    /// The conversation as text.
-    pub(crate) fn text(&self) -> &str {
-        self.text.as_deref().unwrap_or_default()
+    /// What the executor remembers by itself; `None` when it has to be told everything.
+    pub(crate) fn resume(&self) -> Option<&ResumePoint> {
+        self.resume.as_ref()
+    }
+
+    /// What it has to be told, at most some 24,000 characters and the summary; `None` when that is nothing.
+    pub(crate) fn text(&self) -> Option<String> {
+        let Read { context, events } = self.read.as_ref()?;
+        // One that goes on needs to hear only of what others said in between.
+        if self.resume.is_some() && !events.iter().any(|event| event.as_message().is_some()) {
+            return None;
+        }
+        let said = continuation(events);
+        let parts = [
+            headed("[Conversation summary]", &context.summary),
+            Some(said).filter(|text| !text.is_empty()),
+            headed("[Earlier tool activity index]", &context.tool_index),
+        ];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
+        (!text.is_empty()).then_some(text)
     }
 }
 
+fn headed(heading: &str, text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| format!("{heading}\n{text}"))
+}
+
 /// Writes events as a conversation.
-fn continuation(events: &[Event]) -> String {
+pub(crate) fn continuation(events: &[Event]) -> String {
     let segments: Vec<String> = events.iter().filter_map(segment).collect();
     cut_weighted(&segments.join("\n\n"))
 }
@@ -82,6 +126,17 @@ fn segment(event: &Event) -> Option<String> {
             format!("[Tool result: {tool_name}, exit {exit_code}]\n{}", cut_middle(output, TEXT_CHARS))
         }
         Known::FileChange { file_path, change_type } => format!("[File change: {change_type}] {file_path}"),
+        Known::TemplateContext(fields) => {
+            let text = |key: &str| fields.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+            let warning = match text("templateFreshness") {
+                "stale" | "source_missing" => {
+                    "\n(What it was made from has changed since; check before relying on it.)"
+                }
+                _ => "",
+            };
+            let content = cut_middle(text("content"), TEXT_CHARS);
+            format!("[Applied template context: {}]{warning}\n{content}", text("templateName"))
+        }
         Known::Status { content } if content.starts_with("error:") || content.contains("interrupted") => {
             format!("[System status]\n{}", cut_middle(content, STATUS_CHARS))
         }
@@ -91,7 +146,7 @@ fn segment(event: &Event) -> Option<String> {
 }
 
 /// Keeps 35 % of the head and 65 % of the tail: what was said last counts most.
-fn cut_weighted(text: &str) -> String {
+pub(crate) fn cut_weighted(text: &str) -> String {
     let total = text.chars().count();
     if total <= TOTAL_CHARS {
         return text.to_owned();

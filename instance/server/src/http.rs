@@ -1,5 +1,6 @@
 //! The HTTP surface: one table of contents, then a file per subject.
 
+mod actions;
 mod answer;
 mod assistant_messages;
 mod body;
@@ -50,6 +51,12 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}/assistant-messages", post(assistant_messages::post))
         .route("/api/sessions/{id}/cancel", post(runs::cancel_session))
         .route("/api/sessions/{id}/delegate", post(delegation::delegate))
+        .route("/api/sessions/{id}/fork", post(actions::fork))
+        .route("/api/sessions/{id}/compact", post(actions::compact))
+        .route("/api/sessions/{id}/drop-tools", post(actions::drop_tools))
+        .route("/api/sessions/{id}/save-template", post(actions::save_template))
+        .route("/api/sessions/{id}/apply-template", post(actions::apply_template))
+        .route("/api/sessions/{id}/voice-transcriptions", post(actions::voice_transcriptions))
         .route("/api/sessions/{id}/events", get(events::list))
         .route("/api/sessions/{id}/events/blocks/{range}", get(events::block))
         .route("/api/sessions/{id}/events/{seq}/body", get(events::body))

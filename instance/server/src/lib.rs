@@ -2,15 +2,19 @@
 //! pages. The wire is told in `docs/external-message-protocol.md`, the way of a message through the
 //! server in `docs/architecture.md`.
 
+mod after;
 mod app;
 mod assistant_message;
 mod attachments;
 mod auth;
 mod build;
 mod clock;
+mod compaction;
 mod context;
 mod custom_tool;
 mod delegate;
+mod drop_tools;
+mod fork;
 mod http;
 mod hub;
 mod models;
@@ -19,11 +23,13 @@ mod patch;
 mod prompt;
 mod recovery;
 mod rendered;
+mod resume;
 mod runs;
 mod selection;
 mod serve;
 mod sessions;
 mod submit;
+mod templates;
 mod thread;
 mod triggers;
 pub mod web;

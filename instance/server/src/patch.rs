@@ -151,17 +151,28 @@ fn agreements(value: &Value) -> Result<Option<Vec<String>>, Invalid> {
     Ok(Some(kept).filter(|kept| !kept.is_empty()))
 }
 
+/// Returns the state that a word means.
+pub(crate) fn state_word(text: &str) -> Option<String> {
+    known(text, STATES)
+}
+
+/// Returns the priority that a word means.
+pub(crate) fn priority_word(text: &str) -> Option<String> {
+    known(text, PRIORITIES)
+}
+
+fn known(text: &str, words: &[(&str, &[&str])]) -> Option<String> {
+    let text = text.trim().to_lowercase().replace([' ', '-'], "_");
+    words.iter().find(|(_, synonyms)| synonyms.contains(&text.as_str())).map(|(word, _)| (*word).to_owned())
+}
+
 fn word(value: &Value, words: &[(&str, &[&str])], message: &'static str) -> Result<Option<String>, Invalid> {
-    let text = match value {
-        Value::Null => return Ok(None),
-        Value::String(text) => text.trim().to_lowercase().replace([' ', '-'], "_"),
-        _ => return Err(Invalid(message)),
-    };
-    if text.is_empty() {
-        return Ok(None);
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        Value::String(text) => known(text, words).map(Some).ok_or(Invalid(message)),
+        _ => Err(Invalid(message)),
     }
-    let found = words.iter().find(|(_, synonyms)| synonyms.contains(&text.as_str()));
-    found.map(|(word, _)| Some((*word).to_owned())).ok_or(Invalid(message))
 }
 
 fn timestamp(value: &Value) -> Result<Option<String>, Invalid> {

@@ -30,30 +30,7 @@ pub(crate) struct Prompt {
     pub(crate) turn_context: Option<String>,
 }
 
-/// The provider's own memory of a session, where a tool can go on with it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Resume {
-    pub(crate) claude: Option<String>,
-    pub(crate) codex: Option<String>,
-}
-
-impl Resume {
-    /// Only the two built-in tools resume.
-    pub(crate) fn of(session: &Session, tool: &str) -> Self {
-        let of =
-            |id: &str, stored: &Option<String>| stored.clone().filter(|text| tool == id && !text.is_empty());
-        Self {
-            claude: of("claude", &session.claude_session_id),
-            codex: of("codex", &session.codex_thread_id),
-        }
-    }
-
-    fn is_some(&self) -> bool {
-        self.claude.is_some() || self.codex.is_some()
-    }
-}
-
-/// Assembles a prompt. Reads the history only when the executor has no memory of its own. Blocks.
+/// Assembles a prompt. Blocks.
 pub(crate) fn assemble(inputs: &Inputs<'_>) -> Prompt {
     let bare = inputs.tool.is_some_and(|tool| tool.prompt_mode.as_deref() == Some("bare-user"));
     let mut prompt =
@@ -65,8 +42,9 @@ pub(crate) fn assemble(inputs: &Inputs<'_>) -> Prompt {
 }
 
 fn full(inputs: &Inputs<'_>) -> Prompt {
-    let resuming = Resume::of(inputs.session, &inputs.session.tool).is_some();
-    let continues = !resuming && !inputs.conversation.is_empty();
+    let resuming = inputs.conversation.resume().is_some();
+    let told = inputs.conversation.text();
+    let continues = !resuming && told.is_some();
     let mut sections = Vec::new();
     if !resuming {
         sections.push(startup::context(inputs.settings, inputs.session));
@@ -77,12 +55,14 @@ fn full(inputs: &Inputs<'_>) -> Prompt {
         sections.extend(startup::source_rules(&inputs.session.source_id).map(str::to_owned));
         sections.extend(inputs.session.system_prompt.clone().filter(|text| !text.trim().is_empty()));
     }
-    if continues {
-        sections.push(format!(
+    if let Some(told) = told {
+        let heading = if resuming {
+            "What was said in this session since you last worked in it, told from its record (another tool did the work):"
+        } else {
             "The conversation so far in this session, told from its record (another tool or an earlier process \
-             may have done the work):\n\n{}",
-            inputs.conversation.text()
-        ));
+             may have done the work):"
+        };
+        sections.push(format!("{heading}\n\n{told}"));
     }
     let turn_context = startup::turn(inputs.settings.paths.memory(), &inputs.settings.home, inputs.session);
     sections.push(format!("<private>\n{turn_context}\n</private>"));

@@ -9,6 +9,7 @@ use remotelab_protocol::event::Known;
 use remotelab_protocol::{Event, RunId};
 use remotelab_store::{SessionCell, runs};
 
+use crate::after;
 use crate::app::{Shared, blocking};
 use crate::clock::now_ms;
 use crate::submit::schedule_flush;
@@ -19,9 +20,15 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Follows every run that was under way and delivers every queue that was waiting.
 pub(crate) fn resume_work(app: &Shared) {
     for cell in app.store.sessions() {
-        let (noted, active, queued) = cell.with(|state| {
+        let (noted, active, queued, unfinished) = cell.with(|state| {
             let session = &state.session;
-            (session.active_run_id.clone(), state.active.clone(), !session.follow_up_queue.is_empty())
+            let unfinished = session.after_turn.is_some() || session.compaction.is_some();
+            (
+                session.active_run_id.clone(),
+                state.active.clone(),
+                !session.follow_up_queue.is_empty(),
+                unfinished,
+            )
         });
         match (noted, active) {
             (Some(_), Some(run)) if run.finalized_at.is_none() => {
@@ -35,7 +42,7 @@ pub(crate) fn resume_work(app: &Shared) {
             (Some(run), None) => {
                 tokio::spawn(give_up(Arc::clone(app), cell, run));
             }
-            (None, _) if queued => schedule_flush(app, &cell),
+            (None, _) if queued || unfinished => after::go_on(app, &cell),
             (None, _) => {}
         }
     }

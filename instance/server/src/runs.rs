@@ -4,7 +4,7 @@
 //! that a server that starts anew goes on where the last one stopped.
 
 mod projector;
-mod start;
+pub(crate) mod start;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,9 +17,9 @@ use remotelab_protocol::{Run, RunId};
 use remotelab_store::{SessionCell, runs};
 use tokio::sync::Notify;
 
+use crate::after;
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
-use crate::submit::schedule_flush;
 use projector::{Progress, Projector};
 
 /// How often a run is looked at when the file system tells nothing.
@@ -74,7 +74,7 @@ impl Runs {
             app.runs.forget(&run, &folder);
             app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
-            schedule_flush(&app, &followed.cell);
+            after::go_on(&app, &followed.cell);
         });
     }
 

@@ -26,12 +26,15 @@ use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
+use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How many message bodies are read at once.
 const LARGE_BODIES: usize = 16;
+/// How many executors are asked about sessions at once.
+const HELPERS: usize = 2;
 /// How often `chat-sessions.json` is brought up to date for older tools.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -141,7 +144,9 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         hub: Hub::new(),
         runs: Runs::new(),
         rendered: Rendered::default(),
+        templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,
+        helper_turns: Semaphore::new(HELPERS),
         large_bodies: Semaphore::new(LARGE_BODIES),
         settings,
         env,

@@ -17,8 +17,7 @@ use crate::app::{App, Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
 use crate::context::Conversation;
 
-use begin::Beginning;
-pub(crate) use begin::of_run;
+pub(crate) use begin::{Beginning, Internal, of_run};
 pub(crate) use flush::schedule_flush;
 
 /// How many messages may wait for a busy session, and how much text they may hold together, in bytes.
@@ -116,8 +115,13 @@ impl App {
         submission: Submission,
     ) -> (Result<Option<Accepted>, Error>, Commit) {
         // Only a run that starts now needs the conversation, and nothing is read under the lock.
-        let idle = cell.with(|state| !is_busy(&state.session, state.active.as_ref()));
-        let conversation = if idle { Conversation::read(cell) } else { Conversation::unread(cell) };
+        let (idle, stored) =
+            cell.with(|state| (!is_busy(&state.session, state.active.as_ref()), state.session.tool.clone()));
+        let wanted = self.known_tool(submission.tool.as_deref(), &stored).ok();
+        let conversation = match wanted.as_ref().filter(|_| idle) {
+            Some(tool) => Conversation::read(cell, self.catalogue.find(tool).as_ref()),
+            None => Conversation::unread(cell),
+        };
         cell.change(|draft| {
             let accepted = |duplicate, queued, run| Ok(Some(Accepted { duplicate, queued, run }));
             if let Some(run) = draft.run_of(&submission.request_id) {
@@ -135,7 +139,8 @@ impl App {
                 enqueue(draft, submission)?;
                 return accepted(false, true, None);
             }
-            if !conversation.is_read() || conversation.latest_seq() != draft.meta().latest_seq {
+            let outdated = conversation.latest_seq() != draft.meta().latest_seq;
+            if !conversation.is_read() || outdated || wanted.as_ref() != Some(&tool) {
                 return Ok(None);
             }
             let beginning = Beginning {
@@ -149,6 +154,7 @@ impl App {
                 attachments: submission.attachments,
                 source_context: submission.source_context,
                 queued_request_ids: None,
+                internal: None,
             };
             accepted(false, false, Some(self.begin(draft, &conversation, beginning)))
         })
@@ -172,13 +178,17 @@ impl App {
     }
 }
 
-/// Tells whether a session has a run that is not over. One whose record is damaged counts until it is
-/// known to have ended.
-fn is_busy(session: &Session, active: Option<&Run>) -> bool {
-    match active {
+/// Tells whether a session is not free for a message: it has a run that is not over, or its last reply is
+/// under review, or its context is being summarised. A run whose record is damaged counts until it is known
+/// to have ended.
+pub(crate) fn is_busy(session: &Session, active: Option<&Run>) -> bool {
+    let works = match active {
         Some(run) => run.finalized_at.is_none(),
         None => session.active_run_id.is_some(),
-    }
+    };
+    works
+        || session.compaction.is_some()
+        || session.after_turn.as_ref().is_some_and(|after| after.wants.review)
 }
 
 fn is_waiting(session: &Session, request_id: &str) -> bool {

@@ -11,11 +11,13 @@ use remotelab_executor::runner::{self, Settled};
 use remotelab_executor::{Adapter, Parsed, SpoolReader};
 use remotelab_protocol::event::Known;
 use remotelab_protocol::run::RunResult;
-use remotelab_protocol::{Event, Run, RunId, RunState};
+use remotelab_protocol::{Event, Run, RunId, RunState, task_card};
 use remotelab_store::{Draft, SessionCell, journal, runs};
 
+use crate::after;
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
+use crate::resume;
 use crate::submit::of_run;
 
 /// How much of the spool is taken into memory at once.
@@ -49,6 +51,8 @@ pub(super) struct Projector {
     run: RunId,
     folder: PathBuf,
     reading: Option<Reading>,
+    /// Whether a reply carried the task card.
+    card_given: bool,
 }
 
 #[derive(Debug)]
@@ -60,7 +64,7 @@ struct Reading {
 
 impl Projector {
     pub(super) fn new(run: RunId, folder: PathBuf) -> Self {
-        Self { run, folder, reading: None }
+        Self { run, folder, reading: None, card_given: false }
     }
 
     /// Takes over what is new. Blocks until it is durable.
@@ -123,6 +127,7 @@ impl Projector {
                     return;
                 };
                 for (timestamp, parsed) in parsed {
+                    self.card_given |= take_card(draft, &parsed);
                     take_over(draft, &mut run, timestamp, parsed);
                 }
                 run.normalized_byte_offset = offset;
@@ -138,15 +143,17 @@ impl Projector {
 
     /// Ends the run: the last events, its verdict and the session's freedom are one change.
     fn finish(&mut self, app: &App, cell: &SessionCell, run: &Run, result: RunResult) -> Result<(), Error> {
+        let tool = app.tool_or_unknown(&run.tool);
         let parsed = match &mut self.reading {
             Some(reading) => reading.adapter.finish(&result),
-            None => Adapter::for_tool(&app.tool_or_unknown(&run.tool)).finish(&result),
+            None => Adapter::for_tool(&tool).finish(&result),
         };
         let ((), commit) = cell.change(|draft| {
             let Some(mut run) = draft.active().cloned() else {
                 return;
             };
             let (failure, resume_lost) = (parsed.failure.clone(), parsed.resume_lost);
+            self.card_given |= take_card(draft, &parsed);
             take_over(draft, &mut run, now_ms(), parsed);
             end(&mut run, result, failure);
             let verdict = match run.state {
@@ -161,10 +168,14 @@ impl Projector {
             run.updated_at = now_iso();
             draft.put_run(run.clone());
             draft.release_run();
+            let latest_seq = draft.meta().latest_seq;
             let session = draft.session_mut();
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
-            keep_resume_id(session, &run, resume_lost);
+            session.context_tokens = run.context_input_tokens.or(session.context_tokens);
+            session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
+            resume::keep(session, &run, &tool, resume_lost, latest_seq);
+            after::note(app, draft, &run, &tool, self.card_given);
         });
         Ok(commit.wait()?)
     }
@@ -196,9 +207,22 @@ impl Reading {
 
 impl App {
     /// Returns a run's tool, or one that is read like Claude when it is gone.
-    fn tool_or_unknown(&self, id: &str) -> remotelab_protocol::tool::Tool {
+    pub(crate) fn tool_or_unknown(&self, id: &str) -> remotelab_protocol::tool::Tool {
         self.catalogue.find(id).unwrap_or_default()
     }
+}
+
+/// Keeps the task card that a reply carries; tells whether there was one.
+fn take_card(draft: &mut Draft<'_>, parsed: &Parsed) -> bool {
+    let messages = parsed.events.iter().filter_map(|event| match event {
+        Known::Message(message) => task_card::in_text(&message.content),
+        _ => None,
+    });
+    let Some(card) = messages.last().filter(|_| after::has_card(draft.session())) else {
+        return false;
+    };
+    draft.session_mut().rest.insert("taskCard".to_owned(), card);
+    true
 }
 
 /// Adds what a line meant to the history and the run.
@@ -227,15 +251,5 @@ fn end(run: &mut Run, result: RunResult, failure: Option<String>) {
     }
     if run.state != RunState::Failed {
         run.failure_reason = None;
-    }
-}
-
-/// Only the built-in tools are resumed, so only theirs are kept.
-fn keep_resume_id(session: &mut remotelab_protocol::Session, run: &Run, lost: bool) {
-    let kept = |id: &Option<String>| if lost { None } else { id.clone() };
-    match run.tool.as_str() {
-        "claude" => session.claude_session_id = kept(&run.claude_session_id),
-        "codex" => session.codex_thread_id = kept(&run.codex_thread_id),
-        _ => {}
     }
 }

@@ -22,7 +22,7 @@ enum Error {
 
 /// Starts a run's runner. The runner itself sees to it that what a run does is never done twice. When it
 /// cannot be started, the run ends as failed with the reason.
-pub(super) async fn start(app: &Shared, run: &RunId) {
+pub(crate) async fn start(app: &Shared, run: &RunId) {
     let (worker, id) = (std::sync::Arc::clone(app), run.clone());
     let handle = tokio::runtime::Handle::current();
     let started = blocking(move || {

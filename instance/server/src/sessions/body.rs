@@ -20,6 +20,7 @@ pub(crate) fn body(state: &State, detail: Detail) -> Value {
     let session = &state.session;
     let meta = &state.meta;
     let activity = activity(state);
+    let mark = session.context_mark.clone().unwrap_or_default();
     let messages = meta.counts.get("message").copied().unwrap_or_default();
     let mut fields = session.public_fields();
     let mut workflow = Map::new();
@@ -48,11 +49,11 @@ pub(crate) fn body(state: &State, detail: Detail) -> Value {
         "lastEventAt": meta.last_event_at,
         "lastAssistantMessageAt": meta.last_assistant_message_at,
         "messageCount": messages,
-        "activeMessageCount": messages,
-        "contextMode": "history",
-        "activeFromSeq": 0,
-        "compactedThroughSeq": 0,
-        "contextTokenEstimate": null,
+        "activeMessageCount": messages.saturating_sub(mark.messages_before),
+        "contextMode": if session.context_mark.is_some() { "summary" } else { "history" },
+        "activeFromSeq": mark.active_from_seq,
+        "compactedThroughSeq": mark.compacted_through_seq,
+        "contextTokenEstimate": session.context_tokens,
         "managerState": manager,
         "workState": work,
         "activity": activity,

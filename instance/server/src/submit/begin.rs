@@ -1,5 +1,6 @@
 //! Everything a new run adds to its session, in one change.
 
+use remotelab_executor::command;
 use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::run::{Manifest, Options};
 use remotelab_protocol::{Attachment, Event, Role, Run, RunId, title};
@@ -11,24 +12,35 @@ use crate::attachments;
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
 use crate::prompt::{self, Prompt};
+use crate::resume;
 
 /// What a run is begun with; the text of the prompt and of the transcript may differ.
-pub(super) struct Beginning {
-    pub(super) request_id: String,
-    pub(super) prompt_text: String,
-    pub(super) transcript_text: String,
-    pub(super) tool: String,
-    pub(super) model: Option<String>,
-    pub(super) effort: Option<String>,
-    pub(super) thinking: bool,
-    pub(super) attachments: Vec<Attachment>,
-    pub(super) source_context: Option<Value>,
-    pub(super) queued_request_ids: Option<Vec<String>>,
+pub(crate) struct Beginning {
+    pub(crate) request_id: String,
+    pub(crate) prompt_text: String,
+    pub(crate) transcript_text: String,
+    pub(crate) tool: String,
+    pub(crate) model: Option<String>,
+    pub(crate) effort: Option<String>,
+    pub(crate) thinking: bool,
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) source_context: Option<Value>,
+    pub(crate) queued_request_ids: Option<Vec<String>>,
+    /// Set for a run that no user asked for. It adds no message to the history.
+    pub(crate) internal: Option<Internal>,
+}
+
+/// What sets an internal run apart.
+pub(crate) struct Internal {
+    pub(crate) operation: &'static str,
+    /// The whole prompt, for a run that knows nothing of the session and uses no tools where it can do
+    /// without.
+    pub(crate) prompt: Option<String>,
 }
 
 impl App {
     /// Adds everything a new run needs to a change of its session.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         draft: &mut Draft<'_>,
         conversation: &Conversation,
@@ -38,39 +50,53 @@ impl App {
         let session = draft.session_mut();
         session.updated_at.clone_from(&now);
         session.tool.clone_from(&beginning.tool);
-        if session.auto_rename_pending && conversation.is_empty() {
+        session.rename_error = None;
+        if session.auto_rename_pending && conversation.is_empty() && beginning.internal.is_none() {
             session.name = title::temporary(&beginning.transcript_text);
         }
-        let files = attachments::located(&self.settings.paths, &beginning.attachments);
-        let Prompt { text, turn_context } = prompt::assemble(&prompt::Inputs {
-            settings: &self.settings,
-            tool: self.catalogue.find(&beginning.tool).as_ref(),
-            session: draft.session(),
-            conversation,
-            message: &beginning.prompt_text,
-        });
-        let resume = prompt::Resume::of(draft.session(), &beginning.tool);
-        let manifest = Manifest {
+        let tool = self.catalogue.find(&beginning.tool);
+        let (operation, given) = match beginning.internal {
+            Some(Internal { operation, prompt }) => (Some(operation), prompt),
+            None => (None, None),
+        };
+        let without_tools = given.is_some() && tool.as_ref().is_some_and(command::answers_without_tools);
+        let resume = conversation.resume().filter(|_| given.is_none()).map(|point| point.id.clone());
+        let Prompt { text, turn_context } = match given {
+            Some(text) => Prompt { text, turn_context: None },
+            None => prompt::assemble(&prompt::Inputs {
+                settings: &self.settings,
+                tool: tool.as_ref(),
+                session: draft.session(),
+                conversation,
+                message: &beginning.prompt_text,
+            }),
+        };
+        let mut manifest = Manifest {
             id: RunId::random(),
             session_id: draft.session().id.clone(),
             request_id: beginning.request_id,
             folder: draft.session().folder.clone(),
             tool: beginning.tool,
             prompt: text,
-            internal_operation: None,
+            internal_operation: operation.map(str::to_owned),
             options: Options {
-                images: files,
+                images: attachments::located(&self.settings.paths, &beginning.attachments),
                 thinking: beginning.thinking,
                 model: beginning.model.filter(|text| !text.is_empty()),
                 effort: beginning.effort.filter(|text| !text.is_empty()),
-                claude_session_id: resume.claude,
-                codex_thread_id: resume.codex,
+                without_tools,
                 ..Options::default()
             },
             rest: Map::new(),
         };
+        if let Some(id) = resume {
+            resume::note(&mut manifest, id);
+        }
         let run = Run::accepted(&manifest, &now);
         draft.start_run(&manifest, run.clone());
+        if operation.is_some() {
+            return run;
+        }
         let said = Message {
             content: beginning.transcript_text,
             images: beginning.attachments.clone(),

@@ -62,7 +62,12 @@ enum Flushed {
 
 impl App {
     fn try_flush(&self, cell: &SessionCell) -> (Flushed, Commit) {
-        let conversation = Conversation::read(cell);
+        let wanted = cell.with(|state| {
+            let queue = &state.session.follow_up_queue;
+            let asked = queue.iter().rev().find_map(|item| item.tool.clone().filter(|tool| !tool.is_empty()));
+            self.present_tool(asked, &state.session.tool)
+        });
+        let conversation = Conversation::read(cell, self.catalogue.find(&wanted).as_ref());
         cell.change(|draft| {
             if is_busy(draft.session(), draft.active()) || draft.session().archived {
                 return Flushed::Nothing;
@@ -73,10 +78,10 @@ impl App {
             if conversation.latest_seq() != draft.meta().latest_seq {
                 return Flushed::Outdated;
             }
-            // A tool that is gone must not keep the queue for ever: the session's own is tried then, and
-            // the run says what is missing.
-            let asked = batch.tool.filter(|tool| self.catalogue.find(tool).is_some());
-            let tool = asked.unwrap_or_else(|| draft.session().tool.clone());
+            let tool = self.present_tool(batch.tool, &draft.session().tool);
+            if tool != wanted {
+                return Flushed::Outdated;
+            }
             let session = draft.session_mut();
             session.follow_up_queue.clear();
             queue::remember(&mut session.recent_follow_up_request_ids, &batch.request_ids);
@@ -91,8 +96,15 @@ impl App {
                 attachments: batch.attachments,
                 source_context: batch.source_context,
                 queued_request_ids: Some(batch.request_ids),
+                internal: None,
             };
             Flushed::Started(self.begin(draft, &conversation, beginning).id)
         })
+    }
+
+    /// A tool that is gone must not keep the queue for ever: the session's own is tried then, and the run
+    /// says what is missing.
+    fn present_tool(&self, asked: Option<String>, otherwise: &str) -> String {
+        asked.filter(|tool| self.catalogue.find(tool).is_some()).unwrap_or_else(|| otherwise.to_owned())
     }
 }
