@@ -1,11 +1,16 @@
 //! The HTTP surface as a connector uses it: log in, open a session, post, watch the run, read.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
-use crate::wait::eventually;
+use crate::wait::within;
+
+/// How long a run may take. Real executors are slow to start where others need the processor too.
+const RUN_PATIENCE: Duration = Duration::from_secs(90);
 
 /// Somebody logged in at one instance.
 #[derive(Debug, Clone)]
@@ -117,7 +122,7 @@ impl Client {
 
     /// Waits for the end of a run; returns it.
     pub async fn finished(&self, run: &str) -> anyhow::Result<Value> {
-        eventually(format!("the end of {run}"), async || {
+        within(RUN_PATIENCE, format!("the end of {run}"), async || {
             let run = self.run(run).await?;
             let state = run["state"].as_str().unwrap_or_default();
             Ok(matches!(state, "completed" | "failed" | "cancelled").then_some(run))

@@ -5,6 +5,7 @@
 
 mod projector;
 pub(crate) mod start;
+mod watcher;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -32,10 +33,12 @@ const RETRY: Duration = Duration::from_secs(2);
 /// The runs that are being followed.
 #[derive(Debug)]
 pub(crate) struct Runs {
-    followed: Arc<Mutex<HashMap<RunId, Arc<Followed>>>>,
+    followed: Arc<Table>,
     /// Wakes a run's task when its folder changes; without it the task looks every [`LOOK`].
     watcher: Mutex<Option<RecommendedWatcher>>,
 }
+
+type Table = Mutex<HashMap<RunId, Arc<Followed>>>;
 
 /// One followed run.
 #[derive(Debug)]
@@ -47,8 +50,9 @@ struct Followed {
 
 impl Runs {
     pub(crate) fn new() -> Self {
-        let followed = Arc::default();
-        let watcher = watcher(&followed);
+        let followed = Arc::<Table>::default();
+        let those = Arc::clone(&followed);
+        let watcher = watcher::new(move |run| wake(&those, run));
         if let Err(error) = &watcher {
             tracing::warn!(%error, "cannot watch folders; runs are polled instead");
         }
@@ -85,13 +89,6 @@ impl Runs {
         };
         if let Err(error) = project(app, &followed).await {
             tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
-        }
-    }
-
-    /// Makes the one who follows a run look at it now.
-    fn wake(&self, run: &RunId) {
-        if let Some(followed) = lock(&self.followed).get(run) {
-            followed.wake.notify_one();
         }
     }
 
@@ -133,7 +130,7 @@ pub(crate) async fn cancel(
     let Some(run) = cancelled else {
         return Ok(None);
     };
-    app.runs.wake(&run.id);
+    wake(&app.runs.followed, &run.id);
     app.hub.session_changed(cell);
     Ok(Some(run))
 }
@@ -170,17 +167,11 @@ async fn project(app: &Shared, followed: &Arc<Followed>) -> Result<Progress, pro
     blocking(move || lock(&followed.projector).advance(&app, &followed.cell)).await
 }
 
-fn watcher(followed: &Arc<Mutex<HashMap<RunId, Arc<Followed>>>>) -> notify::Result<RecommendedWatcher> {
-    let followed = Arc::clone(followed);
-    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        let folders = event.paths.iter().filter_map(|path| path.parent()?.file_name()?.to_str());
-        for run in folders.filter_map(|name| RunId::parse(name).ok()) {
-            if let Some(followed) = lock(&followed).get(&run) {
-                followed.wake.notify_one();
-            }
-        }
-    })
+/// Makes the one who follows a run look at it now.
+fn wake(followed: &Table, run: &RunId) {
+    if let Some(followed) = lock(followed).get(run) {
+        followed.wake.notify_one();
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

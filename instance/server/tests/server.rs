@@ -4,6 +4,7 @@ mod server {
     mod assistant_messages;
     mod bad_input;
     mod connector;
+    mod context;
     mod fuzz_corpus;
     mod login;
     mod pages;
@@ -11,5 +12,6 @@ mod server {
     mod tokens;
     mod tools;
     mod triggers;
+    mod turns;
     mod world;
 }

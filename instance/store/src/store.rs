@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use remotelab_config::lock::{self, FileLock};
 use remotelab_config::{InstancePaths, atomic};
@@ -29,7 +29,8 @@ pub struct Store {
     damaged: Vec<Damage>,
     /// How many sessions there were at the start, if the index told of all of them.
     indexed: Option<usize>,
-    _lock: FileLock,
+    /// Held until the store is closed.
+    lock: Mutex<Option<FileLock>>,
 }
 
 /// What opening found.
@@ -126,7 +127,7 @@ impl Store {
             unreadable_rows: loaded.unreadable_rows,
             damaged,
             indexed,
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         Ok((store, recovery))
     }
@@ -212,7 +213,7 @@ impl Store {
         Ok(sessions::export(&self.ground.paths, sessions.iter(), &self.unreadable_rows)?)
     }
 
-    /// Writes the export, empties the journal and accepts nothing more. Blocks.
+    /// Writes the export, empties the journal, accepts nothing more and leaves the folders to others. Blocks.
     ///
     /// # Errors
     /// When something cannot be written; nothing is lost by it, the next start repairs it.
@@ -224,6 +225,7 @@ impl Store {
         if !(self.indexed == Some(told.len()) && told.iter().all(is_old_news)) {
             self.write_index(told);
         }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
         Ok(())
     }
 

@@ -36,8 +36,12 @@ async fn opencode_does_a_task() -> anyhow::Result<()> {
 #[tokio::test]
 async fn gemini_does_a_task() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
-    let variables =
-        [("GEMINI_API_KEY", "standin".into()), ("GOOGLE_GEMINI_BASE_URL", world.model().base_url())];
+    let variables = [
+        ("GEMINI_API_KEY", "standin".into()),
+        ("GOOGLE_GEMINI_BASE_URL", world.model().base_url()),
+        // Else it starts itself a second time, to get more memory.
+        ("GEMINI_CLI_NO_RELAUNCH", "true".into()),
+    ];
     gemini_settings(&world, &json!({"auth": {"selectedType": "gemini-api-key"}}))?;
     link(&world, "gemini", &variables, "--model gemini-2.5-pro")?;
     a_task_and_the_next(&world, "gemini", Api::Gemini).await
@@ -88,7 +92,7 @@ async fn cline_does_a_task() -> anyhow::Result<()> {
 async fn without_an_account_each_says_so() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     gemini_settings(&world, &json!({}))?;
-    link(&world, "gemini", &[], "")?;
+    link(&world, "gemini", &[("GEMINI_CLI_NO_RELAUNCH", "true".into())], "")?;
     link(&world, "copilot", &[("COPILOT_AUTO_UPDATE", "false".into())], "")?;
     let _up = world.up().await?;
     let owner = world.owner().await?;

@@ -14,6 +14,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// In this variable the runner process, which is this test program again, finds its run.
 const RUN_DIR: &str = "TEST_RUN_DIR";
@@ -41,16 +42,24 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) base: String,
     token: String,
-    _stop: oneshot::Sender<()>,
+    env: Env,
+    stop: Option<oneshot::Sender<()>>,
+    stopped: Option<JoinHandle<std::io::Result<()>>>,
 }
 
 impl World {
     /// Starts a server whose tool `echo` runs a script.
     pub(super) async fn start(script: &str) -> Self {
+        Self::start_with(script, &[]).await
+    }
+
+    /// Starts a server with more variables in its environment; programs of the root's folder `bin` are found.
+    pub(super) async fn start_with(script: &str, variables: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = tempfile::tempdir().unwrap();
         let paths = InstancePaths::below(root.path());
         std::fs::create_dir_all(paths.config()).unwrap();
+        std::fs::create_dir(root.path().join("bin")).unwrap();
         let auth = Auth::load_or_create(&paths.auth()).unwrap();
         let tool = root.path().join("echo-tool");
         executable(&tool, script);
@@ -63,26 +72,56 @@ impl World {
             &runner,
             &format!("{RUN_DIR}=\"$2\" exec '{}' --exact {test} --ignored --nocapture", this.display()),
         );
+        let path = format!("{}/bin:/usr/bin:/bin", root.path().display());
+        let fixed = [("PATH", path.as_str()), ("CHAT_PORT", "1")];
+        let env: Env = fixed.iter().chain(variables).copied().collect();
+        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
+        let mut world = Self {
+            root,
+            client,
+            base: String::new(),
+            token: auth.token.reveal(),
+            env,
+            stop: None,
+            stopped: None,
+        };
+        world.serve().await;
+        world
+    }
 
-        let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
-        let mut settings = Settings::from_env(&env, root.path());
+    /// Stops the server, as its supervisor does, and starts another one on the same folders.
+    pub(super) async fn restart(&mut self) {
+        self.stop.take();
+        if let Some(stopped) = self.stopped.take() {
+            stopped.await.unwrap().unwrap();
+        }
+        self.serve().await;
+    }
+
+    async fn serve(&mut self) {
+        let mut settings = Settings::from_env(&self.env, self.root.path());
         settings.port = 0;
-        settings.paths = paths;
+        settings.paths = InstancePaths::below(self.root.path());
         settings.secure_cookies = false;
         let (stop, stopped) = oneshot::channel::<()>();
         let stopping = async {
             let _ = stopped.await;
         };
-        let server = Server::start(settings, env, runner, stopping).await.unwrap();
-        let base = format!("http://{}", server.address());
-        tokio::spawn(server.stopped());
-        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        Self { root, client, base, token: auth.token.reveal(), _stop: stop }
+        let runner = self.root.path().join("remotelab");
+        let server = Server::start(settings, self.env.clone(), runner, stopping).await.unwrap();
+        self.base = format!("http://{}", server.address());
+        self.stop = Some(stop);
+        self.stopped = Some(tokio::spawn(server.stopped()));
     }
 
     /// Starts a server and signs in by the owner's link.
     pub(super) async fn signed_in(script: &str) -> Self {
-        let mut world = Self::start(script).await;
+        Self::signed_in_with(script, &[]).await
+    }
+
+    /// Starts a server with more variables in its environment and signs in.
+    pub(super) async fn signed_in_with(script: &str, variables: &[(&str, &str)]) -> Self {
+        let mut world = Self::start_with(script, variables).await;
         let cookie = cookie(&world.open_link().await).unwrap();
         let headers = [(reqwest::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
         world.client = Client::builder()
@@ -145,6 +184,22 @@ impl World {
         }
     }
 
+    /// Reads what a run's executor was told.
+    pub(super) fn prompt(&self, run: &str) -> String {
+        let path = self.root.path().join("config/chat-runs").join(run).join("manifest.json");
+        let manifest: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        manifest["prompt"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a message, waits for its end and returns the run's id.
+    pub(super) async fn turn(&self, session: &str, request_id: &str, text: &str) -> String {
+        let (status, answer) = self.send(session, request_id, text).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+        let run = answer["run"]["id"].as_str().unwrap_or_else(|| panic!("no run: {answer}")).to_owned();
+        self.ended(&run).await;
+        run
+    }
+
     /// Polls a session until a condition holds.
     pub(super) async fn until(&self, session: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -177,7 +232,7 @@ async fn body(response: Response) -> (StatusCode, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-fn executable(path: &Path, script: &str) {
+pub(super) fn executable(path: &Path, script: &str) {
     std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -1,0 +1,188 @@
+//! What follows a turn by itself.
+
+use std::fs;
+use std::path::PathBuf;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::world::World;
+
+/// Answers questions about a turn with the root's file `about`, waits for its file `go` if there is a file
+/// `wait`, and repeats everything else. Every question leaves a line in `asked`.
+const SCRIPT: &str = r#"for last; do :; done
+root=$(dirname "$0")
+case "$last" in
+*'Answer with a JSON object with these keys'*)
+  echo "$*" | head -n 1 >>"$root/asked"
+  while [ -e "$root/wait" ] && [ ! -e "$root/go" ]; do sleep 0.02; done
+  text=$(sed 's/\\/\\\\/g; s/"/\\"/g' "$root/about") ;;
+*) text="echo: $(printf '%s' "$last" | tail -n 1)" ;;
+esac
+echo '{"type":"thread.started","thread_id":"t"}'
+printf '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"%s"}}\n' "$text"
+"#;
+
+const ASK: (&str, &str) = ("REMOTELAB_TURN_HELPER_TOOL", "echo");
+const REVIEW: (&str, &str) = ("REMOTELAB_REPLY_SELF_CHECK", "all");
+
+async fn world(variables: &[(&str, &str)], about: &Value) -> World {
+    let world = World::signed_in_with(SCRIPT, variables).await;
+    fs::write(world.root.path().join("about"), about.to_string()).unwrap();
+    world
+}
+
+fn file(world: &World, name: &str) -> PathBuf {
+    world.root.path().join(name)
+}
+
+fn times_asked(world: &World) -> usize {
+    fs::read_to_string(file(world, "asked")).unwrap_or_default().lines().count()
+}
+
+fn is_settled(session: &Value) -> bool {
+    let activity = &session["activity"];
+    activity["run"]["state"] == "idle"
+        && activity["rename"]["state"] == "idle"
+        && activity["queue"]["count"] == 0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_gives_a_session_its_labels_state_and_card() {
+    let about = json!({"title": "March figures", "group": "Sales", "description": "Cleans the table.",
+        "workflowState": "waiting for user", "taskCard": {"goal": "A clean table", "needsFromUser": ["the year"]}});
+    let world = world(&[ASK], &about).await;
+    let session = world.session().await;
+    let run = world.turn(&session, "r-1", "clean the march sales").await;
+    let told = world.until(&session, |session| session["name"] == "March figures").await;
+    assert_eq!(
+        json!({"group": told["group"], "description": told["description"], "pending": told["autoRenamePending"],
+            "state": told["workflowState"], "priority": told["workflowPriority"], "goal": told["taskCard"]["goal"],
+            "card": told["workState"]["taskCard"]["needsFromUser"], "afterTurn": told["afterTurn"]}),
+        json!({"group": "Sales", "description": "Cleans the table.", "pending": false, "state": "waiting_user",
+            "priority": "high", "goal": "A clean table", "card": ["the year"], "afterTurn": null})
+    );
+    assert_eq!(times_asked(&world), 1);
+    // The question is a run of its own that adds nothing to the history.
+    let events = world.events(&session, "all").await;
+    let runs: Vec<&Value> = events.iter().map(|event| &event["runId"]).filter(|run| !run.is_null()).collect();
+    assert!(runs.iter().all(|id| **id == run), "{runs:?}");
+    // The next question asks only what changes with every turn, and sees the card.
+    world.turn(&session, "r-2", "more").await;
+    world.until(&session, |session| is_settled(session) && times_asked(&world) == 2).await;
+    let asked =
+        fs::read_dir(world.root.path().join("config/chat-runs")).unwrap().map(|run| run.unwrap().file_name());
+    let prompts: Vec<String> = asked.map(|run| world.prompt(run.to_str().unwrap())).collect();
+    let question = prompts.iter().find(|prompt| prompt.contains("The task card so far\n{")).unwrap();
+    assert!(question.contains("A clean table") && !question.contains("\"title\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_asked_of_tools_that_would_act_or_when_it_is_switched_off() {
+    for variables in [&[][..], &[ASK, ("REMOTELAB_TURN_HELPER", "off")]] {
+        let world = world(variables, &json!({"title": "t"})).await;
+        let session = world.session().await;
+        world.turn(&session, "r-1", "hello").await;
+        let told = world.until(&session, is_settled).await;
+        assert_eq!((told["name"].as_str(), times_asked(&world)), (Some("hello"), 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_useless_answer_leaves_the_session_usable_and_says_so() {
+    let world = world(&[ASK], &json!("no idea")).await;
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    let told = world.until(&session, |session| session["activity"]["rename"]["state"] == "failed").await;
+    assert_eq!(told["activity"]["rename"]["error"], "the answer was not understood");
+    assert_eq!(told["name"], "hello");
+    world.turn(&session, "r-2", "again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runtime_weakness_44_a_question_survives_a_restart_and_is_asked_once() {
+    let mut world = world(&[ASK], &json!({"title": "March sales"})).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    world
+        .until(&session, |session| {
+            session["activity"]["rename"]["state"] == "pending" && times_asked(&world) == 1
+        })
+        .await;
+    world.restart().await;
+    fs::write(file(&world, "go"), "").unwrap();
+    world.until(&session, |session| session["name"] == "March sales").await;
+    assert_eq!(times_asked(&world), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_turn_does_not_wait_for_the_question_about_the_last_one() {
+    let world = world(&[ASK], &json!({"title": "March sales"})).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    world.turn(&session, "r-2", "at once").await;
+    fs::write(file(&world, "go"), "").unwrap();
+    world.until(&session, |session| session["name"] == "March sales").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_reply_holds_messages_back_until_it_was_reviewed() {
+    let world = world(&[ASK, REVIEW], &json!({"action": "accept", "title": "Greeting"})).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    let session = world.session().await;
+    let run = world.turn(&session, "r-1", "hello").await;
+    let told =
+        world.until(&session, |session| times_asked(&world) == 1 && session["latestSeq"].is_u64()).await;
+    assert_eq!(told["activity"]["run"]["phase"], "reply_self_check");
+    let (status, answer) = world.send(&session, "r-2", "next").await;
+    assert_eq!((status, &answer["queued"]), (StatusCode::ACCEPTED, &json!(true)));
+    // The reply can be read all the while.
+    let shown = world.events(&session, "visible").await;
+    assert!(shown.iter().any(|event| event["content"] == "echo: hello"), "{shown:?}");
+    fs::write(file(&world, "go"), "").unwrap();
+    fs::remove_file(file(&world, "wait")).unwrap();
+    world.until(&session, |session| session["messageCount"] == 4 && is_settled(session)).await;
+    let events = world.events(&session, "all").await;
+    let of_first = events.iter().filter(|event| event["runId"] == run.as_str());
+    let lines: Vec<&str> = of_first
+        .filter_map(|event| event["content"].as_str())
+        .filter(|text| text.starts_with("Assistant self-check:"))
+        .collect();
+    assert_eq!(
+        lines,
+        ["Assistant self-check: reviewing the reply", "Assistant self-check: the reply stands"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_review_found_missing_is_done_once_and_not_reviewed_again() {
+    let about = json!({"title": "Greeting", "action": "continue", "reason": "the file is missing", "continuationPrompt": "write the file"});
+    let world = world(&[ASK, REVIEW], &about).await;
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    let has_repair = |session: &Value| session["messageCount"] == 3 && is_settled(session);
+    world.until(&session, has_repair).await;
+    let events = world.events(&session, "all").await;
+    let users = events.iter().filter(|event| event["type"] == "message" && event["role"] == "user").count();
+    let last = events.iter().rfind(|event| event["type"] == "message").unwrap();
+    assert_eq!((users, last["content"].as_str()), (1, Some("echo: write the file")));
+    let (_, run) = world.get(&format!("/api/runs/{}", last["runId"].as_str().unwrap())).await;
+    assert_eq!(run["run"]["internalOperation"], "reply_self_repair");
+    let reviews =
+        events.iter().filter(|event| event["operation"] == "continue_turn" && event["phase"] == "queued");
+    assert_eq!(reviews.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runtime_weakness_23_a_review_that_cannot_be_read_costs_no_run() {
+    let world = world(&[ASK, REVIEW], &json!("hm")).await;
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    world.until(&session, |session| session["activity"]["run"]["state"] == "idle").await;
+    let events = world.events(&session, "all").await;
+    let said = events.iter().filter(|event| event["type"] == "message").count();
+    let told = events.iter().rfind(|event| event["operation"] == "continue_turn").unwrap();
+    assert_eq!((said, told["phase"].as_str()), (2, Some("failed")));
+}
