@@ -214,11 +214,11 @@ impl App {
 
 /// Keeps the task card that a reply carries; tells whether there was one.
 fn take_card(draft: &mut Draft<'_>, parsed: &Parsed) -> bool {
-    let messages = parsed.events.iter().filter_map(|event| match event {
+    let mut cards = parsed.events.iter().rev().filter_map(|event| match event {
         Known::Message(message) => task_card::in_text(&message.content),
         _ => None,
     });
-    let Some(card) = messages.last().filter(|_| after::has_card(draft.session())) else {
+    let Some(card) = cards.next().filter(|_| after::has_card(draft.session())) else {
         return false;
     };
     draft.session_mut().rest.insert("taskCard".to_owned(), card);
