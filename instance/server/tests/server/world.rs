@@ -13,11 +13,13 @@ use remotelab_server::Server;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 
 /// In this variable the runner process, which is this test program again, finds its run.
 const RUN_DIR: &str = "TEST_RUN_DIR";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const DAY: Duration = Duration::from_hours(24);
 
 /// Speaks like Codex and repeats the last line of its prompt, which custom tools get as an argument.
 pub(super) const ECHO: &str = r#"for last; do :; done
@@ -40,13 +42,33 @@ pub(super) struct World {
     pub(super) root: tempfile::TempDir,
     pub(super) client: Client,
     pub(super) base: String,
+    pub(super) process: Option<Child>,
     token: String,
-    _stop: oneshot::Sender<()>,
+    _stop: Option<oneshot::Sender<()>>,
 }
 
 impl World {
     /// Starts a server whose tool `echo` runs a script.
     pub(super) async fn start(script: &str) -> Self {
+        Self::start_with(script, DAY).await
+    }
+
+    /// As [`World::start`]; logins last for `expiry`.
+    pub(super) async fn start_with(script: &str, expiry: Duration) -> Self {
+        let mut world = Self::furnished(script);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopping = async {
+            let _ = stopped.await;
+        };
+        let server = server(world.root.path(), expiry, stopping).await.unwrap();
+        world.base = format!("http://{}", server.address());
+        tokio::spawn(server.stopped());
+        world._stop = Some(stop);
+        world
+    }
+
+    /// Makes the folders, without a server.
+    pub(super) fn furnished(script: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = tempfile::tempdir().unwrap();
         let paths = InstancePaths::below(root.path());
@@ -63,35 +85,28 @@ impl World {
             &runner,
             &format!("{RUN_DIR}=\"$2\" exec '{}' --exact {test} --ignored --nocapture", this.display()),
         );
-
-        let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
-        let mut settings = Settings::from_env(&env, root.path());
-        settings.port = 0;
-        settings.paths = paths;
-        settings.secure_cookies = false;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let stopping = async {
-            let _ = stopped.await;
-        };
-        let server = Server::start(settings, env, runner, stopping).await.unwrap();
-        let base = format!("http://{}", server.address());
-        tokio::spawn(server.stopped());
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        Self { root, client, base, token: auth.token.reveal(), _stop: stop }
+        let (base, token) = (String::new(), auth.token.reveal());
+        Self { root, client, base, process: None, token, _stop: None }
     }
 
     /// Starts a server and signs in by the owner's link.
     pub(super) async fn signed_in(script: &str) -> Self {
         let mut world = Self::start(script).await;
-        let cookie = cookie(&world.open_link().await).unwrap();
+        world.sign_in().await;
+        world
+    }
+
+    /// Signs in by the owner's link.
+    pub(super) async fn sign_in(&mut self) {
+        let cookie = cookie(&self.open_link().await).unwrap();
         let headers = [(reqwest::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
-        world.client = Client::builder()
+        self.client = Client::builder()
             .redirect(Policy::none())
             .timeout(PATIENCE)
             .default_headers(headers)
             .build()
             .unwrap();
-        world
     }
 
     pub(super) fn token(&self) -> &str {
@@ -177,7 +192,23 @@ async fn body(response: Response) -> (StatusCode, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-fn executable(path: &Path, script: &str) {
+/// Starts a server on port 0 over furnished folders.
+pub(super) async fn server(
+    root: &Path,
+    expiry: Duration,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<Server, remotelab_server::Error> {
+    let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
+    let mut settings = Settings::from_env(&env, root);
+    settings.port = 0;
+    settings.paths = InstancePaths::below(root);
+    settings.secure_cookies = false;
+    settings.session_expiry = expiry;
+    Server::start(settings, env, root.join("remotelab"), stop).await
+}
+
+/// Writes a shell script that can be run.
+pub(super) fn executable(path: &Path, script: &str) {
     std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
