@@ -137,7 +137,7 @@ fn a_change_that_reached_only_the_journal_is_carried_out_at_the_next_start() {
 }
 
 #[test]
-fn one_damaged_file_harms_nothing_else() {
+fn runtime_weakness_26_one_damaged_file_harms_nothing_else() {
     let world = World::new();
     let store = world.open();
     let (good, bad) = (insert(&store, session(None)), insert(&store, session(None)));
