@@ -6,11 +6,14 @@ mod server {
     mod connector;
     mod fuzz_corpus;
     mod login;
+    mod model;
     mod pages;
     mod process;
     mod queue;
     mod tokens;
     mod tools;
     mod triggers;
+    mod weaknesses_api;
+    mod weaknesses_runtime;
     mod world;
 }

@@ -230,12 +230,10 @@ fn end(run: &mut Run, result: RunResult, failure: Option<String>) {
     }
 }
 
-/// Only the built-in tools are resumed, so only theirs are kept.
+/// Only the built-in tools are resumed, so only theirs are kept. What another one remembers lacks this run:
+/// the next of its runs is told the whole conversation again.
 fn keep_resume_id(session: &mut remotelab_protocol::Session, run: &Run, lost: bool) {
-    let kept = |id: &Option<String>| if lost { None } else { id.clone() };
-    match run.tool.as_str() {
-        "claude" => session.claude_session_id = kept(&run.claude_session_id),
-        "codex" => session.codex_thread_id = kept(&run.codex_thread_id),
-        _ => {}
-    }
+    let kept = |tool: &str, id: &Option<String>| id.clone().filter(|_| run.tool == tool && !lost);
+    session.claude_session_id = kept("claude", &run.claude_session_id);
+    session.codex_thread_id = kept("codex", &run.codex_thread_id);
 }

@@ -40,6 +40,8 @@ async fn requests_that_cannot_be_understood() {
         ),
         (Method::POST, messages.clone(), "not json".into(), 400, "Bad request"),
         (Method::POST, messages.clone(), "null".into(), 400, "Bad request"),
+        (Method::POST, messages.clone(), r#"["r", "text"]"#.into(), 400, "Bad request"),
+        (Method::POST, sessions.clone(), r#"["~", "echo"]"#.into(), 400, "Invalid request body"),
         (Method::POST, messages.clone(), r#"{"text":"  "}"#.into(), 400, "text is required"),
         (Method::POST, messages.clone(), r#"{"text":5}"#.into(), 400, "Bad request"),
         (
@@ -153,7 +155,7 @@ async fn an_archived_session_takes_no_messages_but_still_knows_its_requests() {
 
 /// Requests that no client library would send; the server answers them and lives on.
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_targets_and_upgrades_stop_nothing() {
+async fn api_weakness_01_malformed_targets_and_upgrades_stop_nothing() {
     let world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let cookie = super::world::cookie(&world.open_link().await).unwrap();

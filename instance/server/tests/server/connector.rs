@@ -83,7 +83,7 @@ async fn a_message_becomes_a_run_and_its_answer_is_among_the_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_parallel_posts_of_one_request_are_one_run() {
+async fn api_weakness_13_parallel_posts_of_one_request_make_one_run() {
     let world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let posts = (0..50).map(|_| world.send(&id, "same", "once"));

@@ -48,7 +48,8 @@ impl World {
         self.start_process().await;
     }
 
-    async fn start_process(&mut self) {
+    /// Starts a server over the folders.
+    pub(super) async fn start_process(&mut self) {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "server::process::acts_as_the_server", "--ignored", "--nocapture"])
             .env(ROOT, self.root.path())

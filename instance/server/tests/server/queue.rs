@@ -8,13 +8,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use super::world::{World, cookie};
 
 /// Answers when the file `go` is in its folder; a second run finds it there at once.
-const GATED: &str = r#"for last; do :; done
+pub(super) const GATED: &str = r#"for last; do :; done
 echo '{"type":"thread.started","thread_id":"t"}'
 while [ ! -e go ]; do sleep 0.02; done
 printf '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"ok"}}\n'"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_to_a_busy_session_become_one_next_turn() {
+async fn api_weakness_14_queued_messages_keep_their_request_ids() {
     let world = World::signed_in(GATED).await;
     let id = world.session().await;
     let (_, first) = world.send(&id, "r-1", "start").await;
@@ -59,7 +59,7 @@ async fn messages_to_a_busy_session_become_one_next_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_was_archived_goes_on_when_its_session_comes_back() {
+async fn runtime_weakness_42_a_run_and_a_queue_outlive_the_archive() {
     let world = World::signed_in(GATED).await;
     let id = world.session().await;
     let (_, first) = world.send(&id, "r", "start").await;
