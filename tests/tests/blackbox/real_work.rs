@@ -97,15 +97,38 @@ async fn who_is_not_signed_in_is_told_so() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_model_that_is_down_is_told_of() -> anyhow::Result<()> {
+async fn a_model_that_is_away_is_told_of() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     let nobody = format!("http://127.0.0.1:{}", ports::free()?);
     RealExecutors::locate()?.link(&world.bin(), &nobody, Login::In)?;
     let _up = world.up().await?;
+    let claude = reason(&world, "claude").await?;
+    ensure!(claude.starts_with("Claude could not reach its model over the network: "), "{claude}");
+
+    // Codex waits for as long as it takes, says so meanwhile, and can be stopped.
+    let owner = world.owner().await?;
+    let session = owner.open_session("codex").await?;
+    let posted = owner.say(&session, "one", "hello").await?;
+    eventually("word of the network", async || {
+        let told = last_event(&owner, &session).await?;
+        let content = told["content"].as_str().unwrap_or_default();
+        Ok(content.contains("waiting for network").then_some(()))
+    })
+    .await?;
+    owner.post(&format!("/api/sessions/{session}/cancel"), &json!({})).await?;
+    let ended = owner.finished(&posted.run.context("the message was queued")?).await?;
+    ensure!(ended["state"] == "cancelled", "{ended:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_model_that_is_out_of_order_is_told_of() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.model().script(Script::new().otherwise([Step::status(503)]));
+    let _up = world.up().await?;
     for (tool, name) in [("codex", "Codex"), ("claude", "Claude")] {
         let reason = reason(&world, tool).await?;
-        let expected = format!("{name} could not reach its model over the network: ");
-        ensure!(reason.starts_with(&expected), "{reason}");
+        ensure!(reason.starts_with(&format!("The model behind {name} is overloaded")), "{reason}");
     }
     Ok(())
 }
