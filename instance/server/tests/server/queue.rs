@@ -69,12 +69,40 @@ async fn runtime_weakness_42_a_run_and_a_queue_outlive_the_archive() {
         assert_eq!(patch.json(&json!({"archived": archived})).send().await.unwrap().status(), StatusCode::OK);
     };
     archive(true).await;
+    // What was accepted stays accepted.
+    let (status, again) = world.send(&id, "q", "and this").await;
+    assert_eq!((status, &again["duplicate"], &again["queued"]), (StatusCode::OK, &json!(true), &json!(true)));
+    assert_eq!(world.send(&id, "new", "no").await.0, StatusCode::CONFLICT);
     std::fs::write(world.root.path().join("go"), "").unwrap();
     world.ended(first["run"]["id"].as_str().unwrap()).await;
     archive(false).await;
     world
         .until(&id, |session| session["activity"]["queue"]["count"] == 0 && session["messageCount"] == 4)
         .await;
+}
+
+/// A message that waited is known for ever, not only while it is among the last hundred.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_long_ago_is_not_delivered_again() {
+    let world = World::signed_in(GATED).await;
+    let id = world.session().await;
+    let go = world.root.path().join("go");
+    for batch in 0..2_u64 {
+        world.send(&id, &format!("r-{batch}"), "start").await;
+        for n in 0..60 {
+            let (status, answer) = world.send(&id, &format!("q-{batch}-{n}"), "x").await;
+            assert_eq!((status, &answer["queued"]), (StatusCode::ACCEPTED, &json!(true)));
+        }
+        std::fs::write(&go, "").unwrap();
+        let turns = 4 * (batch + 1);
+        world.until(&id, |session| session["messageCount"] == turns).await;
+        std::fs::remove_file(&go).unwrap();
+    }
+    let (status, again) = world.send(&id, "q-0-0", "x").await;
+    assert_eq!(
+        (status, &again["duplicate"], &again["queued"], &again["run"]),
+        (StatusCode::OK, &json!(true), &json!(false), &Value::Null)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
