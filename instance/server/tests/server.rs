@@ -7,6 +7,7 @@ mod server {
     mod fuzz_corpus;
     mod login;
     mod model;
+    mod older_root;
     mod pages;
     mod process;
     mod queue;

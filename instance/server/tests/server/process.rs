@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use remotelab_config::Env;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::Command;
 
 use super::world::{DAY, World, server};
@@ -20,10 +20,16 @@ fn acts_as_the_server() {
     let root = PathBuf::from(Env::of_process().get(ROOT).expect("the parent sets it"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let server = server(&root, DAY, std::future::pending()).await.unwrap();
+        let server = server(&root, DAY, standard_input_ends()).await.unwrap();
         println!("\n{LISTENING}{}", server.address());
         server.stopped().await.unwrap();
     });
+}
+
+async fn standard_input_ends() {
+    let mut byte = [0];
+    // Whatever is read, nobody writes: it is the end.
+    let _ = tokio::io::stdin().read(&mut byte).await;
 }
 
 impl World {
@@ -42,6 +48,14 @@ impl World {
         }
     }
 
+    /// Ends the server as SIGTERM does.
+    pub(super) async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            drop(process.stdin.take());
+            assert!(process.wait().await.unwrap().success());
+        }
+    }
+
     /// kill -9, and another server on the same folders. Logins live on.
     pub(super) async fn kill_and_start_again(&mut self) {
         self.kill().await;
@@ -53,7 +67,7 @@ impl World {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "server::process::acts_as_the_server", "--ignored", "--nocapture"])
             .env(ROOT, self.root.path())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -65,6 +79,8 @@ impl World {
                 break address.to_owned();
             }
         };
+        // What it says at its end must have somewhere to go.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.base = format!("http://{address}");
         self.process = Some(process);
     }
