@@ -121,7 +121,7 @@ fn every_request_is_found_again_in_the_history() {
         let cell = store.session(&id).unwrap();
         ["batch", "q-1", "q-2", "q-3"].map(|request| cell.change(|draft| draft.run_of(request)).0)
     };
-    let expected = [Some(run.id.clone()), Some(run.id.clone()), Some(run.id.clone()), None];
+    let expected = [Some(run.id.clone()), Some(run.id.clone()), Some(run.id), None];
     assert_eq!(found(&world.open()), expected);
     std::fs::remove_file(world.paths().chat_history().join(id.as_str()).join("requests.jsonl")).unwrap();
     assert_eq!(found(&world.open()), expected);

@@ -217,7 +217,12 @@ async fn a_form_with_files_is_a_message() {
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let answer: Value = answer.json().await.unwrap();
     assert_eq!(
-        json!([answer["requestId"], answer["run"]["requestId"], answer["run"]["model"], answer["run"]["thinking"]]),
+        json!([
+            answer["requestId"],
+            answer["run"]["requestId"],
+            answer["run"]["model"],
+            answer["run"]["thinking"]
+        ]),
         json!(["form-1", "form-1", "m", true])
     );
     let said = &world.events(&id, "all").await[0];

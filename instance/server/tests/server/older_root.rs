@@ -26,13 +26,22 @@ async fn a_folder_of_an_earlier_server_opens_works_and_can_be_handed_back() {
 
     // Who was signed in still is.
     let me = world.request(Method::GET, "/api/auth/me").header("cookie", format!("session_token={LOGIN}"));
-    assert_eq!(me.send().await.unwrap().text().await.unwrap(), r#"{"role":"owner","preferredLanguage":"en"}"#);
+    assert_eq!(
+        me.send().await.unwrap().text().await.unwrap(),
+        r#"{"role":"owner","preferredLanguage":"en"}"#
+    );
     world.sign_in().await;
 
     let (_, done) = world.get(&format!("/api/sessions/{DONE}")).await;
     let session = &done["session"];
     assert_eq!(
-        json!([session["name"], session["taskCard"], session["novel"], session["latestSeq"], session["messageCount"]]),
+        json!([
+            session["name"],
+            session["taskCard"],
+            session["novel"],
+            session["latestSeq"],
+            session["messageCount"]
+        ]),
         json!(["March sales cleanup", {"version": 1}, {"a": [1]}, 3, 2])
     );
     let events = world.events(DONE, "all").await;
@@ -80,7 +89,8 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
     let login = json!({"expiry": 4_102_444_800_000_i64, "role": "owner", "preferredLanguage": "en"});
     put(&paths.auth_sessions(), &json!({ LOGIN: login }));
     let session = |id: &str, more: Value| {
-        let mut session = json!({"id": id, "folder": root, "tool": "echo", "name": "old", "created": AT, "updatedAt": AT});
+        let mut session =
+            json!({"id": id, "folder": root, "tool": "echo", "name": "old", "created": AT, "updatedAt": AT});
         session.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         session
     };
@@ -122,11 +132,26 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
     );
     // The figures of this one were never written.
     put(&paths.chat_history().join(CUT_OFF).join("events/000000001.json"), &asked(ORPHAN, "old-2", "go"));
-    run(paths, root, RUN, DONE, "old-1", &json!({"state": "completed", "completedAt": AT, "finalizedAt": AT,
-        "result": {"completedAt": AT, "exitCode": 0, "signal": null, "cancelled": false}}));
-    run(paths, root, ORPHAN, CUT_OFF, "old-2", &json!({"state": "running", "startedAt": AT,
-        "runnerProcessId": 999_999_999, "toolProcessId": 999_999_998}));
-    let line = r#"{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"half an answer"}}"#;
+    run(
+        paths,
+        root,
+        RUN,
+        DONE,
+        "old-1",
+        &json!({"state": "completed", "completedAt": AT, "finalizedAt": AT,
+        "result": {"completedAt": AT, "exitCode": 0, "signal": null, "cancelled": false}}),
+    );
+    run(
+        paths,
+        root,
+        ORPHAN,
+        CUT_OFF,
+        "old-2",
+        &json!({"state": "running", "startedAt": AT,
+        "runnerProcessId": 999_999_999, "toolProcessId": 999_999_998}),
+    );
+    let line =
+        r#"{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"half an answer"}}"#;
     let record = json!({"ts": AT, "stream": "stdout", "line": line});
     fs::write(paths.chat_runs().join(ORPHAN).join("spool.jsonl"), format!("{record}\n")).unwrap();
 }
