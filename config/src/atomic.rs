@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_a_file_privately_and_leaves_nothing_behind() {
+    fn runtime_weakness_28_a_file_is_replaced_privately_and_whole() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("auth.json");
         fs::write(&path, "old").unwrap();

@@ -11,6 +11,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     modules::every_test_is_built()?;
     web_types()?;
+    web_scripts()?;
     licences_and_bans()?;
     run(cargo(&["clippy", "--workspace", "--all-targets"]).args(["--", "-D", "warnings"]))
 }
@@ -30,6 +31,13 @@ fn web_types() -> anyhow::Result<()> {
         return Ok(());
     }
     run(program(setup::npm_bin("tsc")?).arg("--noEmit").arg("--project").arg(web.join("tsconfig.json")))
+}
+
+/// What of the web UI's scripts can be told without a browser.
+fn web_scripts() -> anyhow::Result<()> {
+    let tests = workspace::entries(&workspace::root().join("instance/server/web/js/tests"))?;
+    let tests = tests.iter().filter(|path| path.to_string_lossy().ends_with(".test.js"));
+    run(program("node").arg("--test").args(tests))
 }
 
 fn has_scripts(folder: &Path) -> bool {

@@ -7,14 +7,14 @@ use anyhow::{Context as _, bail};
 
 use crate::workspace::{entries, test_folders};
 
-/// Every file below a `tests/<name>/main.rs`, in each crate, is a module of it.
+/// Every file beside a `tests/<name>/main.rs`, or in the folder of a `tests/<name>.rs`, is a module of it.
 pub(crate) fn every_test_is_built() -> anyhow::Result<()> {
     let mut forgotten = Vec::new();
     for tests in test_folders()? {
-        for entry in entries(&tests)? {
-            let main = entry.join("main.rs");
-            if main.is_file() {
-                left_out(&main, &entry, &mut forgotten)?;
+        for entry in entries(&tests)?.into_iter().filter(|entry| entry.is_dir()) {
+            let mains = [entry.join("main.rs"), entry.with_extension("rs")];
+            if let Some(main) = mains.iter().find(|main| main.is_file()) {
+                left_out(main, &entry, &mut forgotten)?;
             }
         }
     }

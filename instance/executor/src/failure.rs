@@ -11,6 +11,11 @@ const DETAIL_CHARS: usize = 280;
 /// How many last lines explain an executor that said nothing.
 const SILENCE_LINES: usize = 3;
 
+/// The reason of a run whose runner died.
+pub(crate) const DISAPPEARED: &str = "Detached runner disappeared before writing a result";
+const SILENT: &str = "Provider exited without emitting structured events";
+const LOGIN: &str = "Provider requires interactive login before RemoteLab can use it";
+
 /// What is known beside the way the executor ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
@@ -39,11 +44,17 @@ impl<'a> Evidence<'a> {
 /// Explains a run that ended badly.
 #[must_use]
 pub fn explain(evidence: &Evidence<'_>, result: &RunResult) -> String {
-    // The runner's own reason is already a sentence.
-    if let Some(error) = &result.error {
-        return error.clone();
-    }
     let name = evidence.tool_name;
+    match result.error.as_deref() {
+        Some(DISAPPEARED) => {
+            return format!(
+                "The work was cut off, for example by a restart of the machine; send the message again ({DISAPPEARED})"
+            );
+        }
+        // The runner's own reason is already a sentence.
+        Some(error) => return error.to_owned(),
+        None => {}
+    }
     if let Some(verdict) = evidence.verdict {
         let detail = cut(verdict);
         return match Cause::of(verdict) {
@@ -52,17 +63,15 @@ pub fn explain(evidence: &Evidence<'_>, result: &RunResult) -> String {
         };
     }
     let ending = match result.signal.as_deref() {
-        Some("SIGKILL") => format!(
-            "{} (something on this machine stopped {name}, often for lack of memory)",
-            result.failure_reason()
-        ),
-        Some(_) => format!("{} ({name} crashed)", result.failure_reason()),
-        None => result.failure_reason(),
+        Some("SIGKILL") => "was stopped by something on this machine (often for lack of memory)",
+        Some(_) => "crashed",
+        None => "stopped with an error",
     };
+    let technical = result.failure_reason();
     match evidence.telling_line() {
-        None => ending,
+        None => format!("{name} {ending} and did not say why ({technical})"),
         Some((line, Some(cause))) => cause.sentence(name, &cut(line)),
-        Some((line, None)) => format!("{ending}: {}", cut(line)),
+        Some((line, None)) => format!("{name} {ending}: {} ({technical})", cut(line)),
     }
 }
 
@@ -71,13 +80,13 @@ pub fn explain(evidence: &Evidence<'_>, result: &RunResult) -> String {
 pub fn explain_silence(evidence: &Evidence<'_>) -> String {
     let last = evidence.tail.len().saturating_sub(SILENCE_LINES);
     let lines = evidence.tail[last..].join(" | ");
+    let name = evidence.tool_name;
     if lines.is_empty() {
-        return "Provider exited without emitting structured events".into();
-    }
-    if looks_like_login(&lines.to_lowercase()) {
-        format!("Provider requires interactive login before RemoteLab can use it: {lines}")
+        format!("{name} ended without an answer ({SILENT})")
+    } else if looks_like_login(&lines.to_lowercase()) {
+        format!("{name} wants you to sign in first, in a terminal on this machine: {lines} ({LOGIN})")
     } else {
-        format!("Provider exited without emitting structured events: {lines}")
+        format!("{name} ended without an answer: {lines} ({SILENT})")
     }
 }
 

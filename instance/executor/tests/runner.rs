@@ -154,7 +154,7 @@ fn out(line: &str) -> (Stream, String) {
 }
 
 #[tokio::test]
-async fn an_executor_that_exits_at_once_loses_nothing() {
+async fn runtime_weakness_01_an_executor_that_exits_at_once_loses_nothing() {
     let world = World::new("echo \"$GREETING\"; echo oops >&2; printf 'no end'; exit 3");
     let result = world.carry_out().await;
     assert_eq!(ended(&result), (Some(3), None, false, None));
@@ -168,7 +168,7 @@ async fn an_executor_that_exits_at_once_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_start_that_fails_says_why() {
+async fn runtime_weakness_02_a_start_that_fails_says_why() {
     let world = World::without_tool();
     let missing = |program: PathBuf, folder: PathBuf| Launch { program, folder, ..world.call() };
     fs::write(world.file("text"), "no program").unwrap();
@@ -210,14 +210,19 @@ async fn a_start_that_fails_says_why() {
 }
 
 #[tokio::test]
-async fn a_big_prompt_arrives_whole() {
-    let world = World::new("cat > prompt; wc -c < prompt");
+async fn runtime_weakness_03_a_big_prompt_arrives_whole_and_is_in_no_process_list() {
+    let world = World::new("cat > prompt; wc -c < prompt; cat /proc/$$/cmdline /proc/$PPID/cmdline > lists");
     let prompt = "0123456789".repeat(500_000);
     world.launch(&Launch { program: world.file("tool"), stdin: Some(prompt.clone()), ..world.call() });
     let result = world.carry_out().await;
     assert_eq!(ended(&result), (Some(0), None, false, None));
     assert_eq!(world.lines()[0].1.trim(), "5000000");
     assert!(fs::read_to_string(world.file("prompt")).unwrap() == prompt);
+    let lists = fs::read_to_string(world.file("lists")).unwrap();
+    assert!(
+        lists.contains("/tool") && lists.contains("--nocapture") && !lists.contains("0123456789"),
+        "{lists}"
+    );
 }
 
 #[tokio::test]
@@ -236,6 +241,57 @@ async fn much_output_comes_through_in_order() {
     assert_eq!(lines.len(), 400_000);
     for (index, (_, line)) in lines.iter().enumerate() {
         assert_eq!(*line, format!("line {:010} of the long output of an executor", index + 1));
+    }
+}
+
+/// The two streams keep their lines whole, and what has no end is not lost with the exit.
+#[tokio::test]
+async fn runtime_weakness_08_lines_arrive_whole() {
+    let world =
+        World::new("printf 'half ' >&2; sleep 0.2; echo line >&2; echo out; sleep 0.1; printf 'no end'");
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
+    assert_eq!(world.lines(), [(Stream::Stderr, "half line".into()), out("out"), out("no end")]);
+}
+
+/// Two hundred megabytes go through the runner, and it does not grow with them.
+#[tokio::test]
+async fn output_without_bounds_takes_bounded_memory() {
+    let world = World::new(
+        "line=$(head -c 60000 /dev/zero | tr '\\0' x); yes \"$line\" | head -c 209715200; echo; grep VmHWM /proc/$PPID/status",
+    );
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
+    let spool = fs::read(world.run().join("spool.jsonl")).unwrap();
+    assert!(spool.len() > 209_715_200, "{}", spool.len());
+    let last_line = spool[..spool.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap() + 1;
+    let last = SpoolReader::open(&world.run(), last_line as u64).read_new(4096).unwrap();
+    let kib = last[0].line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+    assert!(kib.is_some_and(|kib| kib < 48 * 1024), "{last:?}");
+}
+
+/// The server's record of a run has one writer.
+#[tokio::test]
+async fn runtime_weakness_15_the_runner_leaves_the_servers_record_alone() {
+    let world = World::new("echo done");
+    let record = world.run().join("status.json");
+    fs::write(&record, "the server's").unwrap();
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
+    assert_eq!(fs::read_to_string(record).unwrap(), "the server's");
+}
+
+/// A run whose call is missing or damaged ends with the reason, and starts nothing.
+#[tokio::test]
+async fn a_call_that_cannot_be_read_is_told() {
+    for (call, expected) in [
+        (None, "nothing was told what to start".to_owned()),
+        (Some("{\"program\":"), "cannot parse".to_owned()),
+    ] {
+        let world = World::without_tool();
+        if let Some(call) = call {
+            fs::write(world.run().join("launch.json"), call).unwrap();
+        }
+        let result = world.carry_out().await;
+        assert!(result.error.as_ref().is_some_and(|error| error.starts_with(&expected)), "{result:?}");
+        assert_eq!((result.exit_code, result.cancelled), (Some(1), false));
     }
 }
 
@@ -259,7 +315,7 @@ async fn a_grandchild_that_holds_the_output_does_not_hold_the_run() {
 }
 
 #[tokio::test]
-async fn a_deaf_executor_is_killed_with_its_children() {
+async fn runtime_weakness_04_a_deaf_executor_is_killed_with_its_children() {
     let world =
         World::new("trap '' TERM; sleep 600 & echo $! > child; echo $$ > own; while :; do sleep 1; done");
     let mut child = world.spawn().await;
@@ -334,7 +390,7 @@ async fn a_run_with_output_is_not_started_again() {
 }
 
 #[tokio::test]
-async fn a_killed_runner_is_found_out_and_its_executor_ended() {
+async fn runtime_weakness_09_a_killed_runner_is_found_out_and_its_executor_ended() {
     for (cancelled, second_runner) in [(false, false), (true, false), (false, true)] {
         let world = World::new("echo x >> ran; echo $$ > own; exec sleep 600");
         let mut child = world.spawn().await;
@@ -361,7 +417,7 @@ async fn a_killed_runner_is_found_out_and_its_executor_ended() {
 }
 
 #[tokio::test]
-async fn the_context_of_codex_is_told_at_the_end() {
+async fn runtime_weakness_13_the_context_of_codex_is_told_at_the_end() {
     let world = World::new(r#"echo '{"type":"thread.started","thread_id":"0199-a"}'"#);
     let sessions = world.file("codex/sessions/2026/11/22");
     fs::create_dir_all(&sessions).unwrap();

@@ -305,6 +305,20 @@ mod tests {
         );
     }
 
+    /// Results of some executors bear a number in the place of the tool's name.
+    #[test]
+    fn runtime_weakness_40_only_uses_name_the_tools_of_a_block() {
+        let result =
+            |name: &str| Known::ToolResult { tool_name: name.into(), output: "x".into(), exit_code: 0 };
+        let events = numbered(vec![
+            say(Role::User, "go"),
+            tool("bash"),
+            Event::new(result("toolu_01"), 7),
+            say(Role::Assistant, "done"),
+        ]);
+        assert_eq!(sketch(&view(&events, false)), ["1:message", "2-3:Thought · used bash(2)", "4:message"]);
+    }
+
     #[test]
     fn keeps_order_when_nothing_visible_follows_the_work() {
         let events = numbered(vec![

@@ -334,6 +334,30 @@ mod tests {
         assert_eq!(serde_json::to_value(&session).unwrap()["taskCard"], json!({"version":1}));
     }
 
+    proptest::proptest! {
+        /// Lists have one order, whatever order they were made in.
+        #[test]
+        fn api_weakness_23_the_order_of_lists_is_total(
+            facts in proptest::collection::vec((proptest::option::of(1..4_u64), proptest::bool::ANY, 0..3_u8), 1..8),
+        ) {
+            let mut sessions: Vec<Session> = facts
+                .into_iter()
+                .map(|(sidebar_order, pinned, at)| Session {
+                    sidebar_order,
+                    pinned,
+                    ..Session::new("~".into(), "codex".into(), &format!("2026-11-22T07:26:39.20{at}Z"))
+                })
+                .collect();
+            sessions.sort_by(Session::list_order);
+            for (index, session) in sessions.iter().enumerate() {
+                for later in &sessions[index + 1..] {
+                    proptest::prop_assert_eq!(session.list_order(later), std::cmp::Ordering::Less);
+                    proptest::prop_assert_eq!(later.list_order(session), std::cmp::Ordering::Greater);
+                }
+            }
+        }
+    }
+
     #[test]
     fn one_line_never_splits_a_character() {
         assert_eq!(one_line("  a \n b ", 32).as_deref(), Some("a b"));

@@ -141,7 +141,8 @@ pub(crate) fn located(paths: &InstancePaths, attachments: &[Attachment]) -> Vec<
     let place = |file: &Attachment| {
         file.filename.as_ref().map(|name| paths.images().join(name).to_string_lossy().into_owned())
     };
-    attachments.iter().map(|file| Attachment { saved_path: place(file), ..file.clone() }).collect()
+    let located = |file: &Attachment| place(file).or_else(|| file.saved_path.clone());
+    attachments.iter().map(|file| Attachment { saved_path: located(file), ..file.clone() }).collect()
 }
 
 /// Returns the path and media type of a stored file; `None` for a name that is not one of ours.

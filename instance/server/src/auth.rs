@@ -12,7 +12,7 @@ use remotelab_config::auth::Auth as AuthFile;
 use remotelab_config::chat::Settings;
 use remotelab_config::{atomic, password};
 use remotelab_store::logins::{Login, Logins};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::clock::now_ms;
 use bearer::Bearers;
@@ -26,6 +26,7 @@ pub(crate) struct Auth {
     lockout: Mutex<Lockout>,
     passwords: Semaphore,
     bearers: Bearers,
+    ended: watch::Sender<()>,
 }
 
 /// What somebody presents to sign in.
@@ -60,6 +61,7 @@ impl Auth {
             settings: settings.clone(),
             lockout: Mutex::new(Lockout::default()),
             passwords: Semaphore::new(1),
+            ended: watch::Sender::default(),
         }
     }
 
@@ -97,15 +99,19 @@ impl Auth {
         Some(Owner { preferred_language: login.preferred_language })
     }
 
-    /// Renews a login that is past half of its life; returns the `Set-Cookie` value then. Blocks.
-    pub(crate) fn renew(&self, cookies: &str) -> Option<String> {
-        let value = cookie::find(cookies, cookie::OWNER)?;
-        let login: Login = self.logins.find(value, now_ms())?;
+    /// Tells whether a login is past half of its life, so that it is to be renewed.
+    pub(crate) fn is_past_half(&self, cookies: &str) -> bool {
         let expiry = self.settings.session_expiry;
         let threshold = (expiry / 2).max(Duration::from_mins(1)).min(Duration::from_hours(12));
-        if login.expiry - now_ms() > ms(threshold) {
-            return None;
-        }
+        let login: Option<Login> =
+            cookie::find(cookies, cookie::OWNER).and_then(|value| self.logins.find(value, now_ms()));
+        login.is_some_and(|login| login.expiry - now_ms() <= ms(threshold))
+    }
+
+    /// Renews a login; returns the `Set-Cookie` value. One that has ended stays ended. Blocks.
+    pub(crate) fn renew(&self, cookies: &str) -> Option<String> {
+        let value = cookie::find(cookies, cookie::OWNER)?;
+        self.logins.find(value, now_ms())?;
         self.logins.renew(value, now_ms() + self.expiry_ms()).ok()?;
         Some(self.login_cookie(value))
     }
@@ -119,6 +125,17 @@ impl Auth {
                 tracing::warn!(%error, "cannot store a sign-out");
             }
         }
+        self.say_ended();
+    }
+
+    /// Changes whenever a login or token was ended here, for connections that stay open.
+    pub(crate) fn ended(&self) -> watch::Receiver<()> {
+        self.ended.subscribe()
+    }
+
+    /// Makes open connections look whether they are still let in.
+    pub(crate) fn say_ended(&self) {
+        self.ended.send_replace(());
     }
 
     fn verify(&self, credentials: &Credentials) -> bool {

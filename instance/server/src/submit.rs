@@ -125,14 +125,17 @@ impl App {
         cell.change(|draft| {
             let accepted = |duplicate, queued, run| Ok(Some(Accepted { duplicate, queued, run }));
             if let Some(run) = draft.run_of(&submission.request_id) {
-                return accepted(true, false, self.known_run(draft, &run));
+                // Of messages that were delivered together, none has the run for itself.
+                let own = |run: &Run| run.request_id == submission.request_id;
+                return accepted(true, false, self.known_run(draft, &run).filter(own));
             }
             let session = draft.session();
-            if session.archived {
-                return Err(Error::Archived);
-            }
+            // Whoever repeats what was accepted is told so, also when the session was put away meanwhile.
             if waits_or_waited(session, &submission.request_id) {
                 return accepted(true, is_waiting(session, &submission.request_id), None);
+            }
+            if session.archived {
+                return Err(Error::Archived);
             }
             let tool = self.known_tool(submission.tool.as_deref(), &session.tool)?;
             if is_busy(session, draft.active()) || !session.follow_up_queue.is_empty() {

@@ -7,11 +7,16 @@ mod server {
     mod context;
     mod fuzz_corpus;
     mod login;
+    mod model;
+    mod older_root;
     mod pages;
+    mod process;
     mod queue;
     mod tokens;
     mod tools;
     mod triggers;
     mod turns;
+    mod weaknesses_api;
+    mod weaknesses_runtime;
     mod world;
 }

@@ -116,6 +116,20 @@ mod tests {
         assert_eq!(empty.body.body_available, Some(false));
     }
 
+    /// Characters that are two units elsewhere are one here: a cut leaves each of them whole.
+    #[test]
+    fn runtime_weakness_45_a_cut_splits_no_character() {
+        let text = "\u{1f9ee}".repeat(3_000);
+        let cut = cut_middle(&text, 1_200);
+        assert_eq!(cut.chars().count(), 1_200);
+        let (head, tail) = cut.split_once(&format!("\n{CUT_MARK}\n")).unwrap();
+        assert!(head.chars().chain(tail.chars()).all(|c| c == '\u{1f9ee}'));
+        // The limit counts the units of older tools, so that both move the same texts out.
+        let mut at_limit = result(&"\u{1f9ee}".repeat(2_048));
+        assert_eq!(externalise(&mut at_limit), None);
+        assert!(externalise(&mut result(&"\u{1f9ee}".repeat(2_049))).is_some());
+    }
+
     proptest! {
         #[test]
         fn a_cut_is_never_longer_than_asked(text in "\\PC{0,300}", max in 40..200_usize) {

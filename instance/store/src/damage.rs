@@ -40,7 +40,9 @@ pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
         let events = session.join("events");
         if events.is_dir() {
             for event in entries(&events, &mut damaged).iter().filter(|path| is_json(path)) {
-                check::<Event>(event, &mut damaged);
+                if let Some(event) = check::<Event>(event, &mut damaged) {
+                    check_text(&session.join("bodies"), &event, &mut damaged);
+                }
             }
         }
     }
@@ -53,9 +55,23 @@ pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
     damaged
 }
 
-fn check<T: DeserializeOwned>(path: &Path, damaged: &mut Vec<Damage>) {
-    if let Err(error) = atomic::read_json::<T>(path) {
+fn check<T: DeserializeOwned>(path: &Path, damaged: &mut Vec<Damage>) -> Option<T> {
+    atomic::read_json::<T>(path).unwrap_or_else(|error| {
         damaged.push(Damage::of(&error));
+        None
+    })
+}
+
+/// Compares a long text that left its event with the length that the event knows.
+fn check_text(bodies: &Path, event: &Event, damaged: &mut Vec<Damage>) {
+    let body = &event.body;
+    let (Some(false), Some(name), Some(length)) = (body.body_loaded, &body.body_ref, body.body_bytes) else {
+        return;
+    };
+    let path = bodies.join(format!("{name}.txt"));
+    let found = fs::metadata(&path).map_or(0, |file| file.len());
+    if found != length {
+        damaged.push(Damage::new(path, format!("it holds {found} bytes of {length}")));
     }
 }
 

@@ -173,6 +173,30 @@ mod tests {
 
     const NOW: &str = "2026-11-22T07:26:39.203Z";
 
+    /// Cut anywhere, or with any bit turned, it tells nothing rather than something else.
+    #[test]
+    fn a_damaged_index_tells_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = InstancePaths::below(root.path());
+        let store = Store::open(&paths).unwrap().0;
+        for name in ["one", "zwei \u{e4}"] {
+            let session = Session { name: name.into(), ..Session::new("~".into(), "codex".into(), NOW) };
+            assert!(matches!(store.find_or_insert(session).1, Inserted::New(_)));
+        }
+        store.close().unwrap();
+        let text = read(&paths);
+        assert_eq!(Index::parse(&text).len(), 2);
+        let tells = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok_and(|text| Index::parse(text).len() > 0);
+        for cut in 0..text.len() {
+            assert!(!tells(&text.as_bytes()[..cut]), "cut to {cut}");
+        }
+        for bit in 0..text.len() * 8 {
+            let mut turned = text.clone().into_bytes();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert!(!tells(&turned), "bit {bit}");
+        }
+    }
+
     #[test]
     fn an_index_is_used_only_while_it_tells_the_truth() {
         let root = tempfile::tempdir().unwrap();

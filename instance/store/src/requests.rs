@@ -42,7 +42,7 @@ impl Requests {
         }
         let lines = stored.split(|&byte| byte == b'\n').filter_map(|line| Line::parse(line).ok());
         let events = history.read(1..=latest_seq, Bodies::Preview);
-        let runs = lines.chain(events.iter().filter_map(asked)).collect();
+        let runs = lines.chain(events.iter().flat_map(all_asked)).collect();
         Self { runs, length: 0 }
     }
 
@@ -90,6 +90,16 @@ impl Line {
 fn asked(event: &Event) -> Option<(String, RunId)> {
     let run = || RunId::parse(event.run_id.as_deref()?).ok();
     event.is_message_of(Role::User).then(|| Some((event.request_id.clone()?, run()?))).flatten()
+}
+
+/// As [`asked`], with the requests that were delivered together.
+fn all_asked(event: &Event) -> Vec<(String, RunId)> {
+    let Some((request, run)) = asked(event) else {
+        return Vec::new();
+    };
+    let together = event.as_message().and_then(|message| message.queued_request_ids.as_deref());
+    let together = together.unwrap_or_default().iter().map(|request| (request.clone(), run.clone()));
+    together.chain([(request, run.clone())]).collect()
 }
 
 fn push_line(bytes: &mut Vec<u8>, request_id: &str, run_id: &RunId) {

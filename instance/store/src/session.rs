@@ -207,15 +207,20 @@ impl Draft<'_> {
     pub fn add_run(&mut self, manifest: &Manifest, run: &Run) {
         self.transaction.put(runs::relative::manifest(&run.id), pretty(manifest));
         self.transaction.put(runs::relative::status(&run.id), pretty(run));
-        let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
-        let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
-        requests.note(id, &run.request_id, &run.id, &mut self.transaction);
+        self.note_request(&run.request_id, &run.id);
     }
 
     /// Replaces what stands for the beginning of the history; `messages` is how many it stands for.
     pub fn put_context(&mut self, context: &Context, messages: u64) {
         self.transaction.put(relative::context(self.id), pretty(context));
         self.session_mut().context_mark = context.mark(messages);
+    }
+
+    /// Notes that a run answers one more request than its own.
+    pub fn note_request(&mut self, request_id: &str, run: &RunId) {
+        let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
+        let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
+        requests.note(id, request_id, run, &mut self.transaction);
     }
 
     /// Writes a run's record; the active one is replaced by it.

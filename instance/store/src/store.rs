@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use remotelab_config::lock::{self, FileLock};
 use remotelab_config::{InstancePaths, atomic};
@@ -19,6 +20,10 @@ use crate::journal::{self, Commit, Journal, Transaction};
 use crate::session::{Ground, SessionCell, State, pretty};
 use crate::triggers::{self, Triggers};
 use crate::{runs, sessions};
+
+/// How long a start waits for the lock: a server that was killed while it started a process leaves the lock to
+/// it for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// All sessions of an instance. Share it in an [`Arc`].
 #[derive(Debug)]
@@ -83,7 +88,7 @@ impl Store {
         {
             atomic::create_private_dir(&folder)?;
         }
-        let lock = match FileLock::try_acquire(&paths.server_lock()) {
+        let lock = match FileLock::acquire(&paths.server_lock(), LOCK_PATIENCE) {
             Ok(lock) => lock,
             Err(lock::Error::Held(_)) => return Err(Error::InUse(paths.config().to_owned())),
             Err(lock::Error::File(error)) => return Err(error.into()),

@@ -94,6 +94,39 @@ fn sessions_events_and_runs_survive_a_restart() {
     assert_eq!(store.run(&run.id).unwrap(), Some(run));
 }
 
+/// The list of requests is made anew from the history when it is gone, those that came together included.
+#[test]
+fn every_request_is_found_again_in_the_history() {
+    let world = World::new();
+    let store = world.open();
+    let id = insert(&store, session(None));
+    let cell = store.session(&id).unwrap();
+    let manifest = manifest(&id, "batch");
+    let run = Run::accepted(&manifest, "2026-11-22T07:26:39.203Z");
+    cell.change(|draft| {
+        draft.start_run(&manifest, run.clone());
+        let queued_request_ids = Some(vec!["q-1".into(), "q-2".into()]);
+        let said = Message { content: "both".into(), queued_request_ids, ..Message::default() };
+        let asked = Event::message(Role::User, said, 1_000);
+        let (run_id, request_id) = (Some(run.id.to_string()), Some(run.request_id.clone()));
+        draft.append(Event { run_id, request_id, ..asked });
+        ["q-1", "q-2"].iter().for_each(|request| draft.note_request(request, &run.id));
+    })
+    .1
+    .wait()
+    .unwrap();
+    store.close().unwrap();
+    drop((cell, store));
+    let found = |store: &Store| {
+        let cell = store.session(&id).unwrap();
+        ["batch", "q-1", "q-2", "q-3"].map(|request| cell.change(|draft| draft.run_of(request)).0)
+    };
+    let expected = [Some(run.id.clone()), Some(run.id.clone()), Some(run.id), None];
+    assert_eq!(found(&world.open()), expected);
+    std::fs::remove_file(world.paths().chat_history().join(id.as_str()).join("requests.jsonl")).unwrap();
+    assert_eq!(found(&world.open()), expected);
+}
+
 #[test]
 fn parallel_creates_with_one_key_give_one_session() {
     let world = World::new();
@@ -137,7 +170,7 @@ fn a_change_that_reached_only_the_journal_is_carried_out_at_the_next_start() {
 }
 
 #[test]
-fn one_damaged_file_harms_nothing_else() {
+fn runtime_weakness_26_one_damaged_file_harms_nothing_else() {
     let world = World::new();
     let store = world.open();
     let (good, bad) = (insert(&store, session(None)), insert(&store, session(None)));

@@ -1,5 +1,7 @@
 //! One chat server, and a guest from nothing.
 
+use std::io::Write as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -15,25 +17,7 @@ echo '{"type":"assistant","message":{"content":[{"type":"text","text":"done"}]}}
 echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
 "#;
 
-/// From the start of the process to the first page.
-pub(crate) async fn boot(figures: &mut Figures) -> anyhow::Result<()> {
-    let world = World::without_executors().await?;
-    std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
-    let token = format!(r#"{{"token":"{}"}}"#, "0123456789abcdef".repeat(4));
-    std::fs::write(world.config().join("auth.json"), token).context("write auth.json")?;
-    let mut times = Vec::new();
-    for _ in 0..20 {
-        let began = Instant::now();
-        let mut chat = world.start(&["chat"])?;
-        first_page(&format!("{}/login", world.owner_url())).await?;
-        times.push(began.elapsed());
-        chat.stop(Duration::from_secs(10)).await?;
-    }
-    figures.add("boot to first 200, empty", spread(times));
-    Ok(())
-}
-
-/// From the post to the 202, which promises that it is on disk.
+/// From the post to the 202, which promises that it is on disk; beside one fdatasync of that disk.
 pub(crate) async fn message_acknowledged(figures: &mut Figures) -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     world.tool("quick", TOOL)?;
@@ -60,9 +44,22 @@ pub(crate) async fn message_acknowledged(figures: &mut Figures) -> anyhow::Resul
         owner.finished(&run).await?;
         answered.push(began.elapsed());
     }
+    let sync = bare_sync(world.root())?;
+    figures.add("one fdatasync of 4 KiB, growing file", spread(sync));
     figures.add("message acknowledged, synced", spread(acknowledged));
     figures.add("post to answer, tool included", spread(answered));
     Ok(())
+}
+
+fn bare_sync(folder: &Path) -> anyhow::Result<Vec<Duration>> {
+    let mut file = std::fs::File::create(folder.join("synced")).context("create a file")?;
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let began = Instant::now();
+        file.write_all(&[b'x'; 4_096]).and_then(|()| file.sync_data()).context("write and sync")?;
+        times.push(began.elapsed());
+    }
+    Ok(times)
 }
 
 /// From the command to the guest's own page behind the gateway.
@@ -81,7 +78,7 @@ pub(crate) async fn trial_reachable(figures: &mut Figures) -> anyhow::Result<()>
     Ok(())
 }
 
-async fn first_page(url: &str) -> anyhow::Result<()> {
+pub(crate) async fn first_page(url: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let answer = http::send(http::client().get(url)).await;

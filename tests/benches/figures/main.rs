@@ -5,10 +5,12 @@
 
 #![expect(clippy::print_stdout, reason = "figures are for a terminal")]
 
+mod chat;
 mod gateway;
 mod instance;
 mod memory;
 mod nginx;
+mod peer;
 mod wrk;
 
 use std::time::Duration;
@@ -19,6 +21,7 @@ struct Figures(Vec<(String, String)>);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    peer::Peer::serve_if_told().await?;
     let mut figures = Figures::default();
     let done = measure(&mut figures).await;
     // At the end, because what the processes said stands above it; also when one of them failed.
@@ -30,11 +33,34 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
-    instance::boot(figures).await?;
-    instance::message_acknowledged(figures).await?;
-    instance::trial_reachable(figures).await?;
-    memory::idle(figures).await?;
-    gateway::throughput_and_latency(figures).await
+    // A word on the command line chooses one of them.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
+    if is_wanted("boot") {
+        chat::boot_and_memory(figures).await?;
+    }
+    if is_wanted("message") {
+        instance::message_acknowledged(figures).await?;
+    }
+    if is_wanted("run") {
+        chat::own_time(figures).await?;
+    }
+    if is_wanted("crowd") {
+        chat::crowd(figures).await?;
+    }
+    if is_wanted("sockets") {
+        chat::sockets(figures).await?;
+    }
+    if is_wanted("trial") {
+        instance::trial_reachable(figures).await?;
+    }
+    if is_wanted("memory") {
+        memory::idle(figures).await?;
+    }
+    if is_wanted("gateway") {
+        gateway::throughput_and_latency(figures).await?;
+    }
+    Ok(())
 }
 
 impl Figures {

@@ -31,7 +31,7 @@ pub(crate) async fn idle(figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn mib(pid: u32, line: &str) -> anyhow::Result<f64> {
+pub(crate) fn mib(pid: u32, line: &str) -> anyhow::Result<f64> {
     let path = PathBuf::from(format!("/proc/{pid}/smaps_rollup"));
     let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let found = text.lines().find_map(|it| it.strip_prefix(line));

@@ -6,6 +6,7 @@ mod executors;
 mod harness;
 mod mail;
 mod more_executors;
+mod real_work;
 mod triggers;
 mod ui;
 mod up;

@@ -22,7 +22,7 @@ echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
 "#;
 
 #[tokio::test]
-async fn a_due_trigger_is_delivered_once_whatever_dies() -> anyhow::Result<()> {
+async fn runtime_weakness_33_a_due_trigger_is_delivered_once_whatever_dies() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     world.tool("steady", TOOL)?;
     fs::create_dir_all(world.config()).context("create the configuration folder")?;

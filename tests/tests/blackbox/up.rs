@@ -74,8 +74,8 @@ async fn a_taken_port_is_named_and_nothing_is_started() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_child_that_dies_is_replaced() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
-    let _up = world.up().await?;
-    for word in ["chat", "gateway"] {
+    let up = world.up().await?;
+    for (word, name) in [("chat", "the owner's chat server"), ("gateway", "the gateway")] {
         let old = world.processes_of(word);
         let pid = *old.first().with_context(|| format!("no process of {word}"))?;
 
@@ -86,6 +86,8 @@ async fn a_child_that_dies_is_replaced() -> anyhow::Result<()> {
             Ok((!now.is_empty() && !now.contains(&pid)).then_some(()))
         })
         .await?;
+        let word_of_it = format!("{name} stopped (signal: 9 (SIGKILL)); starts again in ");
+        up.line("a word about it", |line| line.contains(&word_of_it).then_some(())).await?;
     }
     let answer = remotelab_tests::wait::eventually("the owner behind the gateway", async || {
         let url = format!("{}/owner/login", world.gateway_url());
@@ -110,7 +112,9 @@ async fn a_run_goes_on_while_everything_else_is_stopped() -> anyhow::Result<()> 
     let run = posted.run.context("the message was queued")?;
     world.model().held("half").await?;
 
-    let ended = up.stop(Duration::from_secs(5)).await?;
+    // As Ctrl-C does.
+    up.signal(rustix::process::Signal::INT)?;
+    let ended = up.ended(Duration::from_secs(5)).await?;
     assert!(ended.success(), "{ended}");
     assert_eq!(world.processes_of("runner").len(), 1);
     assert_eq!(world.processes_of("chat").len(), 0);

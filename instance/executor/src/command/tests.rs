@@ -147,7 +147,7 @@ fn the_built_in_executors_read_the_prompt_from_standard_input() {
 }
 
 #[test]
-fn custom_tools_get_the_prompt_last_until_it_is_too_long() {
+fn runtime_weakness_03_custom_tools_get_the_prompt_last_until_it_is_too_long() {
     let codex = tool("mine", Some(RuntimeFamily::CodexJson), false);
     let claude = tool("mine", Some(RuntimeFamily::ClaudeStreamJson), false);
     let longest = "x".repeat(PROMPT_ARGUMENT_MAX);
@@ -182,7 +182,7 @@ fn values_from_outside_never_become_flags() {
 }
 
 #[test]
-fn developer_instructions_reach_codex_as_a_toml_string() {
+fn runtime_weakness_12_developer_instructions_reach_codex_as_a_toml_string() {
     let given = Context {
         codex_developer_instructions: Some("Say \"hi\"\nthen stop".into()),
         codex_prompt_prefix: "PREFIX ".into(),
@@ -226,7 +226,7 @@ fn files_stand_before_the_prompt_and_flattening_comes_last() {
 }
 
 #[test]
-fn the_environment_keeps_secrets_of_the_service_back() {
+fn runtime_weakness_25_the_environment_keeps_secrets_of_the_service_back() {
     let base: Env = [
         ("PATH", "/ignored"),
         ("HOME", "/home/owner"),

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spares_a_process_that_only_has_the_number() {
+    fn runtime_weakness_09_a_process_that_only_has_the_number_is_spared() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id();
         let report = |ticks| RunnerReport {

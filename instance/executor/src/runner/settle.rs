@@ -8,9 +8,7 @@ use remotelab_config::lock::{self, FileLock};
 use remotelab_protocol::run::RunResult;
 
 use super::{files, group};
-
-/// The reason of a run whose runner died.
-const DISAPPEARED: &str = "Detached runner disappeared before writing a result";
+use crate::failure::DISAPPEARED;
 
 /// How a run stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

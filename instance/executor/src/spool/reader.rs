@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_on_from_any_record_and_waits_for_the_end_of_a_line() {
+    fn runtime_weakness_10_a_line_without_its_end_waits() {
         let run = tempfile::tempdir().unwrap();
         let mut reader = SpoolReader::open(run.path(), 0);
         assert_eq!(reader.read_new(1 << 20).unwrap(), []);

@@ -283,7 +283,10 @@ fn cline_says_why_it_failed() {
 fn an_executor_that_says_nothing_has_failed() {
     for tool in [opencode(), gemini(), copilot(), cline()] {
         let silent = read(&tool, [], &exited(0));
-        assert_eq!(silent, failed("Provider exited without emitting structured events"), "{}", tool.id);
+        let name = if tool.id == "gemini" { "Gemini CLI" } else { &tool.name };
+        let reason =
+            format!("{name} ended without an answer (Provider exited without emitting structured events)");
+        assert_eq!(silent, failed(&reason), "{}", tool.id);
     }
 }
 

@@ -104,7 +104,7 @@ fn unknown_model(model: &str) -> Known {
 }
 
 #[test]
-fn codex_runs_a_command() {
+fn runtime_weakness_16_codex_tells_a_command_once() {
     assert_eq!(
         read(&codex(), fixture("codex-tool.jsonl").lines(), &exited(0)),
         Told {
@@ -256,7 +256,7 @@ fn claude_usage(tokens: [u64; 3], window: u64) -> Known {
 
 /// A partial message comes again as a whole one; it is told once.
 #[test]
-fn claude_runs_a_command() {
+fn runtime_weakness_17_claudes_results_bear_the_tools_name() {
     let expected = |session: &str| Told {
         events: vec![
             status(&format!("Session started ({session})")),
@@ -353,8 +353,10 @@ fn claude_helpers_do_not_speak_to_the_person() {
     );
 }
 
+/// One sentence for each way to end badly, which a person without the terminal understands; what an
+/// engineer looks for stands in brackets.
 #[test]
-fn ends_are_explained() {
+fn runtime_weakness_06_every_bad_end_has_a_sentence() {
     let fake = Tool { builtin: false, id: "fake".into(), name: "Fake".into(), ..codex() };
     let failure = |stderr: &[&str], result: RunResult| {
         let mut adapter = Adapter::for_tool(&fake);
@@ -363,14 +365,22 @@ fn ends_are_explained() {
         }
         adapter.finish(&result).failure
     };
-    let killed = RunResult { exit_code: None, signal: Some("SIGKILL".into()), ..exited(0) };
-    let cases: [(&[&str], RunResult, Option<&str>); 10] = [
-        (&[], exited(3), Some("Process exited with code 3")),
-        (&["a", "boom"], exited(3), Some("Process exited with code 3: boom")),
+    let signal = |name: &str| RunResult { exit_code: None, signal: Some(name.into()), ..exited(0) };
+    let told = |error: &str| RunResult { error: Some(error.into()), ..exited(1) };
+    let cases: &[(&[&str], RunResult, &str)] = &[
+        (&[], exited(3), "Fake stopped with an error and did not say why (Process exited with code 3)"),
+        (&["a", "boom"], exited(3), "Fake stopped with an error: boom (Process exited with code 3)"),
+        (&[], signal("SIGSEGV"), "Fake crashed and did not say why (Process exited via signal SIGSEGV)"),
+        (
+            &[],
+            signal("SIGKILL"),
+            "Fake was stopped by something on this machine (often for lack of memory) and did not say why \
+             (Process exited via signal SIGKILL)",
+        ),
         (
             &["Error: connect ECONNREFUSED 127.0.0.1:1", "at main"],
             exited(1),
-            Some("Fake could not reach its model over the network: Error: connect ECONNREFUSED 127.0.0.1:1"),
+            "Fake could not reach its model over the network: Error: connect ECONNREFUSED 127.0.0.1:1",
         ),
         (
             &[
@@ -381,39 +391,54 @@ fn ends_are_explained() {
                 "   1: <unknown>",
             ],
             exited(1),
-            Some(
-                "Fake no longer has this conversation; send the message again to start a fresh one: \
-                Error: thread/resume failed: no rollout found for thread id 0199-a (code -32600)",
-            ),
+            "Fake no longer has this conversation; send the message again to start a fresh one: \
+             Error: thread/resume failed: no rollout found for thread id 0199-a (code -32600)",
         ),
         (
             &["You've hit your usage limit."],
             exited(1),
-            Some("Fake has reached a usage limit of its account: You've hit your usage limit."),
+            "Fake has reached a usage limit of its account: You've hit your usage limit.",
+        ),
+        (&["HTTP 401"], exited(1), "Fake is not signed in: HTTP 401"),
+        (
+            &["API Error: Overloaded"],
+            exited(1),
+            "The model behind Fake is overloaded, try again in a while: API Error: Overloaded",
         ),
         (
-            &[],
-            killed,
-            Some(
-                "Process exited via signal SIGKILL (something on this machine stopped Fake, often for lack of memory)",
-            ),
+            &["error: prompt is too long"],
+            exited(1),
+            "The conversation is too long for Fake's model: error: prompt is too long",
         ),
-        (&[], exited(0), Some("Provider exited without emitting structured events")),
+        (
+            &["The model `gpt-9` does not exist"],
+            exited(1),
+            "Fake cannot use the chosen model: The model `gpt-9` does not exist",
+        ),
+        (&[], exited(0), "Fake ended without an answer (Provider exited without emitting structured events)"),
+        (
+            &["what?"],
+            exited(0),
+            "Fake ended without an answer: what? (Provider exited without emitting structured events)",
+        ),
         (
             &["Please sign in first"],
             exited(0),
-            Some("Provider requires interactive login before RemoteLab can use it: Please sign in first"),
+            "Fake wants you to sign in first, in a terminal on this machine: Please sign in first \
+             (Provider requires interactive login before RemoteLab can use it)",
         ),
+        (&[], told("Fake was not found"), "Fake was not found"),
         (
-            &[],
-            RunResult { error: Some("Fake was not found".into()), ..exited(1) },
-            Some("Fake was not found"),
+            &["half an answer"],
+            told("Detached runner disappeared before writing a result"),
+            "The work was cut off, for example by a restart of the machine; send the message again \
+             (Detached runner disappeared before writing a result)",
         ),
-        (&["x"], RunResult { cancelled: true, ..exited(143) }, None),
     ];
     for (stderr, result, expected) in cases {
-        assert_eq!(failure(stderr, result).as_deref(), expected);
+        assert_eq!(failure(stderr, result.clone()).as_deref(), Some(*expected));
     }
+    assert_eq!(failure(&["x"], RunResult { cancelled: true, ..exited(143) }), None);
 }
 
 /// A tool of no family promised no structure, so that silence is no failure.

@@ -79,7 +79,8 @@ impl Bearers {
 pub(crate) fn presented(headers: &HeaderMap) -> Option<String> {
     headers.get_all(AUTHORIZATION).iter().find_map(|value| {
         let value = String::from_utf8_lossy(value.as_bytes());
-        let (scheme, token) = value.trim().split_once(' ')?;
+        // The space behind an empty token does not survive the way here.
+        let (scheme, token) = value.trim().split_once(' ').unwrap_or((value.trim(), ""));
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
     })
 }
@@ -93,7 +94,7 @@ mod tests {
         for (value, expected) in [
             ("Bearer rlt_1", Some("rlt_1")),
             ("bearer  rlt_1 ", Some("rlt_1")),
-            ("Bearer", None),
+            ("Bearer", Some("")),
             ("Basic rlt_1", None),
             ("", None),
         ] {

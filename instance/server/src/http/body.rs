@@ -33,14 +33,17 @@ pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, Refusal> {
     })
 }
 
-/// Reads a JSON body; `invalid` is what malformed or wrong-typed JSON is answered with.
+/// Reads a JSON object; `invalid` is what anything else is answered with.
 pub(super) async fn json<T: DeserializeOwned>(
     body: Body,
     limit: usize,
     invalid: &'static str,
 ) -> Result<T, Refusal> {
     let bytes = bytes(body, limit).await?;
-    serde_json::from_slice(&bytes).map_err(|_| Refusal::bad_request(invalid))
+    // A list would be taken for the fields in their order.
+    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+    let read = if is_object { serde_json::from_slice(&bytes).ok() } else { None };
+    read.ok_or_else(|| Refusal::bad_request(invalid))
 }
 
 /// Refuses a body that is announced as too long before any of it is read.

@@ -61,7 +61,9 @@ pub(super) async fn block(
         return Ok(answer::not_found().await);
     };
     app.store.settled().await.map_err(StorageRefused)?;
-    let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
+    let history = cell.history();
+    let (latest, running) =
+        cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running()));
     let events = blocking(move || history.read(start..=end.min(latest), Bodies::Whole)).await;
     let events = display::block(&events, start, end);
     if events.is_empty() {
@@ -71,7 +73,7 @@ pub(super) async fn block(
         &headers,
         &json!({"sessionId": cell.id(), "startSeq": start, "endSeq": end, "events": events}),
     );
-    if end <= latest {
+    if end <= latest && !running {
         response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
     }
     Ok(response)

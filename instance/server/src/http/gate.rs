@@ -45,11 +45,19 @@ pub(super) async fn pass(
     let is_asset = parts.uri.path().starts_with("/assets/");
     parts.extensions.insert(outside.clone());
     parts.extensions.insert(nonce);
-    let mut response = match admit(&app, &mut parts, &outside).await {
+    let admitted = admit(&app, &mut parts, &outside).await;
+    let login_to_renew = match parts.extensions.get() {
+        Some(Caller::Login { cookies }) if app.auth.is_past_half(cookies) => Some(cookies.clone()),
+        _ => None,
+    };
+    let mut response = match admitted {
         Ok(()) if is_reading(&parts.method) => next.run(Request::from_parts(parts, body)).await,
         Ok(()) => detached(next.run(Request::from_parts(parts, body))).await,
         Err(answer) => *answer,
     };
+    if let Some(cookies) = login_to_renew {
+        sign_in::renew(&app, cookies, &mut response).await;
+    }
     set_security_headers(response.headers_mut(), &policy, is_asset);
     response
 }
@@ -138,9 +146,10 @@ fn query_token(query: Option<&str>) -> Option<String> {
     Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
-/// Tells whether another site makes a browser change something or open a socket here.
+/// Tells whether another site makes a browser change something, sign out or open a socket here.
 fn is_cross_site(parts: &Parts, outside: &Outside) -> bool {
-    if is_reading(&parts.method) && parts.uri.path() != "/ws" {
+    let is_harmless = is_reading(&parts.method) && !matches!(parts.uri.path(), "/ws" | "/logout");
+    if is_harmless {
         return false;
     }
     let header = |name: &HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -248,6 +257,8 @@ mod tests {
         assert!(crosses("POST", "/x", &[("origin", "null")]));
         assert!(crosses("PATCH", "/x", &[("sec-fetch-site", "cross-site")]));
         assert!(crosses("GET", "/ws", &[("origin", "https://b.example")]));
+        assert!(crosses("GET", "/logout", &[("sec-fetch-site", "cross-site")]));
+        assert!(!crosses("GET", "/logout", &[("sec-fetch-site", "none")]));
         assert!(!crosses("GET", "/x", &[("origin", "https://b.example")]));
     }
 }

@@ -1,5 +1,7 @@
 //! Sessions: list, read, create, change.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal};
 use super::query::Query;
 use super::{body, conditional};
-use crate::app::{Shared, StorageRefused};
+use crate::app::{Shared, StorageRefused, blocking};
 use crate::patch;
 use crate::sessions::{self, Detail, Filter};
 use crate::submit;
@@ -86,6 +88,11 @@ pub(super) async fn patch(
     let Value::Object(fields) = body::json(body, body::SESSION, "Invalid request body").await? else {
         return Err(Refusal::bad_request("Invalid request body"));
     };
+    let tool = fields.get("tool").and_then(Value::as_str).filter(|tool| !tool.trim().is_empty());
+    if let Some(tool) = tool.map(str::to_owned) {
+        let worker = Arc::clone(&app);
+        blocking(move || worker.known_tool(Some(&tool), "")).await?;
+    }
     let (outcome, commit) = cell.change(|draft| {
         let changed = patch::apply(draft.session(), &fields)?;
         if changed != *draft.session() {
@@ -103,7 +110,7 @@ pub(super) async fn patch(
 }
 
 /// Finds a session by the text of a path segment.
-pub(super) fn find(app: &Shared, id: &str) -> Result<std::sync::Arc<remotelab_store::SessionCell>, Refusal> {
+pub(super) fn find(app: &Shared, id: &str) -> Result<Arc<remotelab_store::SessionCell>, Refusal> {
     let id = SessionId::parse(id)?;
     sessions::find(app, &id).ok_or_else(|| Refusal::not_found("Session not found"))
 }

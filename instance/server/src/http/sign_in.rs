@@ -104,28 +104,23 @@ pub(super) async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> R
     response
 }
 
-/// `GET /api/auth/me`. Renews a login that is past half of its life.
-pub(super) async fn me(
-    State(app): State<Shared>,
-    Extension(owner): Extension<Owner>,
-    headers: HeaderMap,
-) -> Response {
+/// `GET /api/auth/me`.
+pub(super) async fn me(Extension(owner): Extension<Owner>, headers: HeaderMap) -> Response {
     let mut identity = json!({"role": "owner"});
     if !owner.preferred_language.is_empty() {
         identity["preferredLanguage"] = owner.preferred_language.into();
     }
-    renewed(&app, &headers, conditional::json(&headers, &identity)).await
+    conditional::json(&headers, &identity)
 }
 
-/// Adds a renewed cookie to an answer, when it is time.
-pub(super) async fn renewed(app: &Shared, request: &HeaderMap, mut response: Response) -> Response {
-    let cookies = gate::cookies(request);
+/// Renews a login, and says so in an answer. The cookie keeps its value, so that a client that does not
+/// look stays signed in as well.
+pub(super) async fn renew(app: &Shared, cookies: String, response: &mut Response) {
     let app = Arc::clone(app);
     let renewed = blocking(move || app.auth.renew(&cookies)).await;
     if let Some(cookie) = renewed.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
-    response
 }
 
 /// Checks credentials off the async threads.

@@ -39,7 +39,7 @@ pub(super) async fn open(
 }
 
 async fn serve(app: Shared, caller: Caller, mut socket: WebSocket) {
-    let mut frames = app.hub.subscribe();
+    let (mut frames, mut ended) = (app.hub.subscribe(), app.auth.ended());
     let hello = Frame::BuildInfo { build_info: build::info(&app.settings.instance_id) };
     if socket.send(Message::text(hub::text(&hello))).await.is_err() {
         return;
@@ -54,14 +54,16 @@ async fn serve(app: Shared, caller: Caller, mut socket: WebSocket) {
                 Err(RecvError::Lagged(_)) => socket.send(Message::text(hub::text(&Frame::SessionsInvalidated))).await,
                 Err(RecvError::Closed) => return,
             },
-            _ = ping.tick() => {
-                // A login or token that ended takes its sockets along.
-                let (worker, caller) = (Arc::clone(&app), caller.clone());
-                if !blocking(move || worker.auth.admits(&caller)).await {
-                    return;
-                }
-                socket.send(Message::Ping(bytes::Bytes::new())).await
-            }
+            // A login or token that ended takes its sockets along.
+            Ok(()) = ended.changed() => match is_admitted(&app, &caller).await {
+                true => Ok(()),
+                false => return,
+            },
+            // It may also have expired, or been revoked by the command line.
+            _ = ping.tick() => match is_admitted(&app, &caller).await {
+                true => socket.send(Message::Ping(bytes::Bytes::new())).await,
+                false => return,
+            },
             message = socket.recv() => match message {
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -76,6 +78,11 @@ async fn serve(app: Shared, caller: Caller, mut socket: WebSocket) {
             return;
         }
     }
+}
+
+async fn is_admitted(app: &Shared, caller: &Caller) -> bool {
+    let (app, caller) = (Arc::clone(app), caller.clone());
+    blocking(move || app.auth.admits(&caller)).await
 }
 
 fn text(frame: &Arc<str>) -> String {

@@ -9,6 +9,7 @@ use remotelab_protocol::RunId;
 use remotelab_store::runs;
 
 use crate::app::{App, Shared, blocking};
+use crate::attachments;
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
@@ -44,7 +45,9 @@ impl App {
     fn start_runner(&self, run: &RunId) -> Result<(), Error> {
         let paths = &self.settings.paths;
         let folder = runs::folder(paths, run);
-        let manifest = runs::manifest(paths, run)?.ok_or(Error::NoManifest)?;
+        let mut manifest = runs::manifest(paths, run)?.ok_or(Error::NoManifest)?;
+        // Records name files without their place, so that an instance can be moved.
+        manifest.options.images = attachments::located(paths, &manifest.options.images);
         // The session's tool was known when the message was accepted; if it has gone since, the run says so.
         let tool = self.catalogue.find(&manifest.tool).unwrap_or_else(|| remotelab_protocol::tool::Tool {
             id: manifest.tool.clone(),

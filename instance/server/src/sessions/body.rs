@@ -11,7 +11,7 @@ use super::activity;
 pub(crate) enum Detail {
     /// Everything.
     Full,
-    /// Without the queued messages, for lists.
+    /// Without the queued messages and the instructions, for lists.
     Summary,
 }
 
@@ -61,8 +61,10 @@ pub(crate) fn body(state: &State, detail: Detail) -> Value {
     if let Value::Object(computed) = computed {
         fields.extend(computed);
     }
-    if detail == Detail::Full {
-        fields.insert("queuedMessages".into(), queued_messages(session));
+    match detail {
+        Detail::Full => drop(fields.insert("queuedMessages".into(), queued_messages(session))),
+        // Kilobytes that lists would repeat at every poll.
+        Detail::Summary => drop(fields.remove("systemPrompt")),
     }
     Value::Object(fields)
 }

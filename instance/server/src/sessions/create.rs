@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{DESCRIPTION_CHARS, GROUP_CHARS};
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
+use crate::submit;
 
 /// Why a session was not created.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub(crate) enum Error {
     NoFolder,
     #[error("internalRole must be a string when provided")]
     InternalRole,
+    /// No such tool.
+    #[error(transparent)]
+    Tool(submit::Error),
     #[error(transparent)]
     Storage(#[from] StorageRefused),
 }
@@ -60,13 +64,12 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
         Some(_) => return Err(Error::InternalRole),
     };
     let folder = expand(folder, &app.settings.home);
-    let exists = {
-        let folder = folder.clone();
-        blocking(move || folder.is_dir()).await
-    };
+    let (worker, wanted, asked) = (Arc::clone(app), folder.clone(), tool.to_owned());
+    let (exists, known) = blocking(move || (wanted.is_dir(), worker.known_tool(Some(&asked), ""))).await;
     if !exists {
         return Err(Error::NoFolder);
     }
+    let tool = known.map_err(Error::Tool)?;
     let source = Source::of(request);
     let (name, auto_rename_pending) = title::initial(&Given {
         name: request.name.as_deref(),
@@ -82,7 +85,7 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
         }
     }
     let source_id = source.id.unwrap_or_else(|| "chat".to_owned());
-    let plain = Session::new(folder.to_string_lossy().into_owned(), tool.to_owned(), &now_iso());
+    let plain = Session::new(folder.to_string_lossy().into_owned(), tool, &now_iso());
     Ok(Session {
         source_name: source.name.unwrap_or_else(|| title_case(&source_id)),
         source_id,

@@ -8,7 +8,6 @@ use remotelab_store::Draft;
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::attachments;
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
 use crate::prompt::{self, Prompt};
@@ -80,7 +79,7 @@ impl App {
             prompt: text,
             internal_operation: operation.map(str::to_owned),
             options: Options {
-                images: attachments::located(&self.settings.paths, &beginning.attachments),
+                images: beginning.attachments.clone(),
                 thinking: beginning.thinking,
                 model: beginning.model.filter(|text| !text.is_empty()),
                 effort: beginning.effort.filter(|text| !text.is_empty()),

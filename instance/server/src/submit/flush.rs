@@ -95,10 +95,15 @@ impl App {
                 thinking: batch.thinking,
                 attachments: batch.attachments,
                 source_context: batch.source_context,
-                queued_request_ids: Some(batch.request_ids),
+                queued_request_ids: Some(batch.request_ids.clone()),
                 internal: None,
             };
-            Flushed::Started(self.begin(draft, &conversation, beginning).id)
+            let run = self.begin(draft, &conversation, beginning).id;
+            // The session remembers the last hundred of them; these lines, all.
+            for request in &batch.request_ids {
+                draft.note_request(request, &run);
+            }
+            Flushed::Started(run)
         })
     }
 

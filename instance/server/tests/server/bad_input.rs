@@ -1,5 +1,6 @@
 //! Bad input gets the documented answer, loses nothing and stops nothing.
 
+use remotelab_config::InstancePaths;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,6 +41,8 @@ async fn requests_that_cannot_be_understood() {
         ),
         (Method::POST, messages.clone(), "not json".into(), 400, "Bad request"),
         (Method::POST, messages.clone(), "null".into(), 400, "Bad request"),
+        (Method::POST, messages.clone(), r#"["r", "text"]"#.into(), 400, "Bad request"),
+        (Method::POST, sessions.clone(), r#"["~", "echo"]"#.into(), 400, "Invalid request body"),
         (Method::POST, messages.clone(), r#"{"text":"  "}"#.into(), 400, "text is required"),
         (Method::POST, messages.clone(), r#"{"text":5}"#.into(), 400, "Bad request"),
         (
@@ -153,7 +156,7 @@ async fn an_archived_session_takes_no_messages_but_still_knows_its_requests() {
 
 /// Requests that no client library would send; the server answers them and lives on.
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_targets_and_upgrades_stop_nothing() {
+async fn api_weakness_01_malformed_targets_and_upgrades_stop_nothing() {
     let world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let cookie = super::world::cookie(&world.open_link().await).unwrap();
@@ -183,4 +186,49 @@ async fn malformed_targets_and_upgrades_stop_nothing() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request:?} → {answer:?}");
     }
     assert_eq!(world.get("/api/sessions").await.0, StatusCode::OK);
+}
+
+/// Files that were cut cost only what they told; everything else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_files_cost_only_themselves() {
+    let mut world = World::in_a_process(ECHO).await;
+    let (good, hurt, lost) = (world.session().await, world.session().await, world.session().await);
+    for id in [&good, &hurt, &lost] {
+        let (_, accepted) = world.send(id, "r", "go").await;
+        world.ended(accepted["run"]["id"].as_str().unwrap()).await;
+    }
+    world.stop().await;
+    let paths = InstancePaths::below(world.root.path());
+    let history = paths.chat_history();
+    for file in [
+        history.join(&hurt).join("events/000000001.json"),
+        history.join(&hurt).join("meta.json"),
+        history.join(&hurt).join("requests.jsonl"),
+        history.join(&lost).join("session.json"),
+        paths.chat_sessions(),
+        paths.config().join("sessions.index"),
+        paths.config().join("chat-triggers.json"),
+        paths.runtime_selection(),
+        paths.auth_sessions(),
+    ] {
+        std::fs::write(file, "[{\"id").unwrap();
+    }
+    world.start_process().await;
+    world.sign_in().await;
+    let (status, answer) = world.get("/api/sessions").await;
+    let mut listed: Vec<&str> =
+        answer["sessions"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    listed.sort_unstable();
+    let mut expected = [good.as_str(), hurt.as_str()];
+    expected.sort_unstable();
+    assert_eq!((status, listed.as_slice()), (StatusCode::OK, expected.as_slice()));
+    assert_eq!(world.get(&format!("/api/sessions/{lost}")).await.0, StatusCode::NOT_FOUND);
+    let events = world.events(&hurt, "all").await;
+    assert_eq!(events[0]["content"], "error: event 1 is damaged and cannot be shown");
+    assert_eq!(events.len(), world.events(&good, "all").await.len());
+    for id in [&good, &hurt] {
+        let (_, accepted) = world.send(id, "next", "go on").await;
+        assert_eq!(world.ended(accepted["run"]["id"].as_str().unwrap()).await["state"], "completed");
+    }
+    assert_eq!(world.send(&good, "r", "go").await.0, StatusCode::OK);
 }

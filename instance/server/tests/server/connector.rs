@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::StatusCode;
+use reqwest::multipart::{Form, Part};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::world::{ECHO, World};
@@ -83,7 +84,7 @@ async fn a_message_becomes_a_run_and_its_answer_is_among_the_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_parallel_posts_of_one_request_are_one_run() {
+async fn api_weakness_13_parallel_posts_of_one_request_make_one_run() {
     let world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let posts = (0..50).map(|_| world.send(&id, "same", "once"));
@@ -192,4 +193,45 @@ async fn a_task_for_an_unknown_tool_leaves_no_session_behind() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     let (_, listed) = world.get("/api/sessions").await;
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
+}
+
+/// A message with files comes as a form, as connectors and mail send it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_with_files_is_a_message() {
+    let world = World::signed_in(ECHO).await;
+    let id = world.session().await;
+    let part = |bytes: &'static [u8], name: &'static str, kind: &str| {
+        Part::bytes(bytes).file_name(name).mime_str(kind).unwrap()
+    };
+    let form = Form::new()
+        .text("requestId", "form-1")
+        .text("text", " see the files ")
+        .text("thinking", "true")
+        .text("model", "m")
+        .text("sourceContext", r#"{"comment": 7}"#)
+        .text("existingAttachments", "no list")
+        .part("attachments", part(b"\x89PNG\x00", "../Bild \u{e4}.png", "image/png"))
+        .part("images", part(b"a,b\n", "t.csv", "text/csv"));
+    let path = format!("/api/sessions/{id}/messages");
+    let answer = world.request(Method::POST, &path).multipart(form).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(
+        json!([
+            answer["requestId"],
+            answer["run"]["requestId"],
+            answer["run"]["model"],
+            answer["run"]["thinking"]
+        ]),
+        json!(["form-1", "form-1", "m", true])
+    );
+    let said = &world.events(&id, "all").await[0];
+    assert_eq!((&said["content"], &said["sourceContext"]), (&json!("see the files"), &json!({"comment": 7})));
+    let files = said["attachments"].as_array().unwrap();
+    let told: Vec<Value> =
+        files.iter().map(|file| json!([file["originalName"], file["mimeType"], file["sizeBytes"]])).collect();
+    assert_eq!(told, [json!(["Bild \u{e4}.png", "image/png", 5]), json!(["t.csv", "text/csv", 4])]);
+    let media = format!("/api/media/{}", files[1]["filename"].as_str().unwrap());
+    assert_eq!(world.request(Method::GET, &media).send().await.unwrap().bytes().await.unwrap(), "a,b\n");
+    world.ended(answer["run"]["id"].as_str().unwrap()).await;
 }

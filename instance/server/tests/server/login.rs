@@ -51,7 +51,7 @@ async fn without_a_login_pages_lead_to_the_form_and_the_api_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_slowed_down_for_the_guesser() {
+async fn api_weakness_03_a_forwarding_header_makes_no_other_client() {
     let world = World::start(ECHO).await;
     for _ in 0..5 {
         let wrong = world.request(Method::GET, "/?token=zz").send().await.unwrap();
@@ -106,7 +106,7 @@ async fn the_form_signs_in_and_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn other_sites_cannot_post() {
+async fn api_weakness_09_other_sites_neither_post_nor_sign_out() {
     let world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let foreign = world
@@ -117,6 +117,14 @@ async fn other_sites_cannot_post() {
         .await
         .unwrap();
     assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    let out =
+        world.request(Method::GET, "/logout").header("sec-fetch-site", "cross-site").send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::FORBIDDEN);
+    assert_eq!(world.get(&format!("/api/sessions/{id}")).await.0, StatusCode::OK);
+    // The token of a link stays in no further address.
+    let link = format!("/api/sessions?view=refs&token={}", world.token());
+    let link = world.request(Method::GET, &link).send().await.unwrap();
+    assert_eq!((link.status(), link.headers()["location"].to_str().unwrap()), (StatusCode::FOUND, "/"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,7 @@ async fn a_task_can_be_sent_by_a_form_without_script() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_a_message_are_never_active_content() {
+async fn api_weakness_07_files_of_a_message_are_never_active_content() {
     let world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let svg = json!({"requestId": "r", "text": "look", "attachments": [{"data": "PHN2Zy8+", "mimeType": "image/svg+xml", "originalName": "x.svg"}]});

@@ -8,13 +8,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use super::world::{World, cookie};
 
 /// Answers when the file `go` is in its folder; a second run finds it there at once.
-const GATED: &str = r#"for last; do :; done
+pub(super) const GATED: &str = r#"for last; do :; done
 echo '{"type":"thread.started","thread_id":"t"}'
 while [ ! -e go ]; do sleep 0.02; done
 printf '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"ok"}}\n'"#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_to_a_busy_session_become_one_next_turn() {
+async fn api_weakness_14_queued_messages_keep_their_request_ids() {
     let world = World::signed_in(GATED).await;
     let id = world.session().await;
     let (_, first) = world.send(&id, "r-1", "start").await;
@@ -59,7 +59,7 @@ async fn messages_to_a_busy_session_become_one_next_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_queue_that_was_archived_goes_on_when_its_session_comes_back() {
+async fn runtime_weakness_42_a_run_and_a_queue_outlive_the_archive() {
     let world = World::signed_in(GATED).await;
     let id = world.session().await;
     let (_, first) = world.send(&id, "r", "start").await;
@@ -69,12 +69,40 @@ async fn a_queue_that_was_archived_goes_on_when_its_session_comes_back() {
         assert_eq!(patch.json(&json!({"archived": archived})).send().await.unwrap().status(), StatusCode::OK);
     };
     archive(true).await;
+    // What was accepted stays accepted.
+    let (status, again) = world.send(&id, "q", "and this").await;
+    assert_eq!((status, &again["duplicate"], &again["queued"]), (StatusCode::OK, &json!(true), &json!(true)));
+    assert_eq!(world.send(&id, "new", "no").await.0, StatusCode::CONFLICT);
     std::fs::write(world.root.path().join("go"), "").unwrap();
     world.ended(first["run"]["id"].as_str().unwrap()).await;
     archive(false).await;
     world
         .until(&id, |session| session["activity"]["queue"]["count"] == 0 && session["messageCount"] == 4)
         .await;
+}
+
+/// A message that waited is known for ever, not only while it is among the last hundred.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_delivered_long_ago_is_not_delivered_again() {
+    let world = World::signed_in(GATED).await;
+    let id = world.session().await;
+    let go = world.root.path().join("go");
+    for batch in 0..2_u64 {
+        world.send(&id, &format!("r-{batch}"), "start").await;
+        for n in 0..60 {
+            let (status, answer) = world.send(&id, &format!("q-{batch}-{n}"), "x").await;
+            assert_eq!((status, &answer["queued"]), (StatusCode::ACCEPTED, &json!(true)));
+        }
+        std::fs::write(&go, "").unwrap();
+        let turns = 4 * (batch + 1);
+        world.until(&id, |session| session["messageCount"] == turns).await;
+        std::fs::remove_file(&go).unwrap();
+    }
+    let (status, again) = world.send(&id, "q-0-0", "x").await;
+    assert_eq!(
+        (status, &again["duplicate"], &again["queued"], &again["run"]),
+        (StatusCode::OK, &json!(true), &json!(false), &Value::Null)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

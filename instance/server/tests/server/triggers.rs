@@ -43,7 +43,7 @@ fn id(trigger: &Value) -> &str {
 const LATER: &str = "2999-01-01T00:00:00.000Z";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_becomes_an_ordinary_turn_at_its_time() {
+async fn runtime_weakness_32_a_trigger_becomes_an_ordinary_turn_at_its_time() {
     let world = World::signed_in(ECHO).await;
     let session = world.session().await;
     let at = Timestamp::now() + Duration::from_millis(400);

@@ -13,12 +13,13 @@ use remotelab_server::Server;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// In this variable the runner process, which is this test program again, finds its run.
 const RUN_DIR: &str = "TEST_RUN_DIR";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Speaks like Codex and repeats the last line of its prompt, which custom tools get as an argument.
 pub(super) const ECHO: &str = r#"for last; do :; done
@@ -41,11 +42,15 @@ pub(super) struct World {
     pub(super) root: tempfile::TempDir,
     pub(super) client: Client,
     pub(super) base: String,
+    pub(super) process: Option<Child>,
     token: String,
-    env: Env,
+    variables: Variables,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<JoinHandle<std::io::Result<()>>>,
 }
+
+/// What the server's environment holds beside the path.
+pub(super) type Variables = Vec<(String, String)>;
 
 impl World {
     /// Starts a server whose tool `echo` runs a script.
@@ -53,8 +58,36 @@ impl World {
         Self::start_with(script, &[]).await
     }
 
-    /// Starts a server with more variables in its environment; programs of the root's folder `bin` are found.
+    /// Starts a server with more variables in its environment.
     pub(super) async fn start_with(script: &str, variables: &[(&str, &str)]) -> Self {
+        let mut world = Self::furnished(script);
+        world.variables = variables.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        world.serve().await;
+        world
+    }
+
+    /// Stops the server, as its supervisor does, and starts another one on the same folders.
+    pub(super) async fn restart(&mut self) {
+        self.stop.take();
+        if let Some(stopped) = self.stopped.take() {
+            stopped.await.unwrap().unwrap();
+        }
+        self.serve().await;
+    }
+
+    async fn serve(&mut self) {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopping = async {
+            let _ = stopped.await;
+        };
+        let server = server(self.root.path(), &self.variables, stopping).await.unwrap();
+        self.base = format!("http://{}", server.address());
+        self.stop = Some(stop);
+        self.stopped = Some(tokio::spawn(server.stopped()));
+    }
+
+    /// Makes the folders, without a server.
+    pub(super) fn furnished(script: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let root = tempfile::tempdir().unwrap();
         let paths = InstancePaths::below(root.path());
@@ -72,46 +105,9 @@ impl World {
             &runner,
             &format!("{RUN_DIR}=\"$2\" exec '{}' --exact {test} --ignored --nocapture", this.display()),
         );
-        let path = format!("{}/bin:/usr/bin:/bin", root.path().display());
-        let fixed = [("PATH", path.as_str()), ("CHAT_PORT", "1")];
-        let env: Env = fixed.iter().chain(variables).copied().collect();
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        let mut world = Self {
-            root,
-            client,
-            base: String::new(),
-            token: auth.token.reveal(),
-            env,
-            stop: None,
-            stopped: None,
-        };
-        world.serve().await;
-        world
-    }
-
-    /// Stops the server, as its supervisor does, and starts another one on the same folders.
-    pub(super) async fn restart(&mut self) {
-        self.stop.take();
-        if let Some(stopped) = self.stopped.take() {
-            stopped.await.unwrap().unwrap();
-        }
-        self.serve().await;
-    }
-
-    async fn serve(&mut self) {
-        let mut settings = Settings::from_env(&self.env, self.root.path());
-        settings.port = 0;
-        settings.paths = InstancePaths::below(self.root.path());
-        settings.secure_cookies = false;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let stopping = async {
-            let _ = stopped.await;
-        };
-        let runner = self.root.path().join("remotelab");
-        let server = Server::start(settings, self.env.clone(), runner, stopping).await.unwrap();
-        self.base = format!("http://{}", server.address());
-        self.stop = Some(stop);
-        self.stopped = Some(tokio::spawn(server.stopped()));
+        let (base, token, variables) = (String::new(), auth.token.reveal(), Variables::new());
+        Self { root, client, base, process: None, token, variables, stop: None, stopped: None }
     }
 
     /// Starts a server and signs in by the owner's link.
@@ -122,15 +118,20 @@ impl World {
     /// Starts a server with more variables in its environment and signs in.
     pub(super) async fn signed_in_with(script: &str, variables: &[(&str, &str)]) -> Self {
         let mut world = Self::start_with(script, variables).await;
-        let cookie = cookie(&world.open_link().await).unwrap();
+        world.sign_in().await;
+        world
+    }
+
+    /// Signs in by the owner's link.
+    pub(super) async fn sign_in(&mut self) {
+        let cookie = cookie(&self.open_link().await).unwrap();
         let headers = [(reqwest::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
-        world.client = Client::builder()
+        self.client = Client::builder()
             .redirect(Policy::none())
             .timeout(PATIENCE)
             .default_headers(headers)
             .build()
             .unwrap();
-        world
     }
 
     pub(super) fn token(&self) -> &str {
@@ -232,6 +233,23 @@ async fn body(response: Response) -> (StatusCode, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
+/// Starts a server on port 0 over furnished folders. Programs of the root's folder `bin` are found.
+pub(super) async fn server(
+    root: &Path,
+    variables: &[(String, String)],
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<Server, remotelab_server::Error> {
+    let path = format!("{}/bin:/usr/bin:/bin", root.display());
+    let fixed = [("PATH".to_owned(), path), ("CHAT_PORT".to_owned(), "1".to_owned())];
+    let env: Env = fixed.iter().chain(variables).cloned().collect();
+    let mut settings = Settings::from_env(&env, root);
+    settings.port = 0;
+    settings.paths = InstancePaths::below(root);
+    settings.secure_cookies = false;
+    Server::start(settings, env, root.join("remotelab"), stop).await
+}
+
+/// Writes a shell script that can be run.
 pub(super) fn executable(path: &Path, script: &str) {
     std::fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -3,12 +3,15 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use remotelab_config::InstancePaths;
 use remotelab_protocol::SessionId;
+use serde::de::IgnoredAny;
 
 use super::disk::FaultyDisk;
 use super::model::{Model, Talk};
 use super::{Past, Step, copy_folder, open, scratch, story};
 use crate::Store;
+use crate::damage::scan;
 
 /// Every this many bytes a file is cut; a prime, so that the places vary from file to file.
 const STRIDE: usize = 13;
@@ -30,10 +33,18 @@ fn a_file_cut_anywhere_costs_at_most_what_it_told() {
         let ends =
             line_ends.filter(|_| file.ends_with("requests.jsonl")).chain([bytes.len().saturating_sub(1)]);
         for kept in (0..bytes.len()).step_by(STRIDE).chain(ends) {
-            let kept = kept as u64;
             let root = scratch();
             copy_folder(origin.path(), root.path());
-            OpenOptions::new().write(true).open(root.path().join(relative)).unwrap().set_len(kept).unwrap();
+            OpenOptions::new()
+                .write(true)
+                .open(root.path().join(relative))
+                .unwrap()
+                .set_len(kept as u64)
+                .unwrap();
+            let told: Vec<_> =
+                scan(&InstancePaths::below(root.path())).into_iter().map(|it| it.path).collect();
+            let is_told = tells_something(relative) && !is_whole(&bytes[..kept], relative);
+            assert_eq!(told, is_told.then(|| root.path().join(relative)).as_slice(), "cut to {kept}");
             let disk = FaultyDisk::default();
             let store = open(root.path(), &disk).unwrap();
             check(past.now(), &store, relative, kept);
@@ -43,7 +54,20 @@ fn a_file_cut_anywhere_costs_at_most_what_it_told() {
     }
 }
 
-fn check(before: &Model, store: &Store, file: &Path, kept: u64) {
+/// Whether the file is one of those that nothing else repeats.
+fn tells_something(file: &Path) -> bool {
+    let is_list_of_ours = file.ends_with("requests.jsonl") || !file.starts_with("config");
+    let is_record =
+        file.extension().is_some_and(|it| it == "json") || file.starts_with("config/chat-history");
+    is_record && !is_list_of_ours
+}
+
+/// Whether a file that was cut tells what it told: only its last line's end may be missing.
+fn is_whole(bytes: &[u8], file: &Path) -> bool {
+    file.extension().is_some_and(|it| it == "json") && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+}
+
+fn check(before: &Model, store: &Store, file: &Path, kept: usize) {
     let context = format!("{} cut to {kept}", file.display());
     let after = Model::of_damaged(store);
     assert_eq!(after.talks().len(), before.talks().len(), "{context}");
