@@ -117,36 +117,6 @@ printf '{"type":"item.completed","item":{"id":"i%d","type":"agent_message","text
     assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>());
 }
 
-/// An executor goes on with its own memory only while nobody else has worked in the session; else it is told
-/// the whole conversation.
-#[tokio::test(flavor = "multi_thread")]
-async fn runtime_weakness_19_a_memory_that_lacks_a_turn_is_not_resumed() {
-    let world = World::signed_in(ECHO).await;
-    let codex = r#"cat > /dev/null
-echo '{"type":"thread.started","thread_id":"0199-a"}'
-echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"from codex"}}'"#;
-    install(&world, "codex", codex);
-    let id = world.session().await;
-    let path = format!("/api/sessions/{id}/messages");
-    let turn = async |tool: &str, text: &str| {
-        let (status, accepted) = world.post(&path, &json!({"text": text, "tool": tool})).await;
-        assert_eq!(status, StatusCode::ACCEPTED, "{accepted}");
-        let run = accepted["run"]["id"].as_str().unwrap();
-        assert_eq!(world.ended(run).await["state"], "completed");
-        let file = InstancePaths::below(world.root.path()).chat_runs().join(run).join("manifest.json");
-        serde_json::from_slice::<Value>(&std::fs::read(file).unwrap()).unwrap()
-    };
-    turn("codex", "first").await;
-    let resumed = turn("codex", "second").await;
-    assert_eq!(resumed["options"]["codexThreadId"], "0199-a");
-    assert!(!resumed["prompt"].as_str().unwrap().contains("from codex"));
-    turn("echo", "between").await;
-    let told = turn("codex", "third").await;
-    assert_eq!(told["options"].get("codexThreadId"), None);
-    let prompt = told["prompt"].as_str().unwrap();
-    assert!(prompt.contains("from codex") && prompt.contains("echo: between"), "{prompt}");
-}
-
 /// Telling a duplicate looks at no run, so that it costs the same however many there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn runtime_weakness_27_a_duplicate_is_known_without_the_runs() {
@@ -223,7 +193,7 @@ async fn runtime_weakness_41_a_new_program_is_found_without_a_restart() {
         tokio::time::timeout(Duration::from_secs(10), looking).await.expect("the list follows");
     };
     until_available(false).await;
-    install(&world, "codex", "exit 0");
+    executable(&world.root.path().join("bin/codex"), "exit 0");
     until_available(true).await;
     std::fs::remove_file(world.root.path().join(".local/bin/codex")).unwrap();
     until_available(false).await;
@@ -257,11 +227,4 @@ async fn runtime_weakness_04_a_run_without_its_runner_can_be_stopped() {
     })
     .await
     .expect("the executor ends");
-}
-
-/// Puts a program where executors are looked for.
-fn install(world: &World, name: &str, script: &str) {
-    let folder = world.root.path().join(".local/bin");
-    std::fs::create_dir_all(&folder).unwrap();
-    executable(Path::new(&folder.join(name)), script);
 }
