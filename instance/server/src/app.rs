@@ -1,7 +1,8 @@
 //! What every part of the server shares.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use remotelab_config::Env;
 use remotelab_config::chat::Settings;
@@ -10,6 +11,7 @@ use remotelab_executor::Catalogue;
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
 
+use crate::api_log::ApiLog;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
@@ -36,6 +38,9 @@ pub(crate) struct App {
     pub(crate) triggers: Triggers,
     /// Turns for requests with bodies that may be large.
     pub(crate) large_bodies: Semaphore,
+    /// Where the server listens, once it does.
+    pub(crate) address: OnceLock<SocketAddr>,
+    pub(crate) api_log: ApiLog,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

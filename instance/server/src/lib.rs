@@ -2,6 +2,7 @@
 //! pages. The wire is told in `docs/external-message-protocol.md`, the way of a message through the
 //! server in `docs/architecture.md`.
 
+mod api_log;
 mod app;
 mod assistant_message;
 mod attachments;

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use remotelab_config::auth::{self, Auth as AuthFile};
@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
 use crate::auth::Auth;
 use crate::hub::Hub;
@@ -84,6 +85,7 @@ impl Server {
         let listening =
             TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
+        let _ = app.address.set(address);
         recovery::resume_work(&app);
         let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
@@ -142,6 +144,8 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         runs: Runs::new(),
         rendered: Rendered::default(),
         triggers: Triggers::open(&settings.paths)?,
+        address: OnceLock::new(),
+        api_log: ApiLog::new(settings.paths.api_logs()),
         large_bodies: Semaphore::new(LARGE_BODIES),
         settings,
         env,

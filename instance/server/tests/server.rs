@@ -5,9 +5,12 @@ mod server {
     mod bad_input;
     mod connector;
     mod fuzz_corpus;
+    mod install;
     mod login;
+    mod methods;
     mod pages;
     mod queue;
+    mod request_log;
     mod tokens;
     mod tools;
     mod triggers;

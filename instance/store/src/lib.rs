@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod damage;
+pub mod handoffs;
 pub mod history;
 pub mod journal;
 pub mod logins;

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use remotelab_protocol::ids;
 use remotelab_protocol::wire::ErrorBody;
 use serde_json::Value;
@@ -121,9 +121,17 @@ pub(super) async fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "Not Found")
 }
 
-/// Answers a method that the route does not have.
-pub(super) async fn method_not_allowed() -> Response {
+/// Answers a method that the route does not have; the router adds which ones it has.
+pub(super) async fn method_not_allowed(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
     text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+}
+
+/// Answers `POST /api/sessions/:id/voice-transcriptions`.
+pub(super) async fn voice_transcriptions() -> Refusal {
+    Refusal::new(StatusCode::GONE, "Voice transcript cleanup has been removed. Send messages directly.")
 }
 
 /// Answers `PATCH /api/sessions/:id/…`.

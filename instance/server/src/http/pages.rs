@@ -21,7 +21,7 @@ use tokio_util::io::ReaderStream;
 
 use super::gate::{self, Nonce};
 use super::query::Query;
-use super::{answer, conditional, sign_in};
+use super::{answer, conditional};
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::attachments;
 use crate::outside::Outside;
@@ -75,7 +75,7 @@ pub(super) async fn home(
         let main = Main::New(Box::new(worker.first_composer(&visit.form_token, &visit.viewer)));
         worker.shell(&visit, None, main)
     });
-    sign_in::renewed(&app, &headers, answer::html(page.await)).await
+    answer::html(page.await)
 }
 
 /// `GET /s/:id`: a session beside the list.
@@ -99,7 +99,7 @@ pub(super) async fn session(
         let page = worker.session_page(&cell, query.before, &visit.form_token, &visit.viewer);
         worker.shell(&visit, Some(cell.id().as_str()), Main::Session(Box::new(page)))
     });
-    sign_in::renewed(&app, &headers, answer::html(page.await)).await
+    answer::html(page.await)
 }
 
 /// Files of the page itself.

@@ -47,8 +47,12 @@ pub(super) struct World {
 impl World {
     /// Starts a server whose tool `echo` runs a script.
     pub(super) async fn start(script: &str) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), script).await
+    }
+
+    /// Starts one on a root in which something is already.
+    pub(super) async fn start_in(root: tempfile::TempDir, script: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let root = tempfile::tempdir().unwrap();
         let paths = InstancePaths::below(root.path());
         std::fs::create_dir_all(paths.config()).unwrap();
         let auth = Auth::load_or_create(&paths.auth()).unwrap();
