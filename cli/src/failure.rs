@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::verb::redacted;
+
 /// A failure with something that can be pasted into the shell.
 #[derive(Debug)]
 pub(crate) struct Hinted {
@@ -34,7 +36,7 @@ impl std::error::Error for Hinted {}
 /// Prints an error with its causes on one line.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     let mut stderr = std::io::stderr().lock();
-    let line = one_line(error);
+    let line = redacted(&one_line(error));
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(stderr, "error: {line}");
     if let Some(hinted) = error.downcast_ref::<Hinted>() {

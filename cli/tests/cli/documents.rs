@@ -23,6 +23,11 @@ const COMMANDS: &[&str] = &[
     "trigger list",
     "trigger get",
     "session-spawn",
+    "run wait",
+    "token",
+    "token create",
+    "token list",
+    "token revoke",
     "generate-token",
     "set-password",
     "mail",
@@ -75,8 +80,6 @@ fn mistakes_are_answered_in_two_lines() {
         "guest-instance create x --hostname nodot",
         "guest-instance show nobody",
         "guest-instance links nobody",
-        "mail send --to a@b.c",
-        "set-password",
     ] {
         answers.push_str(&format!("$ remotelab {line}\n{}\n", home.failure(line)));
     }
@@ -116,6 +119,21 @@ fn mistakes_of_programs_have_their_own_exit_code() {
         "trigger create --text x --session s --at 2020-01-01",
         "trigger create --text x --in 1h",
         "trigger create --session s --in 1h",
+        "run",
+        "run wait",
+        "run wait 1",
+        "token",
+        "token create",
+        "token create --name",
+        "token create --name x --scope owner",
+        "token create --name x --expires soon",
+        "token revoke",
+        "generate-token --bogus",
+        "generate-token now",
+        "set-password",
+        "set-password --bogus",
+        "mail send --to a@b.c",
+        "mail send --to a@b.c --subject s --text x --attach f",
         "session-spawn",
         "session-spawn --task x",
         "session-spawn --task x --source-session s --output-mode weird",
@@ -129,6 +147,17 @@ fn mistakes_of_programs_have_their_own_exit_code() {
     }
     compare("verb-mistakes.txt", &answers);
     assert_eq!(home.out("trigger"), home.out("trigger --help"));
+}
+
+#[test]
+fn a_run_is_told_what_it_may_call() {
+    let home = Home::new();
+    compare("help-run.txt", &home.out("help run"));
+    let data: serde_json::Value = serde_json::from_str(&home.out("help run --json")).unwrap();
+    assert_eq!(data["verbs"][0]["verb"], "assistant-message");
+    let inside = home.remotelab("help run").env("REMOTELAB_SESSION_ID", "0123").output().unwrap();
+    assert!(String::from_utf8(inside.stdout).unwrap().contains("This session: 0123\n"));
+    assert!(home.out("help session-spawn").starts_with("Start a session beside this one"));
 }
 
 /// Compares with a recorded document.
