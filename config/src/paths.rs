@@ -125,6 +125,12 @@ impl InstancePaths {
         self.config.join("provider-runtime-homes/codex")
     }
 
+    /// How runs find this program.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.config.join("program")
+    }
+
     /// The request log, one file a day.
     #[must_use]
     pub fn api_logs(&self) -> PathBuf {

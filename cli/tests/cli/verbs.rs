@@ -323,3 +323,27 @@ fn the_owner_token_is_never_printed() {
     let shown = done(&home, &["assistant-message", "--session", &session, "--text", &text]);
     assert!(shown.out.contains(&format!("text: [redacted] {sum}\n")), "{shown:?}");
 }
+
+#[test]
+fn a_run_finds_this_program_in_every_way() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let root = home.config().join("program").join(env!("CARGO_PKG_VERSION"));
+    let mut commands = vec![
+        ("command -v remotelab", format!("{}\n", root.join("bin/remotelab").display())),
+        ("\"$REMOTELAB_BIN\" --version", format!("{}\n", env!("CARGO_PKG_VERSION"))),
+        ("echo $REMOTELAB_CHAT_BASE_URL", format!("http://127.0.0.1:{}\n", home.owner_port())),
+        ("remotelab help run | sed -n 2p", format!("This session: {session}\n")),
+    ];
+    if std::process::Command::new("/usr/bin/node").arg("--version").output().is_ok() {
+        let version = format!("{}\n", env!("CARGO_PKG_VERSION"));
+        commands.push(("node \"$REMOTELAB_PROJECT_ROOT/cli.js\" --version", version));
+    }
+    for (command, expected) in commands {
+        let answer = post(&home, &session, &format!("call {command}"), &["--wait-run"]);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let said = fs::read_to_string(home.path().join("said")).unwrap();
+        assert_eq!(said, format!("{expected}exit 0\n"), "{command}");
+    }
+}

@@ -4,6 +4,7 @@
 //! * [`catalogue`] knows the tools and finds their programs.
 //! * [`shell`] asks the owner's login shell once what it sets.
 //! * [`command`] turns a tool and a run's manifest into a [`Launch`] and an environment.
+//! * [`launcher`] makes `remotelab` itself available to runs.
 //! * [`runner`] starts the detached process that carries a launch out, and tells how it stands.
 //! * [`spool`] reads what the executor printed, from any offset.
 //! * [`adapter`] turns those lines into events and the end into a verdict. It is deterministic: a
@@ -38,6 +39,7 @@ pub mod demo;
 mod dialect;
 pub mod failure;
 pub mod launch;
+pub mod launcher;
 pub mod runner;
 pub mod shell;
 pub mod spool;
@@ -45,5 +47,6 @@ pub mod spool;
 pub use adapter::{Adapter, Parsed};
 pub use catalogue::Catalogue;
 pub use launch::Launch;
+pub use launcher::Launcher;
 pub use shell::LoginShell;
 pub use spool::{Record, SpoolReader, Stream};

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use remotelab_config::Env;
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
-use remotelab_executor::Catalogue;
+use remotelab_executor::{Catalogue, Launcher};
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
 
@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) env: Env,
     /// This program, which is also the runner.
     pub(crate) program: PathBuf,
+    /// Where runs find it; none when its folder could not be made.
+    pub(crate) launcher: Option<Launcher>,
     pub(crate) store: Arc<Store>,
     pub(crate) catalogue: Catalogue,
     pub(crate) auth: Auth,

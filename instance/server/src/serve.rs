@@ -13,8 +13,8 @@ use remotelab_config::auth::{self, Auth as AuthFile};
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_config::{Env, atomic};
-use remotelab_executor::Catalogue;
 use remotelab_executor::catalogue::CatalogueOptions;
+use remotelab_executor::{Catalogue, Launcher};
 use remotelab_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -129,6 +129,9 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
     if recovery.replayed > 0 {
         tracing::info!(transactions = recovery.replayed, "finished what the last server had begun to store");
     }
+    let launcher = Launcher::prepare(&settings.paths, &program)
+        .inspect_err(|error| tracing::warn!(%error, "runs may not find the remotelab program"))
+        .ok();
     let catalogue = Catalogue::new(CatalogueOptions {
         paths: settings.paths.clone(),
         home: settings.home.clone(),
@@ -140,6 +143,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),
         catalogue,
+        launcher,
         hub: Hub::new(),
         runs: Runs::new(),
         rendered: Rendered::default(),
