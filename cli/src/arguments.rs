@@ -10,8 +10,8 @@ use remotelab_config::Env;
 
 use crate::failure::Hinted;
 use crate::{
-    api, assistant_message, generate_token, guest_instance, help_run, mail, runs, session_spawn,
-    set_password, token, trigger, up,
+    api, assistant_message, doctor, generate_token, guest_instance, help_run, mail, runs, session_spawn,
+    set_password, storage, token, trigger, up, usage_summary,
 };
 
 /// Hand repetitive digital work to AI executors on your own machine.
@@ -61,6 +61,9 @@ pub(crate) enum Command {
     SessionSpawn(session_spawn::Arguments),
     Run(runs::Arguments),
     Token(token::Arguments),
+    Storage(storage::Arguments),
+    Doctor(doctor::Arguments),
+    UsageSummary(usage_summary::Arguments),
     GenerateToken(generate_token::Arguments),
     SetPassword(set_password::Arguments),
     /// Carry out one run, apart from the server that asked for it.
@@ -82,6 +85,9 @@ const VERBS: &[&str] = &[
     "run",
     "mail",
     "token",
+    "storage",
+    "doctor",
+    "usage-summary",
     "generate-token",
     "set-password",
 ];

@@ -35,6 +35,11 @@ impl Which {
         Self { name }
     }
 
+    /// Tells whether a guest was named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.name.as_ref().is_some_and(|name| name != "owner")
+    }
+
     /// Finds it.
     pub(crate) fn find(&self, place: &Place) -> anyhow::Result<Chosen> {
         match &self.name {

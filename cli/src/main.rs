@@ -5,6 +5,7 @@ mod arguments;
 mod assistant_message;
 mod chat;
 mod chosen;
+mod doctor;
 mod failure;
 mod gateway;
 mod generate_token;
@@ -20,9 +21,11 @@ mod runtime;
 mod session_spawn;
 mod set_password;
 mod shutdown;
+mod storage;
 mod token;
 mod trigger;
 mod up;
+mod usage_summary;
 mod verb;
 
 use std::process::ExitCode;
@@ -52,6 +55,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::SessionSpawn(arguments) => session_spawn::run(&arguments),
         Command::Run(arguments) => runs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Storage(arguments) => storage::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::UsageSummary(arguments) => usage_summary::run(&arguments),
         Command::GenerateToken(arguments) => generate_token::run(&arguments),
         Command::SetPassword(arguments) => set_password::run(&arguments),
         Command::Runner { run_dir } => Ok(runner::run(&run_dir)),

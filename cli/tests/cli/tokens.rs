@@ -115,7 +115,7 @@ fn every_browser_is_signed_out_while_the_server_is_stopped() {
     home.write(".config/remotelab/auth-sessions.json", r#"{"ab":{"expiry":9999999999999}}"#);
     let up = home.up();
     assert!(home.failure("generate-token --revoke-sessions").contains("needs the chat server of owner"));
-    drop(up);
+    home.end(up);
     home.out("generate-token --revoke-sessions");
     assert_eq!(fs::read_to_string(home.config().join("auth-sessions.json")).unwrap(), "{}\n");
 }

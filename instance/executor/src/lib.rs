@@ -9,6 +9,7 @@
 //! * [`spool`] reads what the executor printed, from any offset.
 //! * [`adapter`] turns those lines into events and the end into a verdict. It is deterministic: a
 //!   server that restarts replays the spool into a new adapter and is where it was.
+//! * [`usage`] adds up what executors used.
 //! * [`demo`] is the executor that answers where no real one is installed.
 //!
 //! A run through all of them:
@@ -43,6 +44,7 @@ pub mod launcher;
 pub mod runner;
 pub mod shell;
 pub mod spool;
+pub mod usage;
 
 pub use adapter::{Adapter, Parsed};
 pub use catalogue::Catalogue;

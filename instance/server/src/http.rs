@@ -8,6 +8,7 @@ mod delegation;
 mod events;
 mod folders;
 mod gate;
+mod health;
 mod install;
 mod messages;
 mod pages;
@@ -43,6 +44,7 @@ pub(crate) fn router(app: Shared) -> Router {
     let api = Router::new()
         .route("/api/auth/me", get(sign_in::me))
         .route("/api/build-info", get(settings::build_info))
+        .route("/api/health", get(health::health))
         .route("/api/install/handoff/redeem", post(install::redeem))
         .route("/api/runtime-selection", post(settings::select_runtime))
         .route("/api/sessions", get(sessions::list).post(sessions::create))

@@ -5,6 +5,7 @@ mod server {
     mod bad_input;
     mod connector;
     mod fuzz_corpus;
+    mod health;
     mod install;
     mod login;
     mod methods;

@@ -9,6 +9,7 @@ pub mod body;
 pub mod damage;
 pub mod handoffs;
 pub mod history;
+pub mod housekeeping;
 pub mod journal;
 pub mod logins;
 pub mod requests;
