@@ -147,7 +147,10 @@ pub(crate) fn help_of(command: &str) -> String {
 /// A mistake in the command line. Scripts tell it from other failures of a verb by the exit code.
 fn usage(message: impl Into<String>, arguments: &[OsString]) -> Hinted {
     let hinted = Hinted::new(message, help_for(arguments));
-    if verb_of(arguments).is_some() { hinted.with_code(2) } else { hinted }
+    if verb_of(arguments).is_none() {
+        return hinted;
+    }
+    hinted.with_code(2).in_json(arguments.iter().any(|word| word == "--json"))
 }
 
 /// The command that was named, if it is one of those that programs call.

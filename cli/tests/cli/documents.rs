@@ -105,6 +105,7 @@ fn mistakes_of_programs_have_their_own_exit_code() {
         "api POST /api/tools --body {",
         "api POST /api/tools --body-file nowhere",
         "api GET /api/tools --fast",
+        "api GET /api/tools --fast --json",
         "api GET /api/tools --base-url",
         "api GET /api/tools --base-url=",
         "api GET /api/tools --wait-run --timeout-ms 15x",

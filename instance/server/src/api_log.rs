@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use jiff::Zoned;
 use jiff::civil::Date;
@@ -21,6 +22,8 @@ const QUEUE: usize = 4_096;
 /// How much is written at once, and how much one day may take. Bytes.
 const BATCH: usize = 64 << 10;
 const DAY_LIMIT: u64 = 64 << 20;
+/// How long a stop waits for the disk.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// One request, as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -53,7 +56,14 @@ pub(crate) struct Record {
 pub(crate) struct ApiLog {
     folder: PathBuf,
     seq: AtomicU64,
-    queue: OnceLock<Option<SyncSender<Line>>>,
+    queue: OnceLock<Option<SyncSender<Message>>>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Line),
+    /// Answered when everything before it is written.
+    Flush(SyncSender<()>),
 }
 
 #[derive(Debug)]
@@ -79,11 +89,20 @@ impl ApiLog {
         let Ok(mut bytes) = serde_json::to_vec(record) else { return };
         bytes.push(b'\n');
         // Full: requests come faster than the disk writes. Gone: the log has ended.
-        let _ = queue.try_send(Line { day: Zoned::now().date(), bytes });
+        let _ = queue.try_send(Message::Line(Line { day: Zoned::now().date(), bytes }));
+    }
+
+    /// Waits until what was handed over is written, for a moment at most. Blocks.
+    pub(crate) fn flush(&self) {
+        let Some(Some(queue)) = self.queue.get() else { return };
+        let (done, written) = sync_channel(1);
+        if queue.try_send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
     }
 }
 
-fn start(folder: PathBuf) -> Option<SyncSender<Line>> {
+fn start(folder: PathBuf) -> Option<SyncSender<Message>> {
     let (queue, lines) = sync_channel(QUEUE);
     let write = move || {
         if let Err(error) = write_all(&folder, &lines, DAY_LIMIT) {
@@ -94,25 +113,34 @@ fn start(folder: PathBuf) -> Option<SyncSender<Line>> {
     Some(queue)
 }
 
-fn write_all(folder: &Path, lines: &Receiver<Line>, limit: u64) -> io::Result<()> {
+fn write_all(folder: &Path, messages: &Receiver<Message>, limit: u64) -> io::Result<()> {
     let mut current: Option<Day> = None;
-    while let Ok(first) = lines.recv() {
+    while let Ok(first) = messages.recv() {
+        let first = match first {
+            Message::Line(first) => first,
+            Message::Flush(done) => {
+                let _ = done.try_send(());
+                continue;
+            }
+        };
         let day = first.day;
         let mut batch = first.bytes;
-        let mut of_next_day = None;
+        let mut next = None;
         while batch.len() < BATCH {
-            match lines.try_recv() {
-                Ok(line) if line.day == day => batch.extend_from_slice(&line.bytes),
-                Ok(line) => {
-                    of_next_day = Some(line);
+            match messages.try_recv() {
+                Ok(Message::Line(line)) if line.day == day => batch.extend_from_slice(&line.bytes),
+                Ok(other) => {
+                    next = Some(other);
                     break;
                 }
                 Err(_) => break,
             }
         }
         append(&mut current, folder, day, &batch, limit)?;
-        if let Some(line) = of_next_day {
-            append(&mut current, folder, line.day, &line.bytes, limit)?;
+        match next {
+            Some(Message::Line(line)) => append(&mut current, folder, line.day, &line.bytes, limit)?,
+            Some(Message::Flush(done)) => drop(done.try_send(())),
+            None => {}
         }
     }
     Ok(())
@@ -159,7 +187,8 @@ mod tests {
     fn written(root: &Path, lines: &[(&str, &str)], limit: u64) -> Vec<(String, String)> {
         let (queue, receiver) = sync_channel(lines.len());
         for (day, text) in lines {
-            queue.send(Line { day: day.parse().unwrap(), bytes: text.as_bytes().to_vec() }).unwrap();
+            let line = Line { day: day.parse().unwrap(), bytes: text.as_bytes().to_vec() };
+            queue.send(Message::Line(line)).unwrap();
         }
         drop(queue);
         write_all(root, &receiver, limit).unwrap();
@@ -190,12 +219,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_flushed_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let (queue, receiver) = sync_channel(4);
+        let (done, written) = sync_channel(1);
+        let line = || Message::Line(Line { day: Date::constant(2026, 11, 22), bytes: b"a\n".to_vec() });
+        for message in [line(), line(), Message::Flush(done)] {
+            queue.send(message).unwrap();
+        }
+        let folder = root.path().to_owned();
+        let writer = thread::spawn(move || write_all(&folder, &receiver, 100));
+        written.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("2026-11-22.jsonl")).unwrap(), "a\na\n");
+        drop(queue);
+        writer.join().unwrap().unwrap();
+    }
+
+    #[test]
     fn a_disk_that_refuses_ends_the_log() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("api-logs");
         fs::write(&folder, "").unwrap();
         let (queue, receiver) = sync_channel(1);
-        queue.send(Line { day: Date::constant(2026, 11, 22), bytes: Vec::new() }).unwrap();
+        let line = Line { day: Date::constant(2026, 11, 22), bytes: Vec::new() };
+        queue.send(Message::Line(line)).unwrap();
         assert!(write_all(&folder, &receiver, 1).is_err());
     }
 }

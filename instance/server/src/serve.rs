@@ -111,7 +111,11 @@ impl Server {
     pub async fn stopped(self) -> io::Result<()> {
         self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
-        let closed = blocking(move || app.store.close()).await;
+        let closed = blocking(move || {
+            app.api_log.flush();
+            app.store.close()
+        })
+        .await;
         if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
