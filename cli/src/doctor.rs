@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use remotelab_executor::catalogue::{Catalogue, CatalogueOptions};
+use remotelab_executor::demo;
 use remotelab_manager::doctor::{self, Finding, Patient, Status};
 use serde_json::json;
 
@@ -31,13 +33,20 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = Place::find()?;
     let chosen = arguments.which.find(&place)?;
     let name = chosen.name.clone();
+    let executors = Catalogue::new(CatalogueOptions {
+        paths: chosen.paths.clone(),
+        home: chosen.settings.home.clone(),
+        env: place.env,
+        program: place::program()?,
+    })
+    .list();
+    let executors = executors.into_iter().filter(|tool| !demo::is_demo(tool)).collect();
     let findings = doctor::examine(&Patient {
         name: chosen.name,
         paths: chosen.paths,
         port: chosen.port,
-        settings: chosen.settings,
-        env: place.env,
-        program: place::program()?,
+        bind_host: chosen.settings.bind_host,
+        executors,
     });
     let is_well = findings.iter().all(|finding| finding.status != Status::Fail);
     if arguments.json {

@@ -6,10 +6,8 @@ mod records;
 mod server;
 mod tools;
 
-use std::path::PathBuf;
-
-use remotelab_config::chat::Settings;
-use remotelab_config::{Env, InstancePaths};
+use remotelab_config::InstancePaths;
+use remotelab_protocol::tool::Tool;
 use serde::Serialize;
 
 /// The instance that is looked at.
@@ -21,12 +19,10 @@ pub struct Patient {
     pub paths: InstancePaths,
     /// Where its chat server listens, where that is known.
     pub port: Option<u16>,
-    /// What its server is set to.
-    pub settings: Settings,
-    /// The environment of its server, as far as it is known.
-    pub env: Env,
-    /// This program.
-    pub program: PathBuf,
+    /// The address that it listens on.
+    pub bind_host: String,
+    /// The executors that it knows, without the demo.
+    pub executors: Vec<Tool>,
 }
 
 /// How bad it is.

@@ -29,7 +29,7 @@ fn answers(patient: &Patient) -> Finding {
     let Some(port) = patient.port else {
         return Finding::new("server", Status::Ok, "the chat server runs; its port is not known here");
     };
-    let ip = patient.settings.bind_host.parse().ok().filter(|ip: &std::net::IpAddr| !ip.is_unspecified());
+    let ip = patient.bind_host.parse().ok().filter(|ip: &std::net::IpAddr| !ip.is_unspecified());
     let address = SocketAddr::new(ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), port);
     match TcpStream::connect_timeout(&address, PATIENCE) {
         Ok(_) => Finding::new("server", Status::Ok, format!("the chat server runs on {address}")),

@@ -8,7 +8,7 @@ use remotelab_config::lock::FileLock;
 use super::*;
 
 struct World {
-    root: tempfile::TempDir,
+    _root: tempfile::TempDir,
     patient: Patient,
 }
 
@@ -16,35 +16,21 @@ impl World {
     /// An instance in order, but for its server.
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let env: Env = [("PATH", root.path().join("bin").display().to_string())].into_iter().collect();
-        let mut settings = Settings::from_env(&env, root.path());
-        settings.paths = InstancePaths::below(root.path());
-        let paths = settings.paths.clone();
+        let paths = InstancePaths::below(root.path());
         for folder in [paths.config(), paths.memory()] {
             fs::create_dir_all(folder).unwrap();
             fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
         }
         Auth::generate().save(&paths.auth()).unwrap();
-        fs::create_dir(root.path().join("bin")).unwrap();
-        let world = Self {
-            patient: Patient {
-                name: "owner".to_owned(),
-                paths,
-                port: None,
-                settings,
-                env,
-                program: "/bin/true".into(),
-            },
-            root,
+        let codex = Tool { id: "codex".into(), builtin: true, available: true, ..Tool::default() };
+        let patient = Patient {
+            name: "owner".to_owned(),
+            paths,
+            port: None,
+            bind_host: "127.0.0.1".to_owned(),
+            executors: vec![codex],
         };
-        world.program("codex");
-        world
-    }
-
-    fn program(&self, name: &str) {
-        let path = self.root.path().join("bin").join(name);
-        fs::write(&path, "#!/bin/sh\n").unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { _root: root, patient }
     }
 
     fn config(&self) -> &Path {
@@ -101,11 +87,10 @@ fn damage_is_named_record_by_record() {
 
 #[test]
 fn missing_programs_and_dead_sockets_are_told() {
-    let world = World::new();
+    let mut world = World::new();
     let _lock = FileLock::try_acquire(&world.patient.paths.server_lock()).unwrap();
-    let tools = r#"[{"id":"mine","name":"Mine","command":"/nowhere/mine"}]"#;
-    fs::write(world.patient.paths.tools(), tools).unwrap();
-    fs::set_permissions(world.patient.paths.tools(), fs::Permissions::from_mode(0o600)).unwrap();
+    let mine = Tool { name: "Mine".into(), command: "/nowhere/mine".into(), ..Tool::default() };
+    world.patient.executors.push(mine);
     let socket = world.config().join("run/gateway.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let left = format!("{} is left of a process that was killed", socket.display());
@@ -117,6 +102,16 @@ fn missing_programs_and_dead_sockets_are_told() {
             ("executors", Status::Warn, "the program of Mine is missing: /nowhere/mine".to_owned(), None),
         ]
     );
+}
+
+#[test]
+fn without_an_executor_somebody_has_to_install_one() {
+    let mut world = World::new();
+    let _lock = FileLock::try_acquire(&world.patient.paths.server_lock()).unwrap();
+    world.patient.executors[0].available = false;
+    let message = "no executor is installed, so a built-in demo answers".to_owned();
+    let fix = Some("npm install -g @openai/codex".to_owned());
+    assert_eq!(world.troubles(), [("executors", Status::Fail, message, fix)]);
 }
 
 #[test]
