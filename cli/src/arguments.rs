@@ -6,8 +6,13 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
+use remotelab_config::Env;
+
 use crate::failure::Hinted;
-use crate::{api, assistant_message, guest_instance, mail, session_spawn, set_password, trigger, up};
+use crate::{
+    api, assistant_message, doctor, generate_token, guest_instance, help_run, mail, runs, session_spawn,
+    set_password, storage, token, trigger, up, usage_summary,
+};
 
 /// Hand repetitive digital work to AI executors on your own machine.
 ///
@@ -54,11 +59,12 @@ pub(crate) enum Command {
     Trigger(trigger::Arguments),
     #[command(visible_alias = "spawn-session")]
     SessionSpawn(session_spawn::Arguments),
-    /// Replace the access token of an instance and print the new link.
-    ///
-    /// Browsers that are logged in stay so. `REMOTELAB_INSTANCE_ROOT` or `REMOTELAB_CONFIG_DIR` choose
-    /// an instance other than the owner's.
-    GenerateToken,
+    Run(runs::Arguments),
+    Token(token::Arguments),
+    Storage(storage::Arguments),
+    Doctor(doctor::Arguments),
+    UsageSummary(usage_summary::Arguments),
+    GenerateToken(generate_token::Arguments),
     SetPassword(set_password::Arguments),
     /// Carry out one run, apart from the server that asked for it.
     #[command(hide = true)]
@@ -71,7 +77,20 @@ pub(crate) enum Command {
 }
 
 /// The commands that programs call while they work.
-const VERBS: &[&str] = &["api", "assistant-message", "trigger", "session-spawn"];
+const VERBS: &[&str] = &[
+    "api",
+    "assistant-message",
+    "trigger",
+    "session-spawn",
+    "run",
+    "mail",
+    "token",
+    "storage",
+    "doctor",
+    "usage-summary",
+    "generate-token",
+    "set-password",
+];
 
 /// What the arguments ask for.
 #[derive(Debug)]
@@ -83,7 +102,11 @@ pub(crate) enum Parsed {
 
 /// Reads the arguments; the first is the program's own name.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Hinted> {
-    let arguments = join_values(arguments.collect());
+    let arguments: Vec<OsString> = arguments.collect();
+    if let Some(page) = help_for_runs(&arguments) {
+        return Ok(Parsed::Text(page));
+    }
+    let arguments = join_values(arguments);
     match Arguments::try_parse_from(&arguments) {
         Ok(Arguments { command: Some(command), .. }) => Ok(Parsed::Command(Box::new(command))),
         Ok(Arguments { command: None, .. }) => {
@@ -100,6 +123,19 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
     }
 }
 
+/// The page of `help run`, which is about all commands that a run may call.
+fn help_for_runs(arguments: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = arguments.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    match words.as_slice() {
+        ["help", "run"] => Some(help_run::text(&Env::of_process())),
+        ["help", "run", "--json"] => {
+            let page = serde_json::to_string_pretty(&help_run::json(&Env::of_process()));
+            page.ok().map(|page| page + "\n")
+        }
+        _ => None,
+    }
+}
+
 /// Help on one command, as `--help` prints it.
 pub(crate) fn help_of(command: &str) -> String {
     let mut all = Arguments::command();
@@ -111,7 +147,10 @@ pub(crate) fn help_of(command: &str) -> String {
 /// A mistake in the command line. Scripts tell it from other failures of a verb by the exit code.
 fn usage(message: impl Into<String>, arguments: &[OsString]) -> Hinted {
     let hinted = Hinted::new(message, help_for(arguments));
-    if verb_of(arguments).is_some() { hinted.with_code(2) } else { hinted }
+    if verb_of(arguments).is_none() {
+        return hinted;
+    }
+    hinted.with_code(2).in_json(arguments.iter().any(|word| word == "--json"))
 }
 
 /// The command that was named, if it is one of those that programs call.

@@ -4,22 +4,30 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::verb::{Failure, redacted};
+
 /// A failure with something that can be pasted into the shell.
 #[derive(Debug)]
 pub(crate) struct Hinted {
     message: String,
     pub(crate) hint: String,
     code: u8,
+    as_json: bool,
 }
 
 impl Hinted {
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into(), code: 1 }
+        Self { message: message.into(), hint: hint.into(), code: 1, as_json: false }
     }
 
     /// Another exit code than 1.
     pub(crate) fn with_code(self, code: u8) -> Self {
         Self { code, ..self }
+    }
+
+    /// Whether it is told as one line of JSON.
+    pub(crate) fn in_json(self, as_json: bool) -> Self {
+        Self { as_json, ..self }
     }
 }
 
@@ -33,8 +41,11 @@ impl std::error::Error for Hinted {}
 
 /// Prints an error with its causes on one line.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(hinted) = error.downcast_ref::<Hinted>().filter(|hinted| hinted.as_json) {
+        return Failure::usage(&hinted.message).with_hint(&hinted.hint).report(true);
+    }
     let mut stderr = std::io::stderr().lock();
-    let line = one_line(error);
+    let line = redacted(&one_line(error));
     // Nobody is left to tell when standard error is gone.
     let _ = writeln!(stderr, "error: {line}");
     if let Some(hinted) = error.downcast_ref::<Hinted>() {

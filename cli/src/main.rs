@@ -4,21 +4,28 @@ mod api;
 mod arguments;
 mod assistant_message;
 mod chat;
+mod chosen;
+mod doctor;
 mod failure;
 mod gateway;
 mod generate_token;
 mod guest_instance;
+mod help_run;
 mod logging;
 mod mail;
 mod output;
 mod place;
 mod runner;
+mod runs;
 mod runtime;
 mod session_spawn;
 mod set_password;
 mod shutdown;
+mod storage;
+mod token;
 mod trigger;
 mod up;
+mod usage_summary;
 mod verb;
 
 use std::process::ExitCode;
@@ -46,8 +53,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
         Command::Trigger(arguments) => trigger::run(&arguments),
         Command::SessionSpawn(arguments) => session_spawn::run(&arguments),
-        Command::GenerateToken => generate_token::run().map(done),
-        Command::SetPassword(arguments) => set_password::run(&arguments).map(done),
+        Command::Run(arguments) => runs::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Storage(arguments) => storage::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::UsageSummary(arguments) => usage_summary::run(&arguments),
+        Command::GenerateToken(arguments) => generate_token::run(&arguments),
+        Command::SetPassword(arguments) => set_password::run(&arguments),
         Command::Runner { run_dir } => Ok(runner::run(&run_dir)),
         Command::DemoExecutor => runner::demo().map(done),
     }

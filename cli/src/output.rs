@@ -1,12 +1,25 @@
 //! Results go to standard output. A reader that went away ends the command, without a fuss.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
+/// The owner token, once it must not be printed.
+static CONCEALED: OnceLock<String> = OnceLock::new();
+
+/// Keeps a secret out of everything that is printed from now on.
+pub(crate) fn conceal(secret: String) {
+    let _ = CONCEALED.set(secret);
+}
+
 /// Prints text as it is.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
-    quiet_when_nobody_reads(write(text.as_bytes()))
+    let printed = match CONCEALED.get() {
+        Some(secret) if text.contains(secret) => write(text.replace(secret, "[redacted]").as_bytes()),
+        _ => write(text.as_bytes()),
+    };
+    quiet_when_nobody_reads(printed)
 }
 
 /// Prints a line.

@@ -1,15 +1,17 @@
 //! `remotelab set-password`
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, bail, ensure};
-use remotelab_config::auth::{Auth, Login};
-use remotelab_config::chat::Settings;
+use anyhow::{Context, ensure};
+use remotelab_config::auth::{self, Auth, Login};
 use remotelab_config::{atomic, password};
+use serde_json::json;
 
+use crate::chosen::Which;
 use crate::output;
 use crate::place::Place;
+use crate::verb::Failure;
 
 /// No password needs more; a pipe could deliver without end.
 const MAX_BYTES: u64 = 4096;
@@ -20,6 +22,11 @@ const MAX_BYTES: u64 = 4096;
 /// `REMOTELAB_CONFIG_DIR` choose an instance other than the owner's.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    which: Which,
+    /// Print one JSON document.
+    #[arg(long, display_order = 901)]
+    json: bool,
     /// The user name.
     #[arg(long)]
     username: Option<String>,
@@ -28,20 +35,37 @@ pub(crate) struct Arguments {
     password_stdin: bool,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let place = Place::find()?;
-    let settings = Settings::from_env(&place.env, &place.home);
-    let login = ask(arguments)?;
-    let file = settings.paths.auth();
-    atomic::create_private_dir(settings.paths.config())?;
-    let mut auth = Auth::load_or_create(&file)?;
-    let username = login.username.clone();
-    auth.login = Some(login);
-    auth.save(&file)?;
-    output::line(&format!("{username} can log in with the new password ({})", file.display()))
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match set(arguments) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Ok(failure.report(arguments.json)),
+    }
 }
 
-fn ask(arguments: &Arguments) -> anyhow::Result<Login> {
+fn set(arguments: &Arguments) -> Result<(), Failure> {
+    let chosen = arguments.which.find(&Place::find()?)?;
+    let file = chosen.paths.auth();
+    // Before anything is asked: a broken file is not replaced.
+    match Auth::load(&file) {
+        Ok(_) | Err(auth::Error::Missing(_)) => {}
+        Err(error) => return Err(anyhow::Error::from(error).into()),
+    }
+    let login = ask(arguments)?;
+    let username = login.username.clone();
+    let saved = || -> anyhow::Result<()> {
+        atomic::create_private_dir(chosen.paths.config())?;
+        let mut auth = Auth::load_or_create(&file)?;
+        auth.login = Some(login);
+        Ok(auth.save(&file)?)
+    };
+    saved()?;
+    if arguments.json {
+        return Ok(output::json(&json!({"authFile": file, "username": username}))?);
+    }
+    Ok(output::line(&format!("{username} can log in with the new password ({})", file.display()))?)
+}
+
+fn ask(arguments: &Arguments) -> Result<Login, Failure> {
     let (username, password) = if arguments.password_stdin {
         let username = arguments.username.as_deref().unwrap_or("owner").to_owned();
         (username, from_stdin()?)
@@ -52,11 +76,15 @@ fn ask(arguments: &Arguments) -> anyhow::Result<Login> {
         };
         (username, without_echo(|| prompt("Password: "))?)
     } else {
-        bail!("there is no terminal to ask on; use --username and --password-stdin");
+        let message = "there is no terminal to ask on; use --username and --password-stdin";
+        return Err(Failure::usage(message));
     };
     let username = username.trim().to_owned();
-    ensure!(!username.is_empty(), "the user name is empty");
-    ensure!(!password.is_empty(), "the password is empty");
+    for (text, what) in [(&username, "user name"), (&password, "password")] {
+        if text.is_empty() {
+            return Err(Failure::usage(format!("the {what} is empty")));
+        }
+    }
     Ok(Login { username, password_hash: password::hash(&password) })
 }
 

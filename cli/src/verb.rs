@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use remotelab_client::{Error, Instance, while_away};
+use remotelab_config::auth::Auth;
 use remotelab_config::chat::OWNER_PORT;
 use remotelab_config::{Env, InstancePaths};
 
 use crate::place::Place;
-use crate::runtime;
+use crate::{output, runtime};
 
-pub(crate) use failure::{Failure, Kind};
+pub(crate) use failure::{Failure, Kind, redacted};
 
 /// How long a call that is safe to repeat is repeated while the instance is being restarted.
 const RESTART: Duration = Duration::from_secs(5);
@@ -69,6 +70,10 @@ impl Caller {
         let env = &place.env;
         let base = common.base_url.clone().unwrap_or_else(|| base_url(env));
         let auth: PathBuf = InstancePaths::from_env(env, &place.home).auth();
+        if let Ok(known) = Auth::load(&auth) {
+            // What a verb prints ends in transcripts.
+            output::conceal(known.token.reveal());
+        }
         let limit = match env.get("REMOTELAB_HTTP_TIMEOUT") {
             Some(text) => duration::parse(text)
                 .map_err(|error| Failure::usage(format!("REMOTELAB_HTTP_TIMEOUT: {error}")))?,

@@ -65,6 +65,12 @@ impl InstancePaths {
         self.config.join("auth-sessions.json")
     }
 
+    /// Logins on their way into an installed app.
+    #[must_use]
+    pub fn install_handoffs(&self) -> PathBuf {
+        self.config.join("install-handoffs.json")
+    }
+
     /// The key with which the gateway vouches for its headers towards this instance.
     #[must_use]
     pub fn gateway_secret(&self) -> PathBuf {
@@ -123,6 +129,18 @@ impl InstancePaths {
     #[must_use]
     pub fn managed_codex_home(&self) -> PathBuf {
         self.config.join("provider-runtime-homes/codex")
+    }
+
+    /// How runs find this program.
+    #[must_use]
+    pub fn program(&self) -> PathBuf {
+        self.config.join("program")
+    }
+
+    /// The request log, one file a day.
+    #[must_use]
+    pub fn api_logs(&self) -> PathBuf {
+        self.config.join("api-logs")
     }
 
     /// The mailbox of this instance.

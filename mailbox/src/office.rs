@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use remotelab_client::Instance;
+use remotelab_client::{Instance, KeptToken};
 use remotelab_config::Env;
 
 use crate::clock::Clock;
@@ -14,6 +14,9 @@ use crate::store::{self, Store};
 
 /// Names the leases of a bridge, which is alone on its roots.
 const BRIDGE: &str = "bridge:";
+
+/// The token with which mail is handed over, in the mailbox of the instance that it is for.
+const TOKEN: &str = "instance-token";
 
 /// The pipeline's common ground. One per process.
 pub(crate) struct Office {
@@ -81,7 +84,9 @@ impl Office {
         if let Some(client) = clients.get(&key) {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(Instance::new(&place.base_url, &place.auth_file)?);
+        let config = place.auth_file.parent().unwrap_or(&place.config);
+        let token = KeptToken::new(config, place.root.join(TOKEN), "mail");
+        let client = Arc::new(Instance::new(&place.base_url, &place.auth_file)?.with_token(token));
         clients.insert(key, Arc::clone(&client));
         Ok(client)
     }

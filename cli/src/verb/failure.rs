@@ -42,6 +42,11 @@ impl Failure {
         Self::new(Kind::Usage, message)
     }
 
+    /// Says what may help.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
     /// Names the address that did not answer.
     pub(crate) fn at(mut self, base: &str) -> Self {
         if self.kind == Kind::Unreachable && self.status.is_none() {
@@ -124,7 +129,7 @@ fn cause(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// Takes out what has the form of an access token: failures end in transcripts and logs.
-fn redacted(text: &str) -> String {
+pub(crate) fn redacted(text: &str) -> String {
     let is_hex = |c: char| c.is_ascii_hexdigit();
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;

@@ -23,6 +23,16 @@ const COMMANDS: &[&str] = &[
     "trigger list",
     "trigger get",
     "session-spawn",
+    "run wait",
+    "usage-summary",
+    "storage",
+    "storage usage",
+    "storage prune",
+    "doctor",
+    "token",
+    "token create",
+    "token list",
+    "token revoke",
     "generate-token",
     "set-password",
     "mail",
@@ -75,8 +85,6 @@ fn mistakes_are_answered_in_two_lines() {
         "guest-instance create x --hostname nodot",
         "guest-instance show nobody",
         "guest-instance links nobody",
-        "mail send --to a@b.c",
-        "set-password",
     ] {
         answers.push_str(&format!("$ remotelab {line}\n{}\n", home.failure(line)));
     }
@@ -97,6 +105,7 @@ fn mistakes_of_programs_have_their_own_exit_code() {
         "api POST /api/tools --body {",
         "api POST /api/tools --body-file nowhere",
         "api GET /api/tools --fast",
+        "api GET /api/tools --fast --json",
         "api GET /api/tools --base-url",
         "api GET /api/tools --base-url=",
         "api GET /api/tools --wait-run --timeout-ms 15x",
@@ -116,6 +125,32 @@ fn mistakes_of_programs_have_their_own_exit_code() {
         "trigger create --text x --session s --at 2020-01-01",
         "trigger create --text x --in 1h",
         "trigger create --session s --in 1h",
+        "run",
+        "run wait",
+        "run wait 1",
+        "token",
+        "token create",
+        "token create --name",
+        "token create --name x --scope owner",
+        "token create --name x --expires soon",
+        "token revoke",
+        "usage-summary --days 0",
+        "usage-summary --days 3x",
+        "usage-summary --source foo",
+        "usage-summary --now soon",
+        "usage-summary --x",
+        "storage",
+        "storage prune",
+        "storage prune --yes --dry-run",
+        "storage prune --yes --what history",
+        "storage prune --yes --older-than soon",
+        "doctor --fix",
+        "generate-token --bogus",
+        "generate-token now",
+        "set-password",
+        "set-password --bogus",
+        "mail send --to a@b.c",
+        "mail send --to a@b.c --subject s --text x --attach f",
         "session-spawn",
         "session-spawn --task x",
         "session-spawn --task x --source-session s --output-mode weird",
@@ -129,6 +164,17 @@ fn mistakes_of_programs_have_their_own_exit_code() {
     }
     compare("verb-mistakes.txt", &answers);
     assert_eq!(home.out("trigger"), home.out("trigger --help"));
+}
+
+#[test]
+fn a_run_is_told_what_it_may_call() {
+    let home = Home::new();
+    compare("help-run.txt", &home.out("help run"));
+    let data: serde_json::Value = serde_json::from_str(&home.out("help run --json")).unwrap();
+    assert_eq!(data["verbs"][0]["verb"], "assistant-message");
+    let inside = home.remotelab("help run").env("REMOTELAB_SESSION_ID", "0123").output().unwrap();
+    assert!(String::from_utf8(inside.stdout).unwrap().contains("This session: 0123\n"));
+    assert!(home.out("help session-spawn").starts_with("Start a session beside this one"));
 }
 
 /// Compares with a recorded document.

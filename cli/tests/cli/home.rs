@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use remotelab_config::lock::FileLock;
 use tempfile::TempDir;
 
 /// Longer than anything here takes, also on a busy machine.
@@ -101,6 +102,16 @@ impl Home {
             greeting.push('\n');
         }
         Up { child, greeting }
+    }
+
+    /// Ends `up` and waits until its chat server, which notices by itself, has ended too.
+    pub(crate) fn end(&self, up: Up) {
+        drop(up);
+        let deadline = Instant::now() + PATIENCE;
+        while FileLock::is_held(&self.config().join("run/chat.lock")).expect("it can be asked") {
+            assert!(Instant::now() < deadline, "the chat server does not end");
+            thread::yield_now();
+        }
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {

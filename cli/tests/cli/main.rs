@@ -5,4 +5,5 @@ mod guests;
 mod home;
 mod tokens;
 mod up;
+mod upkeep;
 mod verbs;

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use remotelab_config::{auth::Auth, password};
 
-use crate::home::Home;
+use crate::home::{Home, get};
 
 #[test]
 fn a_new_token_keeps_everything_else() {
@@ -72,4 +72,82 @@ fn a_piped_password_is_set() {
     let login = Auth::load(&home.config().join("auth.json")).unwrap().login.unwrap();
     assert_eq!(login.username, "op");
     assert!(password::verify("correct horse", &login.password_hash));
+}
+
+#[test]
+fn asking_for_help_or_a_wrong_word_changes_no_token() {
+    let home = Home::new();
+    home.out("generate-token");
+    let file = home.config().join("auth.json");
+    let before = fs::read(&file).unwrap();
+    assert!(home.out("generate-token --help").starts_with("Replace the access token"));
+    for line in ["generate-token --bogus", "generate-token now"] {
+        assert_eq!(home.run(line).status.code(), Some(2), "{line}");
+    }
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn a_token_is_told_as_data_and_without_a_link() {
+    let home = Home::new();
+    let told: serde_json::Value = serde_json::from_str(&home.out("generate-token --json")).unwrap();
+    let token = Auth::load(&home.config().join("auth.json")).unwrap().token.reveal();
+    let link = format!("http://127.0.0.1:{}/?token={token}", home.owner_port());
+    let expected =
+        serde_json::json!({"authFile": home.config().join("auth.json"), "token": token, "accessUrl": link});
+    assert_eq!(told, expected);
+    assert!(!home.out("generate-token --no-url").contains("Open:"));
+    // A folder of somebody else, of which no port is known: the owner's link would be the wrong one.
+    let elsewhere = home
+        .remotelab("generate-token")
+        .env_remove("CHAT_PORT")
+        .env("REMOTELAB_INSTANCE_ROOT", home.path().join("guest"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(elsewhere.stdout).unwrap();
+    assert!(elsewhere.status.success() && !said.contains("Open:"), "{said}");
+}
+
+#[test]
+fn every_browser_is_signed_out_while_the_server_is_stopped() {
+    let home = Home::new();
+    home.out("generate-token");
+    home.write(".config/remotelab/auth-sessions.json", r#"{"ab":{"expiry":9999999999999}}"#);
+    let up = home.up();
+    assert!(home.failure("generate-token --revoke-sessions").contains("needs the chat server of owner"));
+    home.end(up);
+    home.out("generate-token --revoke-sessions");
+    assert_eq!(fs::read_to_string(home.config().join("auth-sessions.json")).unwrap(), "{}\n");
+}
+
+#[test]
+fn a_password_does_not_replace_a_broken_file() {
+    let home = Home::new();
+    home.write(".config/remotelab/auth.json", "{\"token\":");
+    let output = home.run("set-password --username op --password-stdin");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(home.config().join("auth.json")).unwrap(), "{\"token\":");
+}
+
+#[test]
+fn scoped_tokens_are_made_listed_and_revoked_while_the_server_runs() {
+    let home = Home::new();
+    let _up = home.up();
+    let made: serde_json::Value =
+        serde_json::from_str(&home.out("token create --name bot --expires 90d --json")).unwrap();
+    let (id, text) = (made["token"]["id"].as_str().unwrap(), made["token"]["token"].as_str().unwrap());
+    let header = format!("Authorization: Bearer {text}\r\n");
+    let get = || get(home.owner_port(), "/api/sessions", &header);
+    assert!(get().starts_with("HTTP/1.1 200"), "{}", get());
+    let listed = home.out("token list");
+    let keys: Vec<&str> = listed.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(keys, ["id", "name", "scope", "created", "lastUsed", "expires"]);
+    assert!(
+        listed.starts_with(&format!("id: {id}\nname: bot\nscope: connector\n")) && !listed.contains(text)
+    );
+    assert_eq!(home.out(&format!("token revoke {id}")), format!("{id} (bot) is refused from now on.\n"));
+    assert!(get().starts_with("HTTP/1.1 401"), "{}", get());
+    assert_eq!(home.out("token list"), "There are no tokens.\n");
+    let gone = home.failure(&format!("token revoke {id}"));
+    assert_eq!(gone, "error: Token not found\ntry: remotelab token list\n");
 }

@@ -287,3 +287,63 @@ fn a_server_that_never_answers_does_not_hold_a_verb() {
     assert_eq!(output.status.code(), Some(3));
     assert!(said.contains(&address) && said.contains("timed out"), "{said}");
 }
+
+#[test]
+fn a_wait_that_ended_is_taken_up_again() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let started = post(&home, &session, "hi", &[]).json();
+    let run = started["run"]["id"].as_str().unwrap();
+    let told = done(&home, &["run", "wait", run, "--json"]).json();
+    let url = format!("/?session={session}&tab=sessions");
+    assert_eq!(
+        told,
+        json!({"runId": run, "sessionId": session, "sessionUrl": url, "state": "completed", "reply": "done"})
+    );
+    assert_eq!(done(&home, &["run", "wait", run]).out, "done\n");
+    let long = post(&home, &session, "TAKE-LONG", &[]).json();
+    let run = long["run"]["id"].as_str().unwrap();
+    let late = say(&home, &["run", "wait", run, "--timeout", "200ms", "--cancel-on-timeout", "--json"]);
+    assert_eq!((late.code, &late.json()["timedOut"]), (Some(5), &json!(true)));
+    assert_eq!(say(&home, &["run", "wait", run]).code, Some(7));
+    let unknown = say(&home, &["run", "wait", "run_000000000000000000000000"]);
+    assert_eq!((unknown.code, unknown.err.as_str()), (Some(1), "error: Run not found\n"));
+}
+
+#[test]
+fn the_owner_token_is_never_printed() {
+    let home = furnished();
+    let _up = home.up();
+    let file = fs::read_to_string(home.config().join("auth.json")).unwrap();
+    let token = serde_json::from_str::<Value>(&file).unwrap()["token"].as_str().unwrap().to_owned();
+    let session = session(&home);
+    let sum = "0123456789abcdef".repeat(4);
+    let text = format!("{token} {sum}");
+    let shown = done(&home, &["assistant-message", "--session", &session, "--text", &text]);
+    assert!(shown.out.contains(&format!("text: [redacted] {sum}\n")), "{shown:?}");
+}
+
+#[test]
+fn a_run_finds_this_program_in_every_way() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let root = home.config().join("program").join(env!("CARGO_PKG_VERSION"));
+    let mut commands = vec![
+        ("command -v remotelab", format!("{}\n", root.join("bin/remotelab").display())),
+        ("\"$REMOTELAB_BIN\" --version", format!("{}\n", env!("CARGO_PKG_VERSION"))),
+        ("echo $REMOTELAB_CHAT_BASE_URL", format!("http://127.0.0.1:{}\n", home.owner_port())),
+        ("remotelab help run | sed -n 2p", format!("This session: {session}\n")),
+    ];
+    if std::process::Command::new("/usr/bin/node").arg("--version").output().is_ok() {
+        let version = format!("{}\n", env!("CARGO_PKG_VERSION"));
+        commands.push(("node \"$REMOTELAB_PROJECT_ROOT/cli.js\" --version", version));
+    }
+    for (command, expected) in commands {
+        let answer = post(&home, &session, &format!("call {command}"), &["--wait-run"]);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let said = fs::read_to_string(home.path().join("said")).unwrap();
+        assert_eq!(said, format!("{expected}exit 0\n"), "{command}");
+    }
+}

@@ -2,10 +2,12 @@
 //! executors ask for while they work.
 //!
 //! Every call has a time limit, every answer a size limit. The owner token is read from its file at
-//! each login, so that a rotated token needs no restart here.
+//! each login, so that a rotated token needs no restart here. A connector that works on the instance's own
+//! machine has a scoped token of its own instead, see [`KeptToken`].
 
 mod body;
 mod error;
+mod kept_token;
 mod verbs;
 mod wait;
 
@@ -24,6 +26,7 @@ use remotelab_protocol::{Event, Run, reply};
 use reqwest::{RequestBuilder, Response, StatusCode, header, multipart, redirect};
 
 pub use error::Error;
+pub use kept_token::KeptToken;
 pub use reqwest::Method;
 pub use verbs::{AssistantMessage, Delegate, Delegated, DelegatedSession, LocalFile, NewTrigger};
 pub use wait::{Waited, while_away};
@@ -49,13 +52,14 @@ const ANSWER_MAX: usize = 4 * 1024 * 1024;
 /// The whole history of a session (bytes).
 const EVENTS_MAX: usize = 64 * 1024 * 1024;
 
-/// One instance, reached over HTTP as its owner.
+/// One instance, reached over HTTP as its owner or as a connector.
 #[derive(Debug)]
 pub struct Instance {
     base: String,
     auth_file: PathBuf,
     http: reqwest::Client,
     login: Mutex<Login>,
+    token: Option<KeptToken>,
 }
 
 /// What is known about logging in.
@@ -65,6 +69,10 @@ struct Login {
     cookie: Option<String>,
     /// The token that was refused last, and when.
     refused: Option<(Secret, Instant)>,
+    /// The scoped token that worked last.
+    bearer: Option<String>,
+    /// When the instance turned out to know no scoped tokens.
+    knows_no_tokens: Option<Instant>,
 }
 
 impl Login {
@@ -119,7 +127,15 @@ impl Instance {
             auth_file: auth_file.to_owned(),
             http,
             login: Mutex::default(),
+            token: None,
         })
+    }
+
+    /// Signs in with a scoped token from now on. The owner token is left alone but for an instance of an
+    /// older version, which knows no others.
+    #[must_use]
+    pub fn with_token(self, token: KeptToken) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     /// Returns the address this client talks to.
@@ -227,13 +243,50 @@ impl Instance {
         build: impl Fn() -> Result<RequestBuilder, Error>,
         limit: usize,
     ) -> Result<T, Error> {
-        let response = self.send_logged_in(step, build).await?;
+        let response = self.send_signed_in(step, build).await?;
         let status = response.status();
         let bytes = body::read(step, response, limit).await?;
         if !status.is_success() {
             return Err(Error::Refused { step, status, message: body::error_text(&bytes) });
         }
         serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { step, source })
+    }
+
+    /// Sends with the scoped token, if there is one, else with the owner's login.
+    async fn send_signed_in(
+        &self,
+        step: &'static str,
+        build: impl Fn() -> Result<RequestBuilder, Error>,
+    ) -> Result<Response, Error> {
+        let knows_none = self.login().knows_no_tokens;
+        let Some(kept) = &self.token else { return self.send_logged_in(step, build).await };
+        if knows_none.is_some_and(|at| at.elapsed() < REFUSED_TOKEN_REST) {
+            return self.send_logged_in(step, build).await;
+        }
+        let mut refused = None;
+        // The second time, what was refused is compared with what the instance knows.
+        for _ in 0..2 {
+            let held = self.login().bearer.clone().filter(|held| refused.as_ref() != Some(held));
+            let Some(token) = (match held {
+                Some(held) => Some(held),
+                None => current(kept).await,
+            }) else {
+                break;
+            };
+            if refused.as_ref() == Some(&token) {
+                break;
+            }
+            let response = send(step, build()?.bearer_auth(&token)).await?;
+            if response.status() != StatusCode::UNAUTHORIZED {
+                self.login().bearer = Some(token);
+                return Ok(response);
+            }
+            self.login().bearer = None;
+            refused = Some(token);
+        }
+        // It is in the instance's own list and still refused: an older version, which has no such list.
+        self.login().knows_no_tokens = Some(Instant::now());
+        self.send_logged_in(step, build).await
     }
 
     /// Sends with the login cookie; on 401 or 403 logs in anew and tries once more.
@@ -274,7 +327,10 @@ impl Instance {
             self.login().refused = Some((auth.token, Instant::now()));
             return Err(Error::TokenRefused);
         };
-        *self.login() = Login { cookie: Some(cookie.clone()), refused: None };
+        let mut login = self.login();
+        login.cookie = Some(cookie.clone());
+        login.refused = None;
+        drop(login);
         Ok(cookie)
     }
 
@@ -296,6 +352,20 @@ impl Instance {
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
+    }
+}
+
+/// Reads or makes the scoped token off the async threads; without one the owner's has to do.
+async fn current(kept: &KeptToken) -> Option<String> {
+    let kept = kept.clone();
+    match tokio::task::spawn_blocking(move || kept.current()).await {
+        Ok(Ok(token)) => Some(token),
+        Ok(Err(error)) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "there is no scoped token for this instance");
+            None
+        }
+        Err(_) => None,
     }
 }
 

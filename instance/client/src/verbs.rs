@@ -118,7 +118,7 @@ impl Instance {
                 None => call,
             })
         };
-        let response = self.send_logged_in(STEP, build).await?;
+        let response = self.send_signed_in(STEP, build).await?;
         let status = response.status();
         let bytes = body::read(STEP, response, EVENTS_MAX).await?;
         if !status.is_success() {

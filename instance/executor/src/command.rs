@@ -4,6 +4,7 @@ mod arguments;
 mod codex_home;
 mod environment;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use remotelab_protocol::tool::{RuntimeFamily, Tool};
 use serde_json::Value;
 
 use crate::catalogue::SharedTool;
-use crate::{Launch, demo, failure};
+use crate::{Launch, Launcher, demo, failure};
 
 pub use arguments::PROMPT_ARGUMENT_MAX;
 pub use codex_home::prepare as prepare_codex_home;
@@ -32,15 +33,17 @@ pub struct Context {
     pub home: PathBuf,
     /// Where executors find programs, joined as a `PATH`.
     pub search_path: String,
-    /// The `remotelab` program; its folder ends the `PATH`.
+    /// The `remotelab` program; without a launcher its folder ends the `PATH`.
     pub program: PathBuf,
+    /// Where runs find the program.
+    pub launcher: Option<Launcher>,
     /// The Codex home that runs use.
     pub codex_home: CodexHome,
     /// Text put before every Codex prompt.
     pub codex_prompt_prefix: String,
     /// Developer instructions for Codex; `None` is the built-in text, empty is none.
     pub codex_developer_instructions: Option<String>,
-    /// Where agent commands reach the server, `http://127.0.0.1:<port>`.
+    /// Where agent commands reach the server; see [`base_url`].
     pub chat_base_url: String,
     /// Whether the server runs as root.
     pub is_root: bool,
@@ -75,6 +78,7 @@ impl Context {
             home: settings.home.clone(),
             search_path,
             program,
+            launcher: None,
             codex_home: if settings.personal_codex_home {
                 CodexHome::Personal(personal_codex_home(env, &settings.home))
             } else {
@@ -82,7 +86,7 @@ impl Context {
             },
             codex_prompt_prefix: settings.codex_prompt_prefix.clone(),
             codex_developer_instructions: settings.codex_developer_instructions.clone(),
-            chat_base_url: format!("http://127.0.0.1:{}", settings.port),
+            chat_base_url: base_url((Ipv4Addr::LOCALHOST, settings.port).into()),
             is_root: rustix::process::geteuid().is_root(),
             shell: None,
             shared_tool: None,
@@ -96,12 +100,31 @@ impl Context {
         self
     }
 
+    /// Puts the launcher's folder first in the run's `PATH`.
+    #[must_use]
+    pub fn with_launcher(mut self, launcher: Option<Launcher>) -> Self {
+        self.launcher = launcher;
+        self
+    }
+
     /// Tells the run where its tool is, if it is a shared one.
     #[must_use]
     pub fn with_shared_tool(mut self, shared_tool: Option<SharedTool>) -> Self {
         self.shared_tool = shared_tool;
         self
     }
+}
+
+/// Returns the address by which programs on this machine reach a listener: one on all interfaces is on the
+/// loopback one, too.
+#[must_use]
+pub fn base_url(listener: SocketAddr) -> String {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, listener.port()))
 }
 
 /// Returns the user's own Codex home, which holds the login that managed homes share.

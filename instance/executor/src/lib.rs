@@ -4,10 +4,12 @@
 //! * [`catalogue`] knows the tools and finds their programs.
 //! * [`shell`] asks the owner's login shell once what it sets.
 //! * [`command`] turns a tool and a run's manifest into a [`Launch`] and an environment.
+//! * [`launcher`] makes `remotelab` itself available to runs.
 //! * [`runner`] starts the detached process that carries a launch out, and tells how it stands.
 //! * [`spool`] reads what the executor printed, from any offset.
 //! * [`adapter`] turns those lines into events and the end into a verdict. It is deterministic: a
 //!   server that restarts replays the spool into a new adapter and is where it was.
+//! * [`usage`] adds up what executors used.
 //! * [`demo`] is the executor that answers where no real one is installed.
 //!
 //! A run through all of them:
@@ -38,12 +40,15 @@ pub mod demo;
 mod dialect;
 pub mod failure;
 pub mod launch;
+pub mod launcher;
 pub mod runner;
 pub mod shell;
 pub mod spool;
+pub mod usage;
 
 pub use adapter::{Adapter, Parsed};
 pub use catalogue::Catalogue;
 pub use launch::Launch;
+pub use launcher::Launcher;
 pub use shell::LoginShell;
 pub use spool::{Record, SpoolReader, Stream};

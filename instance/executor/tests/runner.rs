@@ -253,7 +253,10 @@ async fn runtime_weakness_08_lines_arrive_whole() {
     // How the two streams interleave is the kernel's choice.
     let (errors, output): (Vec<_>, Vec<_>) =
         world.lines().into_iter().partition(|(stream, _)| *stream == Stream::Stderr);
-    assert_eq!((errors, output), (vec![(Stream::Stderr, "half line".into())], vec![out("out"), out("no end")]));
+    assert_eq!(
+        (errors, output),
+        (vec![(Stream::Stderr, "half line".into())], vec![out("out"), out("no end")])
+    );
 }
 
 /// Two hundred megabytes go through the runner, and it does not grow with them.

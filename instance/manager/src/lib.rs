@@ -5,6 +5,7 @@
 //! sockets and files live one step out.
 
 pub mod control;
+pub mod doctor;
 pub mod guests;
 pub mod lan;
 pub mod qr;

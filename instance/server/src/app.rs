@@ -1,15 +1,17 @@
 //! What every part of the server shares.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use remotelab_config::Env;
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
-use remotelab_executor::Catalogue;
+use remotelab_executor::{Catalogue, Launcher};
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
 
+use crate::api_log::ApiLog;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
@@ -28,6 +30,8 @@ pub(crate) struct App {
     pub(crate) env: Env,
     /// This program, which is also the runner.
     pub(crate) program: PathBuf,
+    /// Where runs find it; none when its folder could not be made.
+    pub(crate) launcher: Option<Launcher>,
     pub(crate) store: Arc<Store>,
     pub(crate) catalogue: Catalogue,
     pub(crate) auth: Auth,
@@ -40,6 +44,9 @@ pub(crate) struct App {
     pub(crate) helper_turns: Semaphore,
     /// Turns for requests with bodies that may be large.
     pub(crate) large_bodies: Semaphore,
+    /// Where the server listens, once it does.
+    pub(crate) address: OnceLock<SocketAddr>,
+    pub(crate) api_log: ApiLog,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

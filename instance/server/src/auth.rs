@@ -3,6 +3,7 @@
 pub(crate) mod bearer;
 pub(crate) mod caller;
 pub(crate) mod cookie;
+pub(crate) mod handoff;
 pub(crate) mod lockout;
 
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use remotelab_config::auth::Auth as AuthFile;
 use remotelab_config::chat::Settings;
 use remotelab_config::{atomic, password};
+use remotelab_store::handoffs::Handoffs;
 use remotelab_store::logins::{Login, Logins};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
@@ -23,6 +25,7 @@ use lockout::Lockout;
 pub(crate) struct Auth {
     settings: Settings,
     logins: Logins,
+    handoffs: Handoffs,
     lockout: Mutex<Lockout>,
     passwords: Semaphore,
     bearers: Bearers,
@@ -51,12 +54,15 @@ pub(crate) enum SignIn {
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
     pub(crate) preferred_language: String,
+    /// Whether the login is past half of its life.
+    pub(crate) is_due: bool,
 }
 
 impl Auth {
     pub(crate) fn open(settings: &Settings) -> Self {
         Self {
             logins: Logins::open(&settings.paths.auth_sessions(), now_ms()),
+            handoffs: Handoffs::open(&settings.paths.install_handoffs(), now_ms()),
             bearers: Bearers::open(&settings.paths),
             settings: settings.clone(),
             lockout: Mutex::new(Lockout::default()),
@@ -96,24 +102,25 @@ impl Auth {
     pub(crate) fn owner(&self, cookies: &str) -> Option<Owner> {
         let value = cookie::find(cookies, cookie::OWNER)?;
         let login = self.logins.find(value, now_ms()).filter(|login| login.role == "owner")?;
-        Some(Owner { preferred_language: login.preferred_language })
+        let is_due = self.is_due(&login);
+        Some(Owner { preferred_language: login.preferred_language, is_due })
     }
 
-    /// Tells whether a login is past half of its life, so that it is to be renewed.
-    pub(crate) fn is_past_half(&self, cookies: &str) -> bool {
-        let expiry = self.settings.session_expiry;
-        let threshold = (expiry / 2).max(Duration::from_mins(1)).min(Duration::from_hours(12));
-        let login: Option<Login> =
-            cookie::find(cookies, cookie::OWNER).and_then(|value| self.logins.find(value, now_ms()));
-        login.is_some_and(|login| login.expiry - now_ms() <= ms(threshold))
-    }
-
-    /// Renews a login; returns the `Set-Cookie` value. One that has ended stays ended. Blocks.
+    /// Renews a login that is past half of its life; returns the `Set-Cookie` value then. Blocks.
     pub(crate) fn renew(&self, cookies: &str) -> Option<String> {
         let value = cookie::find(cookies, cookie::OWNER)?;
-        self.logins.find(value, now_ms())?;
+        let login: Login = self.logins.find(value, now_ms())?;
+        if !self.is_due(&login) {
+            return None;
+        }
         self.logins.renew(value, now_ms() + self.expiry_ms()).ok()?;
         Some(self.login_cookie(value))
+    }
+
+    fn is_due(&self, login: &Login) -> bool {
+        let half = self.settings.session_expiry / 2;
+        let threshold = half.max(Duration::from_mins(1)).min(Duration::from_hours(12));
+        login.expiry - now_ms() <= ms(threshold)
     }
 
     /// Ends the login of a `Cookie` header. Blocks.
@@ -152,7 +159,7 @@ impl Auth {
                 // The hash is computed for a wrong name too, so that time does not tell names apart.
                 Some(login) => {
                     let right = password::verify(password, &login.password_hash);
-                    right && constant_time_eq(username, &login.username)
+                    right & constant_time_eq(username, &login.username)
                 }
                 None => false,
             },

@@ -9,9 +9,12 @@ mod delegation;
 mod events;
 mod folders;
 mod gate;
+mod health;
+mod install;
 mod messages;
 mod pages;
 mod query;
+mod request_log;
 mod runs;
 mod scope;
 mod sessions;
@@ -42,6 +45,8 @@ pub(crate) fn router(app: Shared) -> Router {
     let api = Router::new()
         .route("/api/auth/me", get(sign_in::me))
         .route("/api/build-info", get(settings::build_info))
+        .route("/api/health", get(health::health))
+        .route("/api/install/handoff/redeem", post(install::redeem))
         .route("/api/runtime-selection", post(settings::select_runtime))
         .route("/api/sessions", get(sessions::list).post(sessions::create))
         .route("/api/sessions/archived", get(sessions::list_archived))
@@ -56,11 +61,11 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}/drop-tools", post(actions::drop_tools))
         .route("/api/sessions/{id}/save-template", post(actions::save_template))
         .route("/api/sessions/{id}/apply-template", post(actions::apply_template))
-        .route("/api/sessions/{id}/voice-transcriptions", post(actions::voice_transcriptions))
         .route("/api/sessions/{id}/events", get(events::list))
         .route("/api/sessions/{id}/events/blocks/{range}", get(events::block))
         .route("/api/sessions/{id}/events/{seq}/body", get(events::body))
         .route("/api/sessions/{id}/source-context", get(events::source_context))
+        .route("/api/sessions/{id}/voice-transcriptions", post(answer::voice_transcriptions))
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
@@ -79,7 +84,10 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/", get(pages::home))
         .route("/s/{id}", get(pages::session))
         .route("/login", get(sign_in::form).post(sign_in::submit))
-        .route("/logout", get(sign_in::sign_out).post(sign_in::sign_out))
+        .route("/logout", get(sign_in::sign_out_by_link).post(sign_in::sign_out))
+        .route("/m/install", get(install::page).post(install::start))
+        .route("/m/continue", get(install::go_on))
+        .route("/manifest.install.json", get(install::manifest))
         .route("/manifest.json", get(pages::asset))
         .route("/icon.svg", get(pages::asset))
         .route("/favicon.ico", get(pages::asset))
@@ -99,5 +107,6 @@ pub(crate) fn router(app: Shared) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(answer::panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), request_log::note))
         .with_state(app)
 }

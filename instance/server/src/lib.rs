@@ -3,6 +3,7 @@
 //! server in `docs/architecture.md`.
 
 mod after;
+mod api_log;
 mod app;
 mod assistant_message;
 mod attachments;

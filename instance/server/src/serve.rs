@@ -6,20 +6,21 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use remotelab_config::auth::{self, Auth as AuthFile};
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_config::{Env, atomic};
-use remotelab_executor::Catalogue;
 use remotelab_executor::catalogue::CatalogueOptions;
+use remotelab_executor::{Catalogue, Launcher};
 use remotelab_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
 use crate::auth::Auth;
 use crate::hub::Hub;
@@ -87,6 +88,7 @@ impl Server {
         let listening =
             TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
+        let _ = app.address.set(address);
         recovery::resume_work(&app);
         let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
@@ -112,7 +114,11 @@ impl Server {
     pub async fn stopped(self) -> io::Result<()> {
         self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
-        let closed = blocking(move || app.store.close()).await;
+        let closed = blocking(move || {
+            app.api_log.flush();
+            app.store.close()
+        })
+        .await;
         if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
@@ -130,6 +136,9 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
     if recovery.replayed > 0 {
         tracing::info!(transactions = recovery.replayed, "finished what the last server had begun to store");
     }
+    let launcher = Launcher::prepare(&settings.paths, &program)
+        .inspect_err(|error| tracing::warn!(%error, "runs may not find the remotelab program"))
+        .ok();
     let catalogue = Catalogue::new(CatalogueOptions {
         paths: settings.paths.clone(),
         home: settings.home.clone(),
@@ -141,12 +150,15 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),
         catalogue,
+        launcher,
         hub: Hub::new(),
         runs: Runs::new(),
         rendered: Rendered::default(),
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,
         helper_turns: Semaphore::new(HELPERS),
+        address: OnceLock::new(),
+        api_log: ApiLog::new(settings.paths.api_logs()),
         large_bodies: Semaphore::new(LARGE_BODIES),
         settings,
         env,

@@ -6,12 +6,16 @@ mod server {
     mod connector;
     mod context;
     mod fuzz_corpus;
+    mod health;
+    mod install;
     mod login;
+    mod methods;
     mod model;
     mod older_root;
     mod pages;
     mod process;
     mod queue;
+    mod request_log;
     mod tokens;
     mod tools;
     mod triggers;

@@ -7,7 +7,9 @@
 
 pub mod body;
 pub mod damage;
+pub mod handoffs;
 pub mod history;
+pub mod housekeeping;
 pub mod journal;
 pub mod logins;
 pub mod requests;

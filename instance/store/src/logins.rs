@@ -58,8 +58,17 @@ impl Logins {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(&self, expiry: i64) -> Result<Secret, atomic::Error> {
+        self.create_speaking(expiry, "")
+    }
+
+    /// Opens a login for the owner whose page speaks a language. Blocks until it is durable.
+    ///
+    /// # Errors
+    /// As [`Logins::create`].
+    pub fn create_speaking(&self, expiry: i64, language: &str) -> Result<Secret, atomic::Error> {
         let cookie = Secret::random();
-        let login = Login { expiry, role: owner(), preferred_language: String::new(), rest: Map::new() };
+        let preferred_language = language.to_owned();
+        let login = Login { expiry, role: owner(), preferred_language, rest: Map::new() };
         self.change(|logins| {
             logins.insert(key(&cookie.reveal()), login);
         })?;

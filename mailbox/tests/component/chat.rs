@@ -1,6 +1,7 @@
 //! A chat server that speaks the external message protocol and lets the test end its runs.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -8,6 +9,7 @@ use axum::extract::{FromRequest, Multipart, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use remotelab_config::api_tokens::TokenFile;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -23,6 +25,10 @@ pub(crate) struct Chat {
 #[derive(Default)]
 pub(crate) struct Book {
     pub(crate) token: String,
+    /// The folder with its scoped tokens; an older chat server knows none.
+    pub(crate) tokens: Option<PathBuf>,
+    /// How often the owner token was used.
+    pub(crate) owner_logins: usize,
     /// Ends every run at once with this text.
     pub(crate) answer_at_once: Option<String>,
     pub(crate) sessions: Vec<Session>,
@@ -206,6 +212,7 @@ fn router(state: Shared) -> Router {
 async fn log_in(State(state): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let mut book = state.lock().unwrap();
     if query.get("token") == Some(&book.token) {
+        book.owner_logins += 1;
         let cookie = format!("session_token=cookie-{}; HttpOnly; Path=/", book.token);
         return (StatusCode::FOUND, [(header::LOCATION, "/".to_owned()), (header::SET_COOKIE, cookie)])
             .into_response();
@@ -218,6 +225,15 @@ fn guard(book: &mut Book, headers: &HeaderMap) -> Option<Response> {
     if let Some(status) = book.broken {
         let status = StatusCode::from_u16(status).unwrap();
         return Some((status, axum::Json(json!({"error": "broken"}))).into_response());
+    }
+    let bearer =
+        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    if let (Some(folder), Some(bearer)) = (&book.tokens, bearer) {
+        let known = TokenFile::in_folder(folder).load().unwrap();
+        if known.find(bearer, jiff::Timestamp::now()).is_some() {
+            return None;
+        }
+        book.intruders += 1;
     }
     let expected = format!("session_token=cookie-{}", book.token);
     let presented = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).map(str::to_owned);

@@ -7,5 +7,6 @@ mod fuzz_corpus;
 mod path;
 mod relay;
 mod review;
+mod token;
 mod trouble;
 mod world;

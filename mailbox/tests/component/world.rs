@@ -49,6 +49,8 @@ impl World {
         write(&root.join("config/auth.json"), &json!({"token": TRIAL_TOKEN}));
         let guest = json!([{"name": "trial1", "port": trial.port, "instanceRoot": root}]);
         write(&config.join("guest-instances.json"), &guest);
+        trial.state.lock().unwrap().tokens = Some(root.join("config"));
+        owner.state.lock().unwrap().tokens = Some(config.clone());
         let mut places = Places::below(&config);
         places.owner_base_url = Some(format!("http://127.0.0.1:{}", owner.port));
         let ahead = Arc::new(AtomicI64::new(0));

@@ -29,6 +29,12 @@ async fn a_mail_to_a_guest_is_answered_by_mail() -> anyhow::Result<()> {
     // It is in a session of the guest, not of the owner.
     assert_eq!(office.mail_sessions("trial1").await?.len(), 1);
     assert_eq!(office.owner_mail_sessions().await?.len(), 0);
+
+    // It was handed over with a token for that alone.
+    let listed = office.world.run(&["token", "list", "--json", "--instance", "trial1"]).await?;
+    let listed: Value = serde_json::from_str(&listed.stdout)?;
+    assert_eq!((&listed["tokens"][0]["name"], &listed["tokens"][1]), (&json!("mail"), &Value::Null));
+    assert!(listed["tokens"][0]["lastUsed"].is_string(), "{listed}");
     Ok(())
 }
 

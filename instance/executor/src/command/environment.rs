@@ -28,11 +28,14 @@ pub fn environment(tool: &Tool, manifest: &Manifest, base: &Env, context: &Conte
     set("REMOTELAB_SESSION_ID", manifest.session_id.to_string());
     set("REMOTELAB_RUN_ID", manifest.id.to_string());
     set("REMOTELAB_CHAT_BASE_URL", context.chat_base_url.clone());
+    let root = context.launcher.as_ref().map(|launcher| launcher.project_root.as_path());
     if base.get("REMOTELAB_PROJECT_ROOT").is_none()
-        && let Some(root) = context.program.parent()
+        && let Some(root) = root.or_else(|| context.program.parent())
     {
         set("REMOTELAB_PROJECT_ROOT", root.display().to_string());
     }
+    let program = context.launcher.as_ref().map_or(&context.program, |launcher| &launcher.program);
+    set("REMOTELAB_BIN", program.display().to_string());
     set("REMOTELAB_TOOL_ID", tool.id.clone());
     set("REMOTELAB_TOOL_NAME", tool.name.clone());
     let source = match &context.shared_tool {
@@ -73,6 +76,10 @@ pub(crate) fn is_withheld(key: &str) -> bool {
     const OF_OUTER_RUNS: &[&str] = &[
         "CLAUDECODE",
         "CLAUDE_CODE_ENTRYPOINT",
+        "REMOTELAB_SESSION_ID",
+        "REMOTELAB_RUN_ID",
+        "REMOTELAB_CHAT_BASE_URL",
+        "REMOTELAB_BIN",
         "REMOTELAB_USER_SHELL_ENV_B64",
         "REMOTELAB_ATTACHMENT_PATHS",
         "REMOTELAB_SHARED_TOOL_DIR",
@@ -80,12 +87,22 @@ pub(crate) fn is_withheld(key: &str) -> bool {
         "REMOTELAB_TOOL_OVERLAY",
     ];
     const SECRETS: &[&str] = &["TOKEN", "SECRET", "ACCESS_KEY", "PASSWORD", "PRIVATE_KEY", "API_KEY"];
+    // An address with a name and a password, and what a supervisor told the server alone.
+    const OF_SERVICE: &[&str] = &["REMOTELAB_PUSH_PROXY", "REMOTELAB_SUPERVISED"];
     let of_service = key.starts_with("REMOTELAB_") && SECRETS.iter().any(|word| key.contains(word));
-    OF_OUTER_RUNS.contains(&key) || of_service || key.starts_with("AGENT_MAILBOX_")
+    OF_OUTER_RUNS.contains(&key)
+        || OF_SERVICE.contains(&key)
+        || of_service
+        || key.starts_with("AGENT_MAILBOX_")
 }
 
-/// Ends the `PATH` with this program's folder, so that a run finds `remotelab`.
+/// Begins the `PATH` with the launcher's folder, so that a run finds this `remotelab`; without a launcher it
+/// ends with the program's own.
 fn path(context: &Context) -> String {
+    let first = context.launcher.as_ref().and_then(|launcher| launcher.bin.to_str());
+    if let Some(first) = first.filter(|folder| !folder.contains(':')) {
+        return format!("{first}:{}", context.search_path);
+    }
     match context.program.parent().and_then(|folder| folder.to_str()) {
         None | Some("") => context.search_path.clone(),
         Some(own) if context.search_path.is_empty() => own.to_owned(),

@@ -44,6 +44,7 @@ fn context() -> Context {
         home: "/home/owner".into(),
         search_path: "/usr/bin:/bin".into(),
         program: "/opt/remotelab/bin/remotelab".into(),
+        launcher: None,
         codex_home: CodexHome::Managed("/config/codex".into()),
         codex_prompt_prefix: String::new(),
         codex_developer_instructions: Some(String::new()),
@@ -239,6 +240,9 @@ fn runtime_weakness_25_the_environment_keeps_secrets_of_the_service_back() {
         ("AGENT_MAILBOX_SMTP_PASSWORD", "x"),
         ("REMOTELAB_CONFIG_DIR", "/config"),
         ("REMOTELAB_RUN_ID", "run_of_an_outer_run"),
+        ("REMOTELAB_BIN", "/of/an/outer/run"),
+        ("REMOTELAB_PUSH_PROXY", "http://name:password@proxy"),
+        ("REMOTELAB_SUPERVISED", "1"),
     ]
     .into_iter()
     .collect();
@@ -253,6 +257,7 @@ fn runtime_weakness_25_the_environment_keeps_secrets_of_the_service_back() {
         ("REMOTELAB_RUN_ID", "run_a10872fb60d7ace1a4c1225d"),
         ("REMOTELAB_CHAT_BASE_URL", "http://127.0.0.1:7690"),
         ("REMOTELAB_PROJECT_ROOT", "/opt/remotelab/bin"),
+        ("REMOTELAB_BIN", "/opt/remotelab/bin/remotelab"),
         ("REMOTELAB_TOOL_ID", "codex"),
         ("REMOTELAB_TOOL_NAME", "The codex"),
         ("REMOTELAB_TOOL_SOURCE", "builtin"),
@@ -263,6 +268,37 @@ fn runtime_weakness_25_the_environment_keeps_secrets_of_the_service_back() {
     .into_iter()
     .collect();
     assert_eq!(env, expected);
+}
+
+#[test]
+fn a_run_finds_the_program_by_its_launcher() {
+    let launcher = Launcher {
+        project_root: "/config/program/1".into(),
+        bin: "/config/program/1/bin".into(),
+        program: "/config/program/bin/remotelab".into(),
+    };
+    let context = context().with_launcher(Some(launcher));
+    let told = |base: &Env| {
+        let env = environment(&codex_tool(), &manifest("x", Options::default()), base, &context);
+        ["PATH", "REMOTELAB_PROJECT_ROOT", "REMOTELAB_BIN"].map(|key| env.get(key).unwrap().to_owned())
+    };
+    let path = "/config/program/1/bin:/usr/bin:/bin";
+    assert_eq!(told(&Env::default()), [path, "/config/program/1", "/config/program/bin/remotelab"]);
+    let given: Env = [("REMOTELAB_PROJECT_ROOT", "/theirs")].into_iter().collect();
+    assert_eq!(told(&given)[1], "/theirs");
+}
+
+#[test]
+fn the_server_is_reached_where_it_listens() {
+    for (listener, expected) in [
+        ("127.0.0.1:7690", "http://127.0.0.1:7690"),
+        ("0.0.0.0:7690", "http://127.0.0.1:7690"),
+        ("10.1.2.3:80", "http://10.1.2.3:80"),
+        ("[::]:7690", "http://[::1]:7690"),
+        ("[fd00::1]:7690", "http://[fd00::1]:7690"),
+    ] {
+        assert_eq!(base_url(listener.parse().unwrap()), expected);
+    }
 }
 
 #[test]

@@ -93,11 +93,6 @@ pub(super) async fn apply_template(
     Ok(answer::json(StatusCode::OK, told(&cell)))
 }
 
-/// `POST /api/sessions/:id/voice-transcriptions`: gone for good.
-pub(super) async fn voice_transcriptions() -> Refusal {
-    Refusal::new(StatusCode::GONE, "Voice transcript cleanup has been removed. Send messages directly.")
-}
-
 fn told(cell: &SessionCell) -> serde_json::Value {
     json!({"session": sessions::body(&cell.snapshot(), Detail::Full)})
 }

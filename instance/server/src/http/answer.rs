@@ -130,6 +130,11 @@ pub(super) async fn method_not_allowed(method: Method) -> Response {
     text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
 }
 
+/// Answers `POST /api/sessions/:id/voice-transcriptions`.
+pub(super) async fn voice_transcriptions() -> Refusal {
+    Refusal::new(StatusCode::GONE, "Voice transcript cleanup has been removed. Send messages directly.")
+}
+
 /// Answers `PATCH /api/sessions/:id/…`.
 pub(super) async fn invalid_session_path() -> Refusal {
     Refusal::bad_request("Invalid session path")

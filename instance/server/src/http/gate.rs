@@ -16,7 +16,7 @@ use super::answer::{self, Refusal};
 use super::{scope, sign_in};
 use crate::app::{Shared, detached};
 use crate::auth::caller::Caller;
-use crate::auth::{Credentials, SignIn, bearer};
+use crate::auth::{Credentials, Owner, SignIn, bearer};
 use crate::outside::Outside;
 use crate::web;
 
@@ -26,8 +26,19 @@ pub(super) struct Nonce(pub(super) String);
 
 /// Whether a path may be read without signing in.
 fn is_public(path: &str) -> bool {
-    matches!(path, "/login" | "/logout" | "/manifest.json" | "/icon.svg" | "/favicon.ico" | "/api/build-info")
-        || path.starts_with("/assets/")
+    const PUBLIC: &[&str] = &[
+        "/login",
+        "/logout",
+        "/m/install",
+        "/m/continue",
+        "/manifest.json",
+        "/manifest.install.json",
+        "/icon.svg",
+        "/favicon.ico",
+        "/api/build-info",
+        "/api/install/handoff/redeem",
+    ];
+    PUBLIC.contains(&path) || path.starts_with("/assets/")
 }
 
 /// Lets a request through to its handler, or answers it.
@@ -46,16 +57,14 @@ pub(super) async fn pass(
     parts.extensions.insert(outside.clone());
     parts.extensions.insert(nonce);
     let admitted = admit(&app, &mut parts, &outside).await;
-    let login_to_renew = match parts.extensions.get() {
-        Some(Caller::Login { cookies }) if app.auth.is_past_half(cookies) => Some(cookies.clone()),
-        _ => None,
-    };
+    let due = parts.extensions.get::<Owner>().is_some_and(|owner| owner.is_due);
+    let due = (due && parts.uri.path() != "/logout").then(|| cookies(&parts.headers));
     let mut response = match admitted {
         Ok(()) if is_reading(&parts.method) => next.run(Request::from_parts(parts, body)).await,
         Ok(()) => detached(next.run(Request::from_parts(parts, body))).await,
         Err(answer) => *answer,
     };
-    if let Some(cookies) = login_to_renew {
+    if let Some(cookies) = due {
         sign_in::renew(&app, cookies, &mut response).await;
     }
     set_security_headers(response.headers_mut(), &policy, is_asset);
@@ -187,13 +196,15 @@ fn set_security_headers(headers: &mut HeaderMap, policy: &str, is_asset: bool) {
     let fixed = [
         ("x-content-type-options", "nosniff"),
         ("x-frame-options", "SAMEORIGIN"),
-        ("referrer-policy", "strict-origin-when-cross-origin"),
         ("permissions-policy", "camera=(), microphone=(self), geolocation=()"),
         ("cross-origin-resource-policy", "same-origin"),
     ];
     for (name, value) in fixed {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    // A page may have a stricter one.
+    let referrer = HeaderValue::from_static("strict-origin-when-cross-origin");
+    headers.entry(http::header::REFERRER_POLICY).or_insert(referrer);
     if !is_asset && let Ok(policy) = HeaderValue::from_str(policy) {
         headers.entry(http::header::CONTENT_SECURITY_POLICY).or_insert(policy);
         headers.insert(

@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -91,7 +91,20 @@ pub(super) async fn submit(
     })
 }
 
-/// `/logout`.
+/// `GET /logout`, for a person who goes there; a page of another site or a browser that looks ahead signs
+/// nobody out.
+pub(super) async fn sign_out_by_link(state: State<Shared>, headers: HeaderMap) -> Response {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_foreign = matches!(header("sec-fetch-site"), "cross-site" | "same-site");
+    let is_embedded = !matches!(header("sec-fetch-dest"), "" | "document");
+    let looks_ahead = !header("sec-purpose").is_empty() || !header("purpose").is_empty();
+    if is_foreign || is_embedded || looks_ahead {
+        return answer::redirect("/");
+    }
+    sign_out(state, headers).await
+}
+
+/// `POST /logout`.
 pub(super) async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> Response {
     let (worker, cookies) = (Arc::clone(&app), gate::cookies(&headers));
     blocking(move || worker.auth.sign_out(&cookies)).await;
@@ -113,9 +126,14 @@ pub(super) async fn me(Extension(owner): Extension<Owner>, headers: HeaderMap) -
     conditional::json(&headers, &identity)
 }
 
-/// Renews a login, and says so in an answer. The cookie keeps its value, so that a client that does not
-/// look stays signed in as well.
+/// Renews a login that is past half of its life and adds its cookie to an answer. Whoever uses it keeps it,
+/// a connector too, whatever it asks for.
 pub(super) async fn renew(app: &Shared, cookies: String, response: &mut Response) {
+    // What a cache keeps for long is no place for a cookie.
+    let caching = response.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
+    if caching.is_some_and(|caching| caching.contains("immutable")) {
+        return;
+    }
     let app = Arc::clone(app);
     let renewed = blocking(move || app.auth.renew(&cookies)).await;
     if let Some(cookie) = renewed.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {

@@ -38,8 +38,8 @@ Memory (you keep it, the product only reads it)
 Continuity
 - This is session {session_id}. Its conversation is kept; later messages come back to it.
 - Verbs you may call: `remotelab session-spawn`, `remotelab trigger`, `remotelab assistant-message`, `remotelab api`. \
-They find this session through REMOTELAB_SESSION_ID and REMOTELAB_CHAT_BASE_URL, on port {port}.",
-        port = settings.port,
+`remotelab help run` tells all of them on one page. They find this session by themselves. If the shell does not find \
+`remotelab`, use `\"$REMOTELAB_BIN\"`.",
     )
 }
 

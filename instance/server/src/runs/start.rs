@@ -55,8 +55,11 @@ impl App {
             command: manifest.tool.clone(),
             ..Default::default()
         });
-        let context =
-            Context::new(&self.settings, &self.env, self.catalogue.search_path(), self.program.clone());
+        let mut context =
+            Context::new(&self.settings, &self.env, self.catalogue.search_path(), self.program.clone())
+                .with_launcher(self.launcher.clone())
+                .with_shared_tool(self.catalogue.shared_tool(&tool.id));
+        context.chat_base_url = command::base_url(self.listener());
         let program = self.catalogue.resolve(&tool.command);
         if let CodexHome::Managed(home) = &context.codex_home {
             command::prepare_codex_home(home, &command::personal_codex_home(&self.env, &self.settings.home))?;

@@ -105,6 +105,13 @@ pub fn find(path: &str, accept_encoding: &str) -> Option<Asset> {
     })
 }
 
+/// Returns the ordinary manifest.
+#[must_use]
+pub fn manifest() -> serde_json::Value {
+    let file = STORE.files.get("manifest.json");
+    file.and_then(|file| serde_json::from_slice(&file.plain).ok()).unwrap_or_default()
+}
+
 /// All scripts in one text, for tests about what they use.
 #[cfg(test)]
 pub(crate) fn scripts() -> String {

@@ -8,6 +8,9 @@ use super::view::{Composer, RowState, SessionList, SessionPage, Viewer};
 use super::words::{Language, Words};
 use super::{assets, icons};
 
+/// How the page is installed as an app.
+const MANIFEST: &str = "manifest.json";
+
 /// The sign-in page.
 #[derive(Clone, Debug)]
 pub struct LoginPage {
@@ -65,6 +68,25 @@ pub enum Main {
     New(Box<Composer>),
 }
 
+/// The page that installs the app.
+#[derive(Clone, Debug)]
+pub struct InstallPage {
+    /// Path of this instance as the browser sees it: `/` or `/trial1/`.
+    pub base: String,
+    /// The same nonce as in [`super::csp`].
+    pub nonce: String,
+    /// The language.
+    pub language: Language,
+    /// The instance's name.
+    pub instance: String,
+    /// Proves that the form is ours.
+    pub form_token: String,
+    /// From where the person came, in the caller's words; handed on as it is.
+    pub source: String,
+    /// The hand-off that signs the app in; without one there is a button that makes it.
+    pub handoff: Option<String>,
+}
+
 /// A page that says what went wrong.
 #[derive(Clone, Debug)]
 pub struct ErrorPage {
@@ -99,6 +121,12 @@ pub fn shell(page: &ShellPage) -> String {
     drawn(&Shell { page })
 }
 
+/// Draws the page that installs the app.
+#[must_use]
+pub fn install(page: &InstallPage) -> String {
+    drawn(&Install { page })
+}
+
 /// Draws the page of an error.
 #[must_use]
 pub fn error(page: &ErrorPage) -> String {
@@ -122,6 +150,12 @@ struct Shell<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "install.html")]
+struct Install<'a> {
+    page: &'a InstallPage,
+}
+
+#[derive(Template)]
 #[template(path = "error.html")]
 struct Failure<'a> {
     page: &'a ErrorPage,
@@ -132,6 +166,10 @@ impl LoginPage {
         self.language.words()
     }
 
+    fn manifest(&self) -> &'static str {
+        MANIFEST
+    }
+
     fn next_query(&self) -> String {
         if self.next.is_empty() {
             return String::new();
@@ -140,7 +178,31 @@ impl LoginPage {
     }
 }
 
+impl InstallPage {
+    fn words(&self) -> &'static Words {
+        self.language.words()
+    }
+
+    fn manifest(&self) -> String {
+        let handoff = self.handoff.as_deref().unwrap_or_default();
+        format!("manifest.install.json?h={handoff}&v={}", assets::version())
+    }
+
+    fn go_on(&self) -> String {
+        format!("m/continue?h={}", self.handoff.as_deref().unwrap_or_default())
+    }
+
+    /// Facts for the script. A hand-off is letters, digits and underscores.
+    fn data(&self) -> String {
+        json!({"mobileInstall": {"handoffToken": self.handoff}}).to_string().replace('<', "\\u003c")
+    }
+}
+
 impl ShellPage {
+    fn manifest(&self) -> &'static str {
+        MANIFEST
+    }
+
     fn title(&self) -> String {
         match &self.main {
             Main::Session(page) => format!("{} – {}", page.head.name, self.instance),
@@ -170,6 +232,10 @@ impl ShellPage {
 }
 
 impl ErrorPage {
+    fn manifest(&self) -> &'static str {
+        MANIFEST
+    }
+
     fn words(&self) -> &'static Words {
         self.language.words()
     }

@@ -86,6 +86,7 @@ impl Plural {
 pub struct Words {
     pub(crate) tag: String,
     pub(crate) login: Login,
+    pub(crate) install: Install,
     pub(crate) list: List,
     pub(crate) state: State,
     pub(crate) time: Time,
@@ -115,6 +116,17 @@ pub(crate) struct Login {
     pub(crate) use_token: String,
     pub(crate) failed: String,
     pub(crate) locked: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Install {
+    pub(crate) title: String,
+    pub(crate) sentence: String,
+    pub(crate) submit: String,
+    pub(crate) how: String,
+    pub(crate) once: String,
+    pub(crate) go_on: String,
 }
 
 #[derive(Debug, Deserialize)]

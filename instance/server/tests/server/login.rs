@@ -149,3 +149,40 @@ async fn cookies_of_other_programs_do_not_sign_out() {
     let me = world.request(Method::GET, "/api/auth/me").header("cookie", odd).send().await.unwrap();
     assert_eq!(me.status(), StatusCode::OK);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_uses_a_login_keeps_it() {
+    let root = tempfile::tempdir().unwrap();
+    let paths = InstancePaths::below(root.path());
+    std::fs::create_dir_all(paths.config()).unwrap();
+    let (old, young) = ("ab".repeat(32), "cd".repeat(32));
+    let now = jiff::Timestamp::now().as_millisecond();
+    let logins = json!({&old: {"expiry": now + 60_000}, &young: {"expiry": now + 80_000_000}});
+    std::fs::write(paths.auth_sessions(), logins.to_string()).unwrap();
+    let world = World::start_in(root, ECHO).await;
+    let ask = |login: &str, path: &str| {
+        world.request(Method::GET, path).header("cookie", format!("session_token={login}")).send()
+    };
+    assert_eq!(cookie(&ask(&young, "/api/sessions").await.unwrap()), None);
+    let renewed = ask(&old, "/api/sessions").await.unwrap();
+    assert_eq!(cookie(&renewed), Some(format!("session_token={old}")));
+    assert!(renewed.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=86400"));
+    assert_eq!(cookie(&ask(&old, "/api/sessions").await.unwrap()), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_site_signs_nobody_out() {
+    let world = World::signed_in(ECHO).await;
+    for (name, value) in
+        [("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "image"), ("sec-purpose", "prefetch")]
+    {
+        let answer = world.request(Method::GET, "/logout").header(name, value).send().await.unwrap();
+        assert_eq!((answer.headers()["location"].to_str().unwrap(), cookie(&answer)), ("/", None), "{name}");
+    }
+    let foreign =
+        world.request(Method::POST, "/logout").header("origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(foreign.status(), StatusCode::FORBIDDEN);
+    assert_eq!(world.get("/api/auth/me").await.0, StatusCode::OK);
+    assert_eq!(world.get("/logout").await.0, StatusCode::FOUND);
+    assert_eq!(world.get("/api/auth/me").await.0, StatusCode::UNAUTHORIZED);
+}

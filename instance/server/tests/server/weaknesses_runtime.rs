@@ -1,7 +1,6 @@
 //! What an earlier server got wrong behind its surface, each under its number; those that another test shows
 //! bear their number there, most of them beside the runner and the store.
 
-use std::path::Path;
 use std::time::Duration;
 
 use remotelab_config::InstancePaths;

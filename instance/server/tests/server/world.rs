@@ -88,8 +88,18 @@ impl World {
 
     /// Makes the folders, without a server.
     pub(super) fn furnished(script: &str) -> Self {
+        Self::furnished_in(tempfile::tempdir().unwrap(), script)
+    }
+
+    /// Starts a server on a root in which something is already.
+    pub(super) async fn start_in(root: tempfile::TempDir, script: &str) -> Self {
+        let mut world = Self::furnished_in(root, script);
+        world.serve().await;
+        world
+    }
+
+    fn furnished_in(root: tempfile::TempDir, script: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let root = tempfile::tempdir().unwrap();
         let paths = InstancePaths::below(root.path());
         std::fs::create_dir_all(paths.config()).unwrap();
         std::fs::create_dir(root.path().join("bin")).unwrap();

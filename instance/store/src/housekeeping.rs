@@ -1,0 +1,49 @@
+//! What takes the room of an instance, and clearing away what nobody needs.
+//!
+//! Both work on the files alone, also while a server runs there. Nothing is ever cleared away but by being
+//! asked to; session history and runs under way are never touched.
+
+mod media;
+mod prune;
+mod usage;
+
+pub use prune::{Kind, Plan, Pruned, Removed, Skipped, prune};
+pub use usage::{SessionRoom, Usage, free, usage};
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A file with its size.
+struct File {
+    path: PathBuf,
+    bytes: u64,
+}
+
+/// How deep folders are looked into.
+const DEPTH: usize = 12;
+
+/// Calls `found` with every file below a folder. Links are counted as themselves and not followed; what
+/// cannot be listed is as if it were empty.
+fn walk(folder: &Path, found: &mut impl FnMut(File)) {
+    walk_to(folder, DEPTH, found);
+}
+
+fn walk_to(folder: &Path, depth: usize, found: &mut impl FnMut(File)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(about) = entry.metadata() else { continue };
+        if !about.is_dir() {
+            found(File { path: entry.path(), bytes: room(&about) });
+        } else if depth > 1 {
+            walk_to(&entry.path(), depth - 1, found);
+        }
+    }
+}
+
+/// What a file takes on the disk: small ones take a whole block.
+fn room(about: &fs::Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    about.blocks().saturating_mul(512)
+}
+
+#[cfg(test)]
+mod tests;
