@@ -95,7 +95,10 @@ async fn what_was_delivered_long_ago_is_not_delivered_again() {
         }
         std::fs::write(&go, "").unwrap();
         let turns = 4 * (batch + 1);
-        world.until(&id, |session| session["messageCount"] == turns).await;
+        let is_done = |session: &Value| {
+            session["messageCount"] == turns && session["activity"]["run"]["state"] == "idle"
+        };
+        world.until(&id, is_done).await;
         std::fs::remove_file(&go).unwrap();
     }
     let (status, again) = world.send(&id, "q-0-0", "x").await;

@@ -194,7 +194,7 @@ async fn runtime_weakness_41_a_new_program_is_found_without_a_restart() {
     until_available(false).await;
     executable(&world.root.path().join("bin/codex"), "exit 0");
     until_available(true).await;
-    std::fs::remove_file(world.root.path().join(".local/bin/codex")).unwrap();
+    std::fs::remove_file(world.root.path().join("bin/codex")).unwrap();
     until_available(false).await;
 }
 
