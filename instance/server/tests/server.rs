@@ -7,6 +7,7 @@ mod server {
     mod fuzz_corpus;
     mod login;
     mod pages;
+    mod paging;
     mod queue;
     mod tokens;
     mod tools;
