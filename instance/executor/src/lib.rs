@@ -42,7 +42,7 @@ pub mod runner;
 pub mod shell;
 pub mod spool;
 
-pub use adapter::{Adapter, Parsed};
+pub use adapter::{Adapter, Parsed, Partial};
 pub use catalogue::Catalogue;
 pub use launch::Launch;
 pub use shell::LoginShell;

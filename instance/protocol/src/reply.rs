@@ -2,6 +2,9 @@
 
 use crate::{Event, Role};
 
+/// What hidden blocks are named.
+const TAGS: [&str; 2] = ["private", "hide"];
+
 /// Which events an answer may come from.
 #[derive(Clone, Copy, Debug)]
 pub enum Of<'a> {
@@ -48,6 +51,33 @@ pub fn visible_text(text: &str) -> String {
     visible.trim().to_owned()
 }
 
+/// As [`visible_text`], of a text that is still being written: the beginning of a tag does not show either.
+#[must_use]
+pub fn visible_so_far(text: &str) -> String {
+    let mut visible = visible_text(text);
+    if let Some(at) = visible.rfind('<') {
+        let begun = visible[at..].to_ascii_lowercase();
+        if TAGS.iter().any(|tag| format!("<{tag}>").starts_with(&begun)) {
+            visible.truncate(visible[..at].trim_end().len());
+        }
+    }
+    visible
+}
+
+/// Returns the tag of the hidden block that is open at the end of a text.
+#[must_use]
+pub fn open_at_end(text: &str) -> Option<&'static str> {
+    let mut rest = text;
+    while let Some((start, tag)) = next_open(rest) {
+        let inside = &rest[start + tag.len() + 2..];
+        match find_ignoring_case(inside, &format!("</{tag}>")) {
+            Some(end) => rest = &inside[end + tag.len() + 3..],
+            None => return Some(tag),
+        }
+    }
+    None
+}
+
 fn belongs(event: &Event, of: Of<'_>) -> bool {
     match of {
         Of::Run(id) => event.run_id.as_deref() == Some(id),
@@ -69,7 +99,7 @@ fn next_open(text: &str) -> Option<(usize, &'static str)> {
             opened.get(..tag.len()).is_some_and(|name| name.eq_ignore_ascii_case(tag.as_bytes()))
                 && opened.get(tag.len()) == Some(&b'>')
         };
-        ["private", "hide"].into_iter().find(is_opened).map(|tag| (at, tag))
+        TAGS.into_iter().find(is_opened).map(|tag| (at, tag))
     })
 }
 
@@ -109,6 +139,22 @@ mod tests {
     fn hidden_blocks_go_even_when_unclosed() {
         assert_eq!(visible_text("a<HIDE>b</hide>c<private>d"), "ac");
         assert_eq!(visible_text("a < b </private>"), "a < b </private>");
+    }
+
+    #[test]
+    fn what_is_being_written_shows_no_part_of_a_tag() {
+        for (text, visible) in [
+            ("a <", "a"),
+            ("a <Priv", "a"),
+            ("a <b", "a <b"),
+            ("a <hide>secret", "a"),
+            ("a <hide>secret</hi", "a"),
+            ("a <hide>secret</hide> b", "a  b"),
+        ] {
+            assert_eq!(visible_so_far(text), visible, "{text}");
+        }
+        assert_eq!(open_at_end("a<hide>b</hide>c<PRIVATE>d</hide>"), Some("private"));
+        assert_eq!(open_at_end("a<hide>b</hide></private>"), None);
     }
 
     #[test]

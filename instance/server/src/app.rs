@@ -9,6 +9,7 @@ use remotelab_config::secret::Secret;
 use remotelab_executor::Catalogue;
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
 use crate::hub::Hub;
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) triggers: Triggers,
     /// Turns for requests with bodies that may be large.
     pub(crate) large_bodies: Semaphore,
+    /// The server is asked to stop: what waits or streams ends.
+    pub(crate) stopping: CancellationToken,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

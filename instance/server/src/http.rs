@@ -19,6 +19,7 @@ mod sessions;
 mod settings;
 mod sign_in;
 mod socket;
+mod stream;
 mod tokens;
 mod tools;
 mod triggers;
@@ -56,6 +57,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}/events/blocks/{range}", get(events::block))
         .route("/api/sessions/{id}/events/{seq}/body", get(events::body))
         .route("/api/sessions/{id}/source-context", get(events::source_context))
+        .route("/api/sessions/{id}/stream", get(stream::open))
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
@@ -83,6 +85,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/ui/sessions", get(ui::list).post(ui::create))
         .route("/ui/sessions/{id}", get(ui::session))
         .route("/ui/sessions/{id}/timeline", get(ui::timeline))
+        .route("/ui/sessions/{id}/writing", get(ui::writing))
         .route("/ui/sessions/{id}/blocks/{range}", get(ui::block))
         .route("/ui/sessions/{id}/messages", post(ui::send))
         .route("/ui/sessions/{id}/cancel", post(ui::cancel));

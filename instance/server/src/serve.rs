@@ -19,6 +19,7 @@ use remotelab_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Shared, blocking};
 use crate::auth::Auth;
@@ -88,6 +89,11 @@ impl Server {
         let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
+        let stopping = app.stopping.clone();
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
         let serving = tokio::spawn(async move {
             connections::serve(listener, router, stop, DRAIN).await;
             exporting.abort();
@@ -143,6 +149,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         rendered: Rendered::default(),
         triggers: Triggers::open(&settings.paths)?,
         large_bodies: Semaphore::new(LARGE_BODIES),
+        stopping: CancellationToken::new(),
         settings,
         env,
         program,

@@ -9,6 +9,7 @@ mod server {
     mod pages;
     mod paging;
     mod queue;
+    mod streams;
     mod tokens;
     mod tools;
     mod triggers;

@@ -68,6 +68,10 @@ fn codex(tool: &Tool, options: &Options, resume: Option<&str>, context: &Context
 
 fn claude(tool: &Tool, options: &Options, resume: Option<&str>, prompt: String) -> Call {
     let mut args = flags(&["--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"]);
+    if tool.builtin {
+        // Text while it is being written; programs that only speak like Claude may not know the flag.
+        args.push("--include-partial-messages".into());
+    }
     add(&mut args, "--model", plain(options.model.as_deref()));
     let known = if tool.builtin { CLAUDE_EFFORTS } else { &[] };
     add(&mut args, "--effort", effort(options, known));

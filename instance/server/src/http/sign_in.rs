@@ -95,6 +95,7 @@ pub(super) async fn submit(
 pub(super) async fn sign_out(State(app): State<Shared>, headers: HeaderMap) -> Response {
     let (worker, cookies) = (Arc::clone(&app), gate::cookies(&headers));
     blocking(move || worker.auth.sign_out(&cookies)).await;
+    app.hub.callers_changed();
     let mut response = answer::redirect("/login");
     for name in [cookie::OWNER, cookie::VISITOR] {
         if let Ok(cleared) = HeaderValue::from_str(&cookie::clear(name, app.settings.secure_cookies)) {

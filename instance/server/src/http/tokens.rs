@@ -1,5 +1,7 @@
 //! Scoped tokens: list, make, revoke. For the owner alone.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -48,7 +50,10 @@ pub(super) async fn create(State(app): State<Shared>, body: Body) -> Result<Resp
 
 /// `DELETE /api/tokens/:id`.
 pub(super) async fn revoke(State(app): State<Shared>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    match blocking(move || app.auth.bearers().file().revoke(&id)).await? {
+    let worker = Arc::clone(&app);
+    let revoked = blocking(move || worker.auth.bearers().file().revoke(&id)).await?;
+    app.hub.callers_changed();
+    match revoked {
         Some(token) => Ok(answer::json(StatusCode::OK, json!({"ok": true, "token": token}))),
         None => Err(Refusal::not_found("Token not found")),
     }

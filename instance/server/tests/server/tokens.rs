@@ -24,6 +24,7 @@ const CONNECTOR: &[&str] = &[
     "GET /api/sessions/{id}/events/{seq}/body",
     "POST /api/sessions/{id}/messages",
     "GET /api/sessions/{id}/source-context",
+    "GET /api/sessions/{id}/stream",
     "GET /api/tools",
     "GET /ws",
 ];

@@ -9,11 +9,12 @@ use remotelab_config::auth::Auth;
 use remotelab_config::chat::Settings;
 use remotelab_config::{Env, InstancePaths};
 use remotelab_executor::runner;
-use remotelab_server::Server;
+use remotelab_server::{Error, Server};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// In this variable the runner process, which is this test program again, finds its run.
 const RUN_DIR: &str = "TEST_RUN_DIR";
@@ -41,7 +42,8 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) base: String,
     token: String,
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    stopped: JoinHandle<std::io::Result<()>>,
 }
 
 impl World {
@@ -64,20 +66,17 @@ impl World {
             &format!("{RUN_DIR}=\"$2\" exec '{}' --exact {test} --ignored --nocapture", this.display()),
         );
 
-        let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
-        let mut settings = Settings::from_env(&env, root.path());
-        settings.port = 0;
-        settings.paths = paths;
-        settings.secure_cookies = false;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let stopping = async {
-            let _ = stopped.await;
-        };
-        let server = Server::start(settings, env, runner, stopping).await.unwrap();
-        let base = format!("http://{}", server.address());
-        tokio::spawn(server.stopped());
+        let (base, stop, stopped) = serve(root.path()).await;
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        Self { root, client, base, token: auth.token.reveal(), _stop: stop }
+        Self { root, client, base, token: auth.token.reveal(), stop, stopped }
+    }
+
+    /// Stops the server and starts another on what it left.
+    pub(super) async fn restarted(self) -> Self {
+        drop(self.stop);
+        self.stopped.await.unwrap().unwrap();
+        let (base, stop, stopped) = serve(self.root.path()).await;
+        Self { base, stop, stopped, root: self.root, client: self.client, token: self.token }
     }
 
     /// Starts a server and signs in by the owner's link.
@@ -162,6 +161,32 @@ impl World {
         let (status, answer) = self.get(&format!("/api/sessions/{session}/events?filter={filter}")).await;
         assert_eq!(status, StatusCode::OK);
         answer["events"].as_array().unwrap().clone()
+    }
+}
+
+async fn serve(root: &Path) -> (String, oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
+    let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
+    let mut settings = Settings::from_env(&env, root);
+    settings.port = 0;
+    settings.paths = InstancePaths::below(root);
+    settings.secure_cookies = false;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopping = async {
+            let _ = stopped.await;
+        };
+        match Server::start(settings.clone(), env.clone(), root.join("remotelab"), stopping).await {
+            // A server before this one, in the same process, lets go of the folder with its last task.
+            Err(Error::Store(remotelab_store::Error::InUse(_))) if Instant::now() < deadline => {
+                tokio::task::yield_now().await;
+            }
+            server => {
+                let server = server.unwrap();
+                let address = format!("http://{}", server.address());
+                return (address, stop, tokio::spawn(server.stopped()));
+            }
+        }
     }
 }
 
