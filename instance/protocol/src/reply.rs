@@ -19,14 +19,7 @@ pub enum Of<'a> {
 #[must_use]
 pub fn choose(events: &[Event], of: Of<'_>) -> Option<String> {
     let mut checklist = None;
-    for event in events.iter().rev().filter(|event| belongs(event, of)) {
-        let Some(message) = event.as_message().filter(|_| event.role == Some(Role::Assistant)) else {
-            continue;
-        };
-        let text = visible_text(&message.content);
-        if text.is_empty() || message.message_kind.as_deref() == Some("todo_list") {
-            continue;
-        }
+    for text in events.iter().rev().filter(|event| belongs(event, of)).filter_map(said) {
         if is_checklist(&text) {
             checklist.get_or_insert(text);
         } else {
@@ -34,6 +27,39 @@ pub fn choose(events: &[Event], of: Of<'_>) -> Option<String> {
         }
     }
     checklist
+}
+
+/// The answer among the events that were looked at so far, in their order; for whom they are too many to be
+/// held at once.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    reply: Option<Chosen>,
+    checklist: Option<Chosen>,
+}
+
+/// An answer, and the event that says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The text, hidden parts removed.
+    pub text: String,
+    /// The event's number.
+    pub seq: u64,
+}
+
+impl Choice {
+    /// Looks at the next event that the answer may come from.
+    pub fn look(&mut self, event: &Event) {
+        if let Some(text) = said(event) {
+            let place = if is_checklist(&text) { &mut self.checklist } else { &mut self.reply };
+            *place = Some(Chosen { text, seq: event.seq });
+        }
+    }
+
+    /// Returns what [`choose`] would, of the same events.
+    #[must_use]
+    pub fn chosen(self) -> Option<Chosen> {
+        self.reply.or(self.checklist)
+    }
 }
 
 /// Removes `<private>…</private>` and `<hide>…</hide>`; an unclosed block hides the rest.
@@ -76,6 +102,13 @@ pub fn open_at_end(text: &str) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// Returns what an event says to a person.
+fn said(event: &Event) -> Option<String> {
+    let message = event.as_message().filter(|_| event.role == Some(Role::Assistant))?;
+    let text = visible_text(&message.content);
+    (!text.is_empty() && message.message_kind.as_deref() != Some("todo_list")).then_some(text)
 }
 
 fn belongs(event: &Event, of: Of<'_>) -> bool {
@@ -133,6 +166,13 @@ mod tests {
         assert_eq!(choose(&events, Of::Run("a")).as_deref(), Some("final answer"));
         assert_eq!(choose(&events[2..5], Of::Run("a")).as_deref(), Some("[x] one\n[ ] two"));
         assert_eq!(choose(&events, Of::Run("c")), None);
+        for (from, to, expected) in
+            [(0, 5, Some("final answer")), (2, 5, Some("[x] one\n[ ] two")), (3, 5, None)]
+        {
+            let mut choice = Choice::default();
+            events[from..to].iter().for_each(|event| choice.look(event));
+            assert_eq!(choice.chosen().map(|chosen| chosen.text).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use crate::app::App;
 use crate::attachments;
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
-use crate::prompt::{self, Prompt};
+use crate::prompt::{self, Prompt, blocks};
+use crate::reply::FIRST_SEQ;
 
 /// What a run is begun with; the text of the prompt and of the transcript may differ.
 pub(super) struct Beginning {
@@ -42,7 +43,7 @@ impl App {
             session.name = title::temporary(&beginning.transcript_text);
         }
         let files = attachments::located(&self.settings.paths, &beginning.attachments);
-        let Prompt { text, turn_context } = prompt::assemble(&prompt::Inputs {
+        let Prompt { text, turn_context, blocks } = prompt::assemble(&prompt::Inputs {
             settings: &self.settings,
             tool: self.catalogue.find(&beginning.tool).as_ref(),
             session: draft.session(),
@@ -50,7 +51,7 @@ impl App {
             message: &beginning.prompt_text,
         });
         let resume = prompt::Resume::of(draft.session(), &beginning.tool);
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             id: RunId::random(),
             session_id: draft.session().id.clone(),
             request_id: beginning.request_id,
@@ -69,7 +70,9 @@ impl App {
             },
             rest: Map::new(),
         };
-        let run = Run::accepted(&manifest, &now);
+        blocks::note(&mut manifest, &blocks);
+        let mut run = Run::accepted(&manifest, &now);
+        run.rest.insert(FIRST_SEQ.to_owned(), (draft.meta().latest_seq + 1).into());
         draft.start_run(&manifest, run.clone());
         let said = Message {
             content: beginning.transcript_text,

@@ -15,6 +15,7 @@ use super::world::{ECHO, World};
 const CONNECTOR: &[&str] = &[
     "GET /api/build-info",
     "GET /api/runs/{id}",
+    "GET /api/runs/{id}/reply",
     "GET /api/sessions",
     "POST /api/sessions",
     "GET /api/sessions/archived",
@@ -23,6 +24,7 @@ const CONNECTOR: &[&str] = &[
     "GET /api/sessions/{id}/events/blocks/{range}",
     "GET /api/sessions/{id}/events/{seq}/body",
     "POST /api/sessions/{id}/messages",
+    "GET /api/sessions/{id}/runs",
     "GET /api/sessions/{id}/source-context",
     "GET /api/sessions/{id}/stream",
     "GET /api/tools",
