@@ -16,6 +16,7 @@ use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
 use crate::triggers::Triggers;
+use crate::webhooks::Webhooks;
 
 /// The server's parts, behind one pointer.
 pub(crate) type Shared = Arc<App>;
@@ -35,6 +36,7 @@ pub(crate) struct App {
     pub(crate) runs: Runs,
     pub(crate) rendered: Rendered,
     pub(crate) triggers: Triggers,
+    pub(crate) webhooks: Webhooks,
     /// Turns for requests with bodies that may be large.
     pub(crate) large_bodies: Semaphore,
     /// The server is asked to stop: what waits or streams ends.

@@ -13,6 +13,7 @@ mod messages;
 mod pages;
 mod paging;
 mod query;
+mod run_views;
 mod runs;
 mod scope;
 mod sessions;
@@ -24,6 +25,7 @@ mod tokens;
 mod tools;
 mod triggers;
 mod ui;
+mod webhooks;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -56,10 +58,13 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}/events", get(events::list))
         .route("/api/sessions/{id}/events/blocks/{range}", get(events::block))
         .route("/api/sessions/{id}/events/{seq}/body", get(events::body))
+        .route("/api/sessions/{id}/runs", get(run_views::of_session))
         .route("/api/sessions/{id}/source-context", get(events::source_context))
         .route("/api/sessions/{id}/stream", get(stream::open))
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/runs/{id}/prompt", get(run_views::prompt))
+        .route("/api/runs/{id}/reply", get(run_views::reply))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{id}", delete(tokens::revoke))
@@ -67,6 +72,8 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/models", get(tools::models))
         .route("/api/triggers", get(triggers::list).post(triggers::create))
         .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
+        .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/api/webhooks/{id}", delete(webhooks::delete))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
         .route("/api/media/{name}", get(pages::media))

@@ -19,6 +19,7 @@ mod patch;
 mod prompt;
 mod recovery;
 mod rendered;
+mod reply;
 mod runs;
 mod selection;
 mod serve;
@@ -27,5 +28,6 @@ mod submit;
 mod thread;
 mod triggers;
 pub mod web;
+mod webhooks;
 
 pub use serve::{Error, Server};

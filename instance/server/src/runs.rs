@@ -100,8 +100,10 @@ impl Runs {
         let Some(followed) = lock(&self.followed).get(run).cloned() else {
             return;
         };
-        if let Err(error) = project(app, &followed).await {
-            tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
+        match project(app, &followed).await {
+            Ok(Progress::Ended) => followed.wake.notify_one(),
+            Ok(Progress::NotStarted | Progress::UnderWay) => {}
+            Err(error) => tracing::warn!(run.id = %run, %error, "cannot bring a run up to date"),
         }
     }
 

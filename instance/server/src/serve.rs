@@ -28,6 +28,7 @@ use crate::recovery;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
 use crate::triggers::{self, Triggers};
+use crate::webhooks::{self, Webhooks};
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -89,6 +90,7 @@ impl Server {
         let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
+        let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
         let stopping = app.stopping.clone();
         let stop = async move {
             stop.await;
@@ -98,6 +100,7 @@ impl Server {
             connections::serve(listener, router, stop, DRAIN).await;
             exporting.abort();
             triggering.abort();
+            delivering.abort();
         });
         Ok(Self { address, app, serving })
     }
@@ -148,6 +151,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         runs: Runs::new(),
         rendered: Rendered::default(),
         triggers: Triggers::open(&settings.paths)?,
+        webhooks: Webhooks::open(&settings.paths)?,
         large_bodies: Semaphore::new(LARGE_BODIES),
         stopping: CancellationToken::new(),
         settings,

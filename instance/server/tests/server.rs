@@ -9,9 +9,11 @@ mod server {
     mod pages;
     mod paging;
     mod queue;
+    mod runs;
     mod streams;
     mod tokens;
     mod tools;
     mod triggers;
+    mod webhooks;
     mod world;
 }

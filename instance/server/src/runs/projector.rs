@@ -146,10 +146,10 @@ impl Projector {
             Some(reading) => reading.adapter.finish(&result),
             None => Adapter::for_tool(&app.tool_or_unknown(&run.tool)).finish(&result),
         };
-        let ((), commit) = cell.change(|draft| {
+        let (deliveries, commit) = cell.change(|draft| {
             Writing::show(None, &self.shown);
             let Some(mut run) = draft.active().cloned() else {
-                return;
+                return Vec::new();
             };
             if let Some(reading) = &self.reading {
                 reading.note_place(&mut run);
@@ -173,8 +173,15 @@ impl Projector {
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
             keep_resume_id(session, &run, resume_lost);
+            let deliveries = app.webhooks.deliveries(&run);
+            for delivery in &deliveries {
+                draft.put_file(delivery.path(), delivery.bytes());
+            }
+            deliveries
         });
-        Ok(commit.wait()?)
+        commit.wait()?;
+        app.webhooks.post(deliveries);
+        Ok(())
     }
 }
 
