@@ -10,6 +10,7 @@ mod events;
 mod folders;
 mod gate;
 mod messages;
+mod openapi;
 mod pages;
 mod paging;
 mod query;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: Shared) -> Router {
     let api = Router::new()
         .route("/api/auth/me", get(sign_in::me))
         .route("/api/build-info", get(settings::build_info))
+        .route("/api/openapi.json", get(openapi::document))
         .route("/api/runtime-selection", post(settings::select_runtime))
         .route("/api/sessions", get(sessions::list).post(sessions::create))
         .route("/api/sessions/archived", get(sessions::list_archived))

@@ -6,6 +6,7 @@ mod server {
     mod connector;
     mod fuzz_corpus;
     mod login;
+    mod openapi;
     mod pages;
     mod paging;
     mod queue;

@@ -17,6 +17,7 @@ use crate::outside::Outside;
 /// Creating sessions, posting messages, reading what became of them. Paths as the router names them.
 const CONNECTOR: &[(Method, &str)] = &[
     (Method::GET, "/api/build-info"),
+    (Method::GET, "/api/openapi.json"),
     (Method::GET, "/api/runs/{id}"),
     (Method::GET, "/api/runs/{id}/reply"),
     (Method::GET, "/api/sessions"),

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use super::world::{ECHO, World};
 
 /// What a connector's token allows; everything else is refused.
-const CONNECTOR: &[&str] = &[
+pub(super) const CONNECTOR: &[&str] = &[
     "GET /api/build-info",
+    "GET /api/openapi.json",
     "GET /api/runs/{id}",
     "GET /api/runs/{id}/reply",
     "GET /api/sessions",
@@ -224,7 +225,7 @@ async fn get(world: &World, token: &str) -> Response {
 }
 
 /// Reads all routes from their table of contents, so that none is forgotten here.
-fn routes() -> Vec<(Method, String)> {
+pub(super) fn routes() -> Vec<(Method, String)> {
     let source = include_str!("../../src/http.rs");
     let mut routes = Vec::new();
     for part in source.split(".route(").skip(1) {

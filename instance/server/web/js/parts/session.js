@@ -83,6 +83,8 @@ class Session extends HTMLElement {
     const place = this.querySelector('.writing');
     if (result.kind !== 'new' || !place) return;
     this.#written = result.etag;
+    // The row above says what is being done.
+    if (!place.firstElementChild) this.refresh();
     this.#follow?.around(() => {
       place.replaceChildren(result.nodes);
       return 0;
