@@ -30,7 +30,7 @@ impl Outbox {
                 Ok(delivery) if delivery.done => drop(fs::remove_file(&path)),
                 Ok(delivery) => outbox.put(delivery),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "a delivery is damaged and was left alone")
+                    tracing::warn!(path = %path.display(), %error, "a delivery is damaged and was left alone");
                 }
             }
         }

@@ -107,7 +107,8 @@ async fn a_receiver_that_hangs_keeps_neither_runs_nor_other_receivers_waiting() 
         told.push(call["run"]["id"].as_str().unwrap().to_owned());
     }
     let mut runs: Vec<String> = ended.iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect();
-    (told.sort(), runs.sort());
+    told.sort();
+    runs.sort();
     assert_eq!(told, runs);
     settled(&world, 12).await;
 }
