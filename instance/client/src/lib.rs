@@ -58,6 +58,8 @@ pub struct Instance {
     base: String,
     auth_file: PathBuf,
     http: reqwest::Client,
+    /// How long an ordinary call may take.
+    timeout: Duration,
     login: Mutex<Login>,
     token: Option<KeptToken>,
 }
@@ -126,6 +128,7 @@ impl Instance {
             base: base.as_str().trim_end_matches('/').to_owned(),
             auth_file: auth_file.to_owned(),
             http,
+            timeout,
             login: Mutex::default(),
             token: None,
         })
@@ -199,6 +202,18 @@ impl Instance {
     pub async fn run(&self, id: &str) -> Result<Run, Error> {
         let path = format!("/api/runs/{id}");
         let build = || Ok(self.call(Method::GET, &path));
+        let answer: RunAnswer = self.answer("read the run", build, ANSWER_MAX).await?;
+        Ok(answer.run)
+    }
+
+    /// Reads a run; an instance that can do so holds its answer back until the run has ended, at most for
+    /// `wait`.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn run_ended(&self, id: &str, wait: Duration) -> Result<Run, Error> {
+        let path = format!("/api/runs/{id}?wait={}", wait.as_secs());
+        let build = || Ok(self.call(Method::GET, &path).timeout(wait + self.timeout));
         let answer: RunAnswer = self.answer("read the run", build, ANSWER_MAX).await?;
         Ok(answer.run)
     }

@@ -11,6 +11,9 @@ use super::{Error, Instance};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1_200);
 
+/// How long an instance is asked to hold its answer back.
+const HELD_BACK: Duration = Duration::from_secs(25);
+
 /// How long an instance may be away before waiting for it is given up: runs survive its restart.
 const AWAY: Duration = Duration::from_secs(60);
 
@@ -31,7 +34,8 @@ impl Instance {
     pub async fn wait_for_run(&self, run: &RunId, deadline: Instant) -> Result<Waited<Run>, Error> {
         let mut last = None;
         let ended = patiently(deadline, async || {
-            let run = self.run(run.as_str()).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let run = self.run_ended(run.as_str(), left.min(HELD_BACK)).await?;
             let is_over = run.state.is_terminal();
             last = Some(run.clone());
             Ok(is_over.then_some(run))
@@ -107,6 +111,7 @@ async fn patiently<T>(
     let mut pause = FIRST_PAUSE;
     let mut seen = Instant::now();
     loop {
+        let asked = Instant::now();
         match look().await {
             Ok(Some(found)) => return Ok(Some(found)),
             Ok(None) => seen = Instant::now(),
@@ -117,8 +122,11 @@ async fn patiently<T>(
         if left.is_zero() {
             return Ok(None);
         }
-        tokio::time::sleep(pause.min(left)).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        // An answer that was held back was a pause.
+        if asked.elapsed() < LONGEST_PAUSE {
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        }
     }
 }
 

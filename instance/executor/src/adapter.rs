@@ -20,7 +20,7 @@ use crate::dialect::Dialect;
 use crate::failure::{self, Evidence};
 use crate::spool::Stream;
 
-pub use parsed::Parsed;
+pub use parsed::{Parsed, Partial};
 use reader::Reader;
 
 /// How many last lines may explain a failure.
@@ -63,7 +63,8 @@ impl Adapter {
         };
         // serde_json keeps the last of two equal keys, so a line that has one twice is not lost.
         let parsed = object.map(|object| self.reader.line(&object)).unwrap_or_default();
-        if parsed.events.is_empty() {
+        // What only tells of progress explains no failure, and there is much of it.
+        if parsed.events.is_empty() && matches!(parsed.partial, None | Some(Partial::Over)) {
             self.remember(line);
         }
         self.events += parsed.events.len();

@@ -191,15 +191,19 @@ fn prompt(tool: &Tool, manifest: &Manifest, context: &Context) -> String {
 }
 
 fn with_files(manifest: &Manifest) -> String {
+    file_lines(manifest)
+        .map_or_else(|| manifest.prompt.clone(), |lines| format!("{lines}\n\n{}", manifest.prompt))
+}
+
+/// Returns the lines about a run's files that stand before its prompt.
+#[must_use]
+pub fn file_lines(manifest: &Manifest) -> Option<String> {
     let files = manifest.options.images.iter();
     let lines: Vec<_> = files
         .filter(|file| file.saved_path.is_some())
         .map(remotelab_protocol::Attachment::prompt_line)
         .collect();
-    if lines.is_empty() {
-        return manifest.prompt.clone();
-    }
-    format!("{}\n\n{}", lines.join("\n"), manifest.prompt)
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn uses_codex_home(tool: &Tool) -> bool {

@@ -46,7 +46,7 @@ pub mod shell;
 pub mod spool;
 pub mod usage;
 
-pub use adapter::{Adapter, Parsed};
+pub use adapter::{Adapter, Parsed, Partial};
 pub use catalogue::Catalogue;
 pub use launch::Launch;
 pub use launcher::Launcher;

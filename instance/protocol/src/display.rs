@@ -73,18 +73,23 @@ pub struct Delivery {
 /// `running` says that the last turn is still being worked on: it then is one running block.
 #[must_use]
 pub fn view(events: &[Event], running: bool) -> Vec<Entry> {
-    let is_user = |event: &Event| event.is_message_of(Role::User);
-    let first_turn = events.iter().position(is_user).unwrap_or(events.len());
-    let (before, turns) = events.split_at(first_turn);
+    let (before, turns) = at_first_turn(events);
     let mut entries: Vec<Entry> = before.iter().filter(|event| is_visible(event)).map(shown).collect();
-    let mut rest = turns;
-    while let Some((user, after)) = rest.split_first() {
-        let length = after.iter().position(is_user).unwrap_or(after.len());
-        let (body, next) = after.split_at(length);
-        entries.push(shown(user));
-        turn(body, running && next.is_empty(), &mut entries);
-        rest = next;
+    add_turns(turns, running, &mut entries);
+    entries
+}
+
+/// Turns a part of a session's stored events into the display view, as [`view`] does all of them. A part
+/// may begin within a turn, whose rest is then shown like a turn without its message.
+#[must_use]
+pub fn page(events: &[Event], running: bool) -> Vec<Entry> {
+    if events.first().is_none_or(|first| first.seq <= 1) {
+        return view(events, running);
     }
+    let (rest, turns) = at_first_turn(events);
+    let mut entries = Vec::new();
+    turn(rest, running && turns.is_empty(), &mut entries);
+    add_turns(turns, running, &mut entries);
     entries
 }
 
@@ -96,6 +101,20 @@ pub fn block(events: &[Event], start_seq: u64, end_seq: u64) -> Vec<Event> {
     );
     kept.iter_mut().for_each(clean);
     kept
+}
+
+fn at_first_turn(events: &[Event]) -> (&[Event], &[Event]) {
+    let first = events.iter().position(|event| event.is_message_of(Role::User)).unwrap_or(events.len());
+    events.split_at(first)
+}
+
+fn add_turns(mut rest: &[Event], running: bool, entries: &mut Vec<Entry>) {
+    while let Some((user, after)) = rest.split_first() {
+        let (body, next) = at_first_turn(after);
+        entries.push(shown(user));
+        turn(body, running && next.is_empty(), entries);
+        rest = next;
+    }
 }
 
 fn turn(body: &[Event], running: bool, entries: &mut Vec<Entry>) {
@@ -317,6 +336,24 @@ mod tests {
             say(Role::Assistant, "done"),
         ]);
         assert_eq!(sketch(&view(&events, false)), ["1:message", "2-3:Thought · used bash(2)", "4:message"]);
+    }
+
+    #[test]
+    fn a_part_that_begins_within_a_turn_folds_the_rest_of_it() {
+        let mut events = numbered(vec![
+            say(Role::User, "go"),
+            tool("bash"),
+            say(Role::Assistant, "done"),
+            say(Role::User, "more"),
+            tool("web"),
+        ]);
+        assert_eq!(page(&events, true), view(&events, true));
+        let rest = events.split_off(1);
+        assert_eq!(
+            sketch(&page(&rest, false)),
+            ["2-2:Thought · used bash(1)", "3:message", "4:message", "5-5:Thought · used web(1)"]
+        );
+        assert_eq!(sketch(&page(&rest[..2], true)), ["2-3:Thinking · using bash(2)"]);
     }
 
     #[test]

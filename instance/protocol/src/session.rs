@@ -1,5 +1,6 @@
 //! Sessions: durable conversations and what is known about them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -271,22 +272,29 @@ impl Session {
         self.resume_points.clear();
     }
 
-    /// Compares for listing: a total order, with placed sessions first, then pinned ones, then the
-    /// latest changed.
+    /// Returns where the session stands in lists: placed sessions first, then pinned ones, then the latest
+    /// changed.
     #[must_use]
-    pub fn list_order(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |session: &Self| {
-            let unplaced = session.sidebar_order.is_none();
-            (unplaced, session.sidebar_order, !session.pinned)
-        };
-        let time = |session: &Self| {
-            if session.updated_at.is_empty() { session.created.clone() } else { session.updated_at.clone() }
-        };
-        key(self)
-            .cmp(&key(other))
-            .then_with(|| time(other).cmp(&time(self)))
-            .then_with(|| self.id.cmp(&other.id))
+    pub fn list_key(&self) -> ListKey {
+        let time = if self.updated_at.is_empty() { &self.created } else { &self.updated_at };
+        ListKey {
+            unplaced: self.sidebar_order.is_none(),
+            place: self.sidebar_order,
+            unpinned: !self.pinned,
+            time: Reverse(time.clone()),
+            id: self.id.clone(),
+        }
     }
+}
+
+/// A session's place in a list. The order is total: no two sessions have the same key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ListKey {
+    unplaced: bool,
+    place: Option<u64>,
+    unpinned: bool,
+    time: Reverse<String>,
+    id: SessionId,
 }
 
 /// Collapses white space and cuts to a number of characters; `None` when nothing is left.

@@ -169,6 +169,11 @@ pub enum Frame {
     },
     /// The list may have changed.
     SessionsInvalidated,
+    /// More of a session's answer has been written; nothing is stored yet.
+    SessionWriting {
+        /// The session.
+        session_id: SessionId,
+    },
 }
 
 /// `{error}`: the one shape of an error on the wire.

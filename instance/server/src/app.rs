@@ -10,6 +10,7 @@ use remotelab_config::secret::Secret;
 use remotelab_executor::{Catalogue, Launcher};
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::api_log::ApiLog;
 use crate::auth::Auth;
@@ -18,6 +19,7 @@ use crate::rendered::Rendered;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
+use crate::webhooks::Webhooks;
 
 /// The server's parts, behind one pointer.
 pub(crate) type Shared = Arc<App>;
@@ -47,6 +49,9 @@ pub(crate) struct App {
     /// Where the server listens, once it does.
     pub(crate) address: OnceLock<SocketAddr>,
     pub(crate) api_log: ApiLog,
+    pub(crate) webhooks: Webhooks,
+    /// The server is asked to stop: what waits or streams ends.
+    pub(crate) stopping: CancellationToken,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

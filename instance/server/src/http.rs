@@ -6,25 +6,31 @@ mod assistant_messages;
 mod body;
 mod conditional;
 mod delegation;
+mod event_page;
 mod events;
 mod folders;
 mod gate;
 mod health;
 mod install;
 mod messages;
+mod openapi;
 mod pages;
+mod paging;
 mod query;
 mod request_log;
+mod run_views;
 mod runs;
 mod scope;
 mod sessions;
 mod settings;
 mod sign_in;
 mod socket;
+mod stream;
 mod tokens;
 mod tools;
 mod triggers;
 mod ui;
+mod webhooks;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -47,6 +53,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/build-info", get(settings::build_info))
         .route("/api/health", get(health::health))
         .route("/api/install/handoff/redeem", post(install::redeem))
+        .route("/api/openapi.json", get(openapi::document))
         .route("/api/runtime-selection", post(settings::select_runtime))
         .route("/api/sessions", get(sessions::list).post(sessions::create))
         .route("/api/sessions/archived", get(sessions::list_archived))
@@ -64,10 +71,14 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions/{id}/events", get(events::list))
         .route("/api/sessions/{id}/events/blocks/{range}", get(events::block))
         .route("/api/sessions/{id}/events/{seq}/body", get(events::body))
+        .route("/api/sessions/{id}/runs", get(run_views::of_session))
         .route("/api/sessions/{id}/source-context", get(events::source_context))
         .route("/api/sessions/{id}/voice-transcriptions", post(answer::voice_transcriptions))
+        .route("/api/sessions/{id}/stream", get(stream::open))
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
+        .route("/api/runs/{id}/prompt", get(run_views::prompt))
+        .route("/api/runs/{id}/reply", get(run_views::reply))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{id}", delete(tokens::revoke))
@@ -75,6 +86,8 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/models", get(tools::models))
         .route("/api/triggers", get(triggers::list).post(triggers::create))
         .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
+        .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
+        .route("/api/webhooks/{id}", delete(webhooks::delete))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
         .route("/api/media/{name}", get(pages::media))
@@ -96,6 +109,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/ui/sessions", get(ui::list).post(ui::create))
         .route("/ui/sessions/{id}", get(ui::session))
         .route("/ui/sessions/{id}/timeline", get(ui::timeline))
+        .route("/ui/sessions/{id}/writing", get(ui::writing))
         .route("/ui/sessions/{id}/blocks/{range}", get(ui::block))
         .route("/ui/sessions/{id}/messages", post(ui::send))
         .route("/ui/sessions/{id}/cancel", post(ui::cancel));

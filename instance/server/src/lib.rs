@@ -24,6 +24,7 @@ mod patch;
 mod prompt;
 mod recovery;
 mod rendered;
+mod reply;
 mod resume;
 mod runs;
 mod selection;
@@ -34,5 +35,6 @@ mod templates;
 mod thread;
 mod triggers;
 pub mod web;
+mod webhooks;
 
 pub use serve::{Error, Server};

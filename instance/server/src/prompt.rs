@@ -2,6 +2,7 @@
 //! the habits of a turn, and the message. Order and presence of the parts are fixed; see
 //! `docs/architecture.md`, "Prompts".
 
+pub(crate) mod blocks;
 mod startup;
 
 use remotelab_config::chat::Settings;
@@ -9,8 +10,11 @@ use remotelab_protocol::Session;
 use remotelab_protocol::tool::Tool;
 
 use crate::context::Conversation;
+use blocks::{Block, Sections};
 
 const SEPARATOR: &str = "\n\n---\n\n";
+/// [`SEPARATOR`] where everything stands on one line.
+const FLAT_SEPARATOR: &str = " --- ";
 
 /// What a prompt is made of.
 pub(crate) struct Inputs<'a> {
@@ -28,32 +32,47 @@ pub(crate) struct Prompt {
     pub(crate) text: String,
     /// The hidden part that is recorded with the turn.
     pub(crate) turn_context: Option<String>,
+    /// Where its parts are in the text.
+    pub(crate) blocks: Vec<Block>,
 }
 
 /// Assembles a prompt. Blocks.
 pub(crate) fn assemble(inputs: &Inputs<'_>) -> Prompt {
     let bare = inputs.tool.is_some_and(|tool| tool.prompt_mode.as_deref() == Some("bare-user"));
-    let mut prompt =
-        if bare { Prompt { text: inputs.message.to_owned(), turn_context: None } } else { full(inputs) };
-    if inputs.tool.is_some_and(|tool| tool.flatten_prompt) {
-        prompt.text = prompt.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut sections = Sections::default();
+    let turn_context = if bare {
+        sections.push("message", inputs.message);
+        None
+    } else {
+        Some(full(inputs, &mut sections))
+    };
+    let flat = inputs.tool.is_some_and(|tool| tool.flatten_prompt);
+    if flat {
+        sections.flatten();
     }
-    prompt
+    let (text, blocks) = sections.join(if flat { FLAT_SEPARATOR } else { SEPARATOR });
+    Prompt { text, turn_context, blocks }
 }
 
-fn full(inputs: &Inputs<'_>) -> Prompt {
+/// Adds all parts; returns the hidden one that is recorded with the turn.
+fn full(inputs: &Inputs<'_>, sections: &mut Sections) -> String {
     let resuming = inputs.conversation.resume().is_some();
     let told = inputs.conversation.text();
     let continues = !resuming && told.is_some();
-    let mut sections = Vec::new();
     if !resuming {
-        sections.push(startup::context(inputs.settings, inputs.session));
+        sections.push("startup", startup::context(inputs.settings, inputs.session));
         if inputs.settings.shared_startup_defaults {
-            sections.push(startup::shared_defaults().to_owned());
+            sections.push("defaults", startup::shared_defaults());
         }
-        sections.extend(startup::notes(inputs.settings.paths.memory()));
-        sections.extend(startup::source_rules(&inputs.session.source_id).map(str::to_owned));
-        sections.extend(inputs.session.system_prompt.clone().filter(|text| !text.trim().is_empty()));
+        if let Some(notes) = startup::notes(inputs.settings.paths.memory()) {
+            sections.push("notes", notes);
+        }
+        if let Some(rules) = startup::source_rules(&inputs.session.source_id) {
+            sections.push("source", rules);
+        }
+        if let Some(text) = inputs.session.system_prompt.as_ref().filter(|text| !text.trim().is_empty()) {
+            sections.push("instructions", text);
+        }
     }
     if let Some(told) = told {
         let heading = if resuming {
@@ -62,12 +81,12 @@ fn full(inputs: &Inputs<'_>) -> Prompt {
             "The conversation so far in this session, told from its record (another tool or an earlier process \
              may have done the work):"
         };
-        sections.push(format!("{heading}\n\n{told}"));
+        sections.push("conversation", format!("{heading}\n\n{told}"));
     }
     let turn_context = startup::turn(inputs.settings.paths.memory(), &inputs.settings.home, inputs.session);
-    sections.push(format!("<private>\n{turn_context}\n</private>"));
+    sections.push("turn", format!("<private>\n{turn_context}\n</private>"));
     let heading = if resuming || continues { "Current user message:" } else { "User message:" };
-    sections.push(format!("{heading}\n{}", inputs.message));
+    sections.push("message", format!("{heading}\n{}", inputs.message));
     if inputs
         .session
         .rest
@@ -75,7 +94,7 @@ fn full(inputs: &Inputs<'_>) -> Prompt {
         .and_then(serde_json::Value::as_str)
         .is_some_and(|id| !id.is_empty())
     {
-        sections.push(startup::visitor_guard().to_owned());
+        sections.push("guard", startup::visitor_guard());
     }
-    Prompt { text: sections.join(SEPARATOR), turn_context: Some(turn_context) }
+    turn_context
 }

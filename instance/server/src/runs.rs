@@ -6,6 +6,7 @@
 mod projector;
 pub(crate) mod start;
 mod watcher;
+mod writing;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,17 +17,21 @@ use std::time::{Duration, Instant};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use remotelab_protocol::{Run, RunId};
 use remotelab_store::{SessionCell, runs};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::after;
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
 use projector::{Progress, Projector};
+pub(crate) use writing::Shown;
 
 /// How often a run is looked at when the file system tells nothing.
 const LOOK: Duration = Duration::from_millis(250);
 /// How long a runner may take to take its run over.
 const START_PATIENCE: Duration = Duration::from_secs(3);
+/// How often those who show it are told that more was written.
+const PACE: Duration = Duration::from_millis(150);
 /// How long to wait after files or storage refused.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -46,6 +51,10 @@ struct Followed {
     cell: Arc<SessionCell>,
     projector: Mutex<Projector>,
     wake: Notify,
+    /// What is being written.
+    shown: watch::Receiver<Shown>,
+    /// The run has ended, which can be read.
+    over: CancellationToken,
 }
 
 impl Runs {
@@ -62,10 +71,13 @@ impl Runs {
     /// Starts a run if it was never started, and follows it to its end.
     pub(crate) fn watch(&self, app: &Shared, cell: &Arc<SessionCell>, run: &RunId) {
         let folder = runs::folder(&app.settings.paths, run);
+        let (showing, shown) = watch::channel(Shown::default());
         let followed = Arc::new(Followed {
             cell: Arc::clone(cell),
-            projector: Mutex::new(Projector::new(run.clone(), folder.clone())),
+            projector: Mutex::new(Projector::new(run.clone(), folder.clone(), showing)),
             wake: Notify::new(),
+            shown,
+            over: CancellationToken::new(),
         });
         match lock(&self.followed).entry(run.clone()) {
             Entry::Occupied(_) => return,
@@ -74,8 +86,13 @@ impl Runs {
         self.watch_folder(&folder);
         let (app, run) = (Arc::clone(app), run.clone());
         tokio::spawn(async move {
-            follow(&app, &run, &followed).await;
+            tokio::select! {
+                () = follow(&app, &run, &followed) => {}
+                // The next server goes on with it.
+                () = app.stopping.cancelled() => return,
+            }
             app.runs.forget(&run, &folder);
+            followed.over.cancel();
             app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
             after::go_on(&app, &followed.cell);
@@ -87,9 +104,21 @@ impl Runs {
         let Some(followed) = lock(&self.followed).get(run).cloned() else {
             return;
         };
-        if let Err(error) = project(app, &followed).await {
-            tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
+        match project(app, &followed).await {
+            Ok(Progress::Ended) => followed.wake.notify_one(),
+            Ok(Progress::NotStarted | Progress::UnderWay) => {}
+            Err(error) => tracing::warn!(run.id = %run, %error, "cannot bring a run up to date"),
         }
+    }
+
+    /// Returns the text that a run's executor is writing; empty when it writes none.
+    pub(crate) fn writing(&self, run: &RunId) -> Shown {
+        lock(&self.followed).get(run).map(|followed| followed.shown.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Returns what is cancelled at the end of a run that is under way.
+    pub(crate) fn over(&self, run: &RunId) -> Option<CancellationToken> {
+        lock(&self.followed).get(run).map(|followed| followed.over.clone())
     }
 
     fn watch_folder(&self, folder: &Path) {
@@ -137,8 +166,9 @@ pub(crate) async fn cancel(
 
 async fn follow(app: &Shared, run: &RunId, followed: &Arc<Followed>) {
     let mut started: Option<Instant> = None;
+    let mut told = Told::at(followed);
     loop {
-        let wait = match project(app, followed).await {
+        let look = match project(app, followed).await {
             Ok(Progress::Ended) => return,
             // A runner that died before it took the run over is replaced; two of them do no harm.
             Ok(Progress::NotStarted) if started.is_none_or(|at| at.elapsed() > START_PATIENCE) => {
@@ -147,18 +177,50 @@ async fn follow(app: &Shared, run: &RunId, followed: &Arc<Followed>) {
                 LOOK
             }
             Ok(Progress::NotStarted) => LOOK,
-            Ok(Progress::Advanced) => {
-                app.hub.session_changed(&followed.cell);
-                LOOK
-            }
-            Ok(Progress::Nothing) => LOOK,
+            Ok(Progress::UnderWay) => LOOK,
             Err(error) => {
                 tracing::warn!(run.id = %run, %error, "cannot bring a run up to date");
                 RETRY
             }
         };
+        let wait = told.tell(app, followed).min(look);
         // Either the folder changed or it is time to look anyway: both mean the same.
         let _ = tokio::time::timeout(wait, followed.wake.notified()).await;
+    }
+}
+
+/// What those who show a run were told. Compared with what is there, and not with what the last look
+/// brought: whoever reads brings a run up to date as well.
+struct Told {
+    revision: u64,
+    written: u64,
+    written_at: Instant,
+}
+
+impl Told {
+    fn at(followed: &Followed) -> Self {
+        let revision = followed.cell.with(|state| state.revision);
+        Self { revision, written: 0, written_at: Instant::now() }
+    }
+
+    /// Tells what is new and returns when to do so again at the latest.
+    fn tell(&mut self, app: &Shared, followed: &Followed) -> Duration {
+        let revision = followed.cell.with(|state| state.revision);
+        if revision != self.revision {
+            self.revision = revision;
+            app.hub.session_changed(&followed.cell);
+        }
+        let written = followed.shown.borrow().revision;
+        if written == self.written {
+            return LOOK;
+        }
+        let rest = PACE.saturating_sub(self.written_at.elapsed());
+        if !rest.is_zero() {
+            return rest;
+        }
+        (self.written, self.written_at) = (written, Instant::now());
+        app.hub.session_writing(&followed.cell);
+        LOOK
     }
 }
 

@@ -19,6 +19,7 @@ use remotelab_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
@@ -29,6 +30,7 @@ use crate::rendered::Rendered;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
+use crate::webhooks::{self, Webhooks};
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -93,10 +95,17 @@ impl Server {
         let router = crate::http::router(Arc::clone(&app));
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
+        let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
+        let stopping = app.stopping.clone();
+        let stop = async move {
+            stop.await;
+            stopping.cancel();
+        };
         let serving = tokio::spawn(async move {
             connections::serve(listener, router, stop, DRAIN).await;
             exporting.abort();
             triggering.abort();
+            delivering.abort();
         });
         Ok(Self { address, app, serving })
     }
@@ -159,7 +168,9 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         helper_turns: Semaphore::new(HELPERS),
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),
+        webhooks: Webhooks::open(&settings.paths)?,
         large_bodies: Semaphore::new(LARGE_BODIES),
+        stopping: CancellationToken::new(),
         settings,
         env,
         program,

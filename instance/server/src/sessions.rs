@@ -2,6 +2,7 @@
 
 mod body;
 mod create;
+mod page;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::app::Shared;
 
 pub(crate) use body::{Detail, body};
 pub(crate) use create::{Error, create, source_context};
+pub(crate) use page::{Page, page};
 
 /// The longest group, in characters.
 pub(crate) const GROUP_CHARS: usize = 32;
@@ -43,7 +45,7 @@ pub(crate) fn list(app: &Shared, filter: &Filter) -> (Vec<State>, usize) {
     for cell in app.store.sessions() {
         let chosen = cell.with(|state| {
             let session = &state.session;
-            if session.is_hidden() || (is_visitors(session) && !filter.include_visitors) {
+            if !is_listed(session, filter) {
                 return None;
             }
             archived += usize::from(session.archived);
@@ -51,7 +53,7 @@ pub(crate) fn list(app: &Shared, filter: &Filter) -> (Vec<State>, usize) {
         });
         shown.extend(chosen);
     }
-    shown.sort_by(|a, b| a.session.list_order(&b.session));
+    shown.sort_by_cached_key(|state| state.session.list_key());
     (shown, archived)
 }
 
@@ -63,6 +65,11 @@ pub(crate) fn activity(state: &State) -> Activity {
 /// Tells whether a session belongs to a visitor of an app.
 pub(crate) fn is_visitors(session: &Session) -> bool {
     session.rest.get("visitorId").and_then(Value::as_str).is_some_and(|id| !id.is_empty())
+}
+
+/// Tells whether a list may show a session at all.
+fn is_listed(session: &Session, filter: &Filter) -> bool {
+    !session.is_hidden() && (filter.include_visitors || !is_visitors(session))
 }
 
 fn matches(app: &Shared, session: &Session, filter: &Filter) -> bool {

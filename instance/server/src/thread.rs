@@ -10,6 +10,7 @@ use remotelab_store::session::State;
 
 use crate::app::App;
 use crate::sessions::{self, Filter};
+use crate::web::markdown;
 use crate::web::view::{
     Composer, Running, SessionList, SessionPage, SessionRow, Steps, Timeline, ToolChoice, Viewer,
 };
@@ -32,7 +33,8 @@ impl App {
         let timeline = self.timeline(cell, &state, before, viewer);
         let running = if before.is_none() {
             let work = work_so_far(&cell.history(), state.meta.latest_seq);
-            Running::of(&activity, &work, &|_, text| self.rendered.html(text), viewer)
+            let running = Running::of(&activity, &work, &|_, text| self.rendered.html(text), viewer);
+            running.map(|running| running.with_writing(self.writing(cell), viewer))
         } else {
             None
         };
@@ -56,6 +58,13 @@ impl App {
         let running = before.is_none() && sessions::activity(state).is_running();
         let entries = display::view(&events, running);
         Timeline::of(cell.id().as_str(), &entries, earlier, &|_, text| self.rendered.html(text), viewer)
+    }
+
+    /// Draws the text that is being written in a session; `None` when none is. Blocks.
+    pub(crate) fn writing(&self, cell: &SessionCell) -> Option<String> {
+        let run = cell.with(|state| state.active.as_ref().map(|run| run.id.clone()))?;
+        let text = self.runs.writing(&run).text;
+        (!text.is_empty()).then(|| markdown::render_draft(&text))
     }
 
     /// Builds the steps of a folded block. Blocks.

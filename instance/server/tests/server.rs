@@ -12,15 +12,20 @@ mod server {
     mod methods;
     mod model;
     mod older_root;
+    mod openapi;
     mod pages;
+    mod paging;
     mod process;
     mod queue;
     mod request_log;
+    mod runs;
+    mod streams;
     mod tokens;
     mod tools;
     mod triggers;
     mod turns;
     mod weaknesses_api;
     mod weaknesses_runtime;
+    mod webhooks;
     mod world;
 }

@@ -1,7 +1,7 @@
 //! Which run answered which request of a session: an append-only list, so that telling a duplicate costs
 //! the same whatever the number of runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use remotelab_config::InstancePaths;
@@ -15,8 +15,16 @@ use crate::journal::Transaction;
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
     runs: HashMap<String, RunId>,
+    /// Lines that the first addition writes along, when the list's file is not to be gone on with.
+    unwritten: Vec<(String, RunId)>,
     /// Length of the list's file: where the next line goes.
     length: u64,
+}
+
+/// Returns the runs of a session that answer requests, the oldest first. Blocks.
+#[must_use]
+pub fn runs(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> Vec<RunId> {
+    read(paths, session, latest_seq).0.into_iter().map(|(_, run)| run).collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,19 +39,9 @@ impl Requests {
     /// `latest_seq`, is completed from the user messages. Blocks.
     #[must_use]
     pub fn load(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> Self {
-        let history = History::of(paths, session);
-        let stored = fs::read(paths.config().join(relative::requests(session))).unwrap_or_default();
-        if let Some(list) = Self::parse(&stored) {
-            // Older tools append messages and know no list; a list that was cut lacks the last one, too.
-            let last = (1..=latest_seq).rev().find_map(|seq| asked(&history.event(seq, Bodies::Preview)?));
-            if last.is_none_or(|(request, _)| list.runs.contains_key(&request)) {
-                return list;
-            }
-        }
-        let lines = stored.split(|&byte| byte == b'\n').filter_map(|line| Line::parse(line).ok());
-        let events = history.read(1..=latest_seq, Bodies::Preview);
-        let runs = lines.chain(events.iter().flat_map(all_asked)).collect();
-        Self { runs, length: 0 }
+        let (list, length) = read(paths, session, latest_seq);
+        let runs = list.iter().cloned().collect();
+        Self { runs, unwritten: if length == 0 { list } else { Vec::new() }, length }
     }
 
     /// Returns the run that answers a request.
@@ -61,9 +59,8 @@ impl Requests {
         transaction: &mut Transaction,
     ) {
         let mut bytes = Vec::new();
-        if self.length == 0 {
-            // A list that was rebuilt is written whole with its first addition.
-            self.runs.iter().for_each(|(request, run)| push_line(&mut bytes, request, run));
+        for (request, run) in std::mem::take(&mut self.unwritten) {
+            push_line(&mut bytes, &request, &run);
         }
         push_line(&mut bytes, request_id, run_id);
         let offset = self.length;
@@ -71,13 +68,30 @@ impl Requests {
         self.runs.insert(request_id.to_owned(), run_id.clone());
         transaction.write_at(relative::requests(session), offset, bytes);
     }
+}
 
-    /// Reads a list that has no damage; an empty one counts as missing.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let whole = bytes.strip_suffix(b"\n")?;
-        let runs = whole.split(|&byte| byte == b'\n').map(Line::parse).collect::<Result<_, _>>().ok()?;
-        Some(Self { runs, length: bytes.len() as u64 })
+/// Reads a session's list in order, and the length of its file; 0 when the file is not to be gone on with.
+fn read(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> (Vec<(String, RunId)>, u64) {
+    let history = History::of(paths, session);
+    let stored = fs::read(paths.config().join(relative::requests(session))).unwrap_or_default();
+    if let Some(list) = parse(&stored) {
+        // Older tools append messages and know no list; a list that was cut lacks the last one, too.
+        let last = (1..=latest_seq).rev().find_map(|seq| asked(&history.event(seq, Bodies::Preview)?));
+        if last.is_none_or(|(request, _)| list.iter().rev().any(|(known, _)| *known == request)) {
+            return (list, stored.len() as u64);
+        }
     }
+    let lines = stored.split(|&byte| byte == b'\n').filter_map(|line| Line::parse(line).ok());
+    let events = history.read(1..=latest_seq, Bodies::Preview);
+    let mut seen = HashSet::new();
+    let list = lines.chain(events.iter().flat_map(all_asked));
+    (list.filter(|(request, _)| seen.insert(request.clone())).collect(), 0)
+}
+
+/// Reads a list that has no damage; an empty one counts as missing.
+fn parse(bytes: &[u8]) -> Option<Vec<(String, RunId)>> {
+    let whole = bytes.strip_suffix(b"\n")?;
+    whole.split(|&byte| byte == b'\n').map(Line::parse).collect::<Result<_, _>>().ok()
 }
 
 impl Line {

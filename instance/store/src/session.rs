@@ -231,6 +231,11 @@ impl Draft<'_> {
         }
     }
 
+    /// Writes any other file of the instance along, at a path below its configuration folder.
+    pub fn put_file(&mut self, path: impl Into<String>, bytes: Vec<u8>) {
+        self.transaction.put(path, bytes);
+    }
+
     /// Frees the session of its active run.
     pub fn release_run(&mut self) {
         self.session_mut().active_run_id = None;

@@ -198,6 +198,14 @@ impl Store {
         Ok(Some(active.unwrap_or(stored)))
     }
 
+    /// Writes a file that belongs to no session, at a path below the configuration folder, behind everything
+    /// decided before.
+    pub fn put(&self, path: impl Into<String>, bytes: Vec<u8>) -> Commit {
+        let mut transaction = Transaction::default();
+        transaction.put(path, bytes);
+        self.ground.journal.enqueue(transaction)
+    }
+
     /// Waits until everything decided so far can be read from the files.
     ///
     /// # Errors

@@ -107,6 +107,10 @@ impl Visit {
         browser.click(".composer button.send").await?;
         browser.see_text("Please compare the two price lists").await?;
         model.held("half").await?;
+        if tool == "claude" {
+            // Claude tells of its answer while it writes it.
+            browser.see(".writing table").await?;
+        }
         browser.screenshot(&format!("{name}-running")).await?;
         anyhow::ensure!(!browser.scrolls_sideways().await?, "{name} scrolls sideways while it runs");
         model.release("half");

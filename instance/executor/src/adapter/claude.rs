@@ -6,7 +6,7 @@ use remotelab_protocol::event::{Known, Usage};
 use serde_json::Value;
 
 use super::value::{input, text};
-use super::{Parsed, status};
+use super::{Parsed, Partial, status};
 
 /// What the lines so far have told.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ impl Reader {
             "assistant" => self.assistant(line),
             "user" => self.user(line),
             "result" => self.result(line),
-            // Partial messages come again, whole, as `assistant` lines.
+            "stream_event" => Parsed { partial: Some(partial(line)), ..Parsed::default() },
             _ => Parsed::default(),
         };
         parsed.resume_id = self.new_session(line);
@@ -72,9 +72,9 @@ impl Reader {
         if !line["error"].is_null() {
             let said = blocks(message).find_map(|block| text(&block["text"]));
             self.synthetic_error = said.map(str::to_owned);
-            return Parsed::default();
+            return Parsed { partial: (!helper).then_some(Partial::Over), ..Parsed::default() };
         }
-        let mut parsed = Parsed::default();
+        let mut parsed = Parsed { partial: (!helper).then_some(Partial::Over), ..Parsed::default() };
         for block in blocks(message) {
             let event = self.block(block, helper);
             parsed.events.extend(event);
@@ -119,7 +119,7 @@ impl Reader {
     }
 
     fn result(&mut self, line: &Value) -> Parsed {
-        let mut parsed = Parsed::default();
+        let mut parsed = Parsed { partial: Some(Partial::Over), ..Parsed::default() };
         let failed = line["is_error"] == true;
         let repeated = text(&line["result"]);
         if let (false, false, Some(said)) = (failed, self.spoke, repeated) {
@@ -166,6 +166,21 @@ impl Reader {
         let size = |model: &Value| model["contextWindow"].as_u64();
         let own = self.model.as_deref().and_then(|model| size(&models[model]));
         own.or_else(|| models.as_object()?.values().filter_map(size).max())
+    }
+}
+
+/// Reads a piece of a message. It comes again, whole, as an `assistant` line; what is thought comes as a
+/// block of its own and is not shown before it is whole.
+fn partial(line: &Value) -> Partial {
+    let event = &line["event"];
+    match event["type"].as_str() {
+        _ if is_helper(line) => Partial::Progress,
+        Some("message_start" | "content_block_start") => Partial::Begun,
+        Some("content_block_delta") => match event["delta"]["text"].as_str() {
+            Some(piece) if event["delta"]["type"] == "text_delta" => Partial::More(piece.to_owned()),
+            _ => Partial::Progress,
+        },
+        _ => Partial::Progress,
     }
 }
 

@@ -17,9 +17,33 @@ pub struct Parsed {
     pub failure: Option<String>,
     /// The conversation that was to be resumed no longer exists: the stored id must be dropped.
     pub resume_lost: bool,
+    /// What the line tells of an answer that is being written. The whole of it comes with a later line.
+    pub partial: Option<Partial>,
+}
+
+/// What a line tells of an answer that is being written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partial {
+    /// Something new begins; what was being written before is not.
+    Begun,
+    /// The next piece of its text.
+    More(String),
+    /// Progress that shows no text.
+    Progress,
+    /// This line has it whole, or there is no more.
+    Over,
 }
 
 impl Parsed {
+    /// Tells whether anything is to be stored.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        let tells = [&self.resume_id, &self.failure].into_iter().any(Option::is_some);
+        let counts =
+            [self.context_tokens, self.context_window_tokens].into_iter().any(|count| count.is_some());
+        tells || counts || self.resume_lost || !self.events.is_empty()
+    }
+
     pub(super) fn of(event: Known) -> Self {
         Self { events: vec![event], ..Self::default() }
     }

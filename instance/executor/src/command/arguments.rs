@@ -86,6 +86,10 @@ fn claude(tool: &Tool, options: &Options, resume: Option<&str>, prompt: String) 
     } else {
         &["--dangerously-skip-permissions"]
     }));
+    if tool.builtin && !options.without_tools {
+        // Text while it is being written; programs that only speak like Claude may not know the flag.
+        args.push("--include-partial-messages".into());
+    }
     add(&mut args, "--model", plain(options.model.as_deref()));
     let known = if tool.builtin { CLAUDE_EFFORTS } else { &[] };
     add(&mut args, "--effort", effort(options, known));

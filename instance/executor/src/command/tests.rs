@@ -103,6 +103,9 @@ const CODEX: [&str; 4] =
     ["exec", "--json", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check"];
 const CLAUDE: [&str; 4] = ["--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"];
 
+/// Of the built-in Claude alone.
+const PARTIAL: &str = "--include-partial-messages";
+
 fn call(tool: &Tool, prompt: &str, options: Options) -> (Vec<String>, Option<String>) {
     let launch = launch(tool, None, &manifest(prompt, options), &context());
     (launch.args, launch.stdin)
@@ -141,7 +144,7 @@ fn the_built_in_executors_read_the_prompt_from_standard_input() {
     assert_eq!(
         call(&claude_tool(), prompt, everything()),
         (
-            args(&CLAUDE, &["--model", "gpt-5", "--effort", "low", "--resume", "4a4c-b", "-p"]),
+            args(&CLAUDE, &[PARTIAL, "--model", "gpt-5", "--effort", "low", "--resume", "4a4c-b", "-p"]),
             Some(prompt.into())
         )
     );
@@ -179,7 +182,7 @@ fn values_from_outside_never_become_flags() {
         ..Options::default()
     };
     assert_eq!(call(&codex_tool(), "hi", hostile.clone()).0, args(&CODEX, &["-"]));
-    assert_eq!(call(&claude_tool(), "hi", hostile).0, args(&CLAUDE, &["-p"]));
+    assert_eq!(call(&claude_tool(), "hi", hostile).0, args(&CLAUDE, &[PARTIAL, "-p"]));
 }
 
 #[test]

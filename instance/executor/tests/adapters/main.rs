@@ -1,6 +1,7 @@
 //! What the adapters make of captured runs of the real executors.
 
 mod later;
+mod partial;
 
 use std::path::Path;
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answer::{self, Refusal};
+use super::event_page::{self, Asked};
 use super::query::Query;
 use super::{conditional, sessions as routes};
 use crate::app::{Shared, StorageRefused, blocking};
@@ -21,9 +22,14 @@ use crate::sessions;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=1296000, immutable");
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct FilterQuery {
-    filter: String,
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct EventsQuery {
+    pub(super) filter: String,
+    #[serde(alias = "after")]
+    pub(super) after_seq: Option<String>,
+    #[serde(alias = "beforeSeq")]
+    pub(super) before: Option<String>,
+    pub(super) limit: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -32,14 +38,19 @@ pub(super) struct RequestQuery {
     request_id: String,
 }
 
-/// `GET /api/sessions/:id/events`; `filter=all` is the raw view.
+/// `GET /api/sessions/:id/events`; `filter=all` is the raw view. All events, unless a page is asked for.
 pub(super) async fn list(
     State(app): State<Shared>,
     Path(id): Path<String>,
-    Query(query): Query<FilterQuery>,
+    Query(query): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    let asked = Asked::of(&query)?;
     let cell = routes::find(&app, &id)?;
+    if let Some(asked) = asked {
+        let page = event_page::read(&app, &cell, asked, query.filter == "all").await?;
+        return Ok(conditional::json(&headers, &page));
+    }
     let (events, running) = read(&app, &cell).await?;
     Ok(if query.filter == "all" {
         let events: Vec<Event> = events.into_iter().map(public).collect();
@@ -121,15 +132,19 @@ pub(super) async fn source_context(
 
 /// Reads all events of a session, after its run has been brought up to date.
 pub(super) async fn read(app: &Shared, cell: &Arc<SessionCell>) -> Result<(Vec<Event>, bool), Refusal> {
-    if let Some(run) = cell.with(|state| state.session.active_run_id.clone()) {
-        app.runs.synchronise(app, &run).await;
-    }
-    app.store.settled().await.map_err(StorageRefused)?;
-    let (latest, running) =
-        cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running()));
+    let (latest, running) = end(app, cell).await?;
     let history = cell.history();
     let events = blocking(move || history.read(1..=latest, Bodies::Whole)).await;
     Ok((events, running))
+}
+
+/// Brings a session's run up to date and returns where the history ends and whether it will go on.
+pub(super) async fn end(app: &Shared, cell: &Arc<SessionCell>) -> Result<(u64, bool), StorageRefused> {
+    if let Some(run) = cell.with(|state| state.session.active_run_id.clone()) {
+        app.runs.synchronise(app, &run).await;
+    }
+    app.store.settled().await?;
+    Ok(cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running())))
 }
 
 /// Parses `3-17`.
@@ -140,7 +155,7 @@ pub(super) fn parse_range(text: &str) -> Option<(u64, u64)> {
 }
 
 /// Takes host paths out of a stored event.
-fn public(mut event: Event) -> Event {
+pub(super) fn public(mut event: Event) -> Event {
     if let Kind::Known(remotelab_protocol::event::Known::Message(message)) = &mut event.kind {
         for files in [&mut message.attachments, &mut message.images] {
             for file in files {

@@ -1,28 +1,62 @@
 //! Runs: read and cancel.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use remotelab_protocol::{Run, RunId, SessionId};
+use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::answer::{self, Refusal};
 use super::conditional;
+use super::query::Query;
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::runs;
 use crate::sessions::{self, Detail};
 
+/// How long an answer may be held back, in seconds.
+const WAIT_MAX: u64 = 60;
+/// How often a run is looked at that nobody follows yet.
+const UNSEEN: Duration = Duration::from_millis(50);
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct WaitQuery {
+    wait: Option<String>,
+}
+
 /// `GET /api/runs/:id`. Brings an unfinished run up to date first, so that polling alone sees its end, and
-/// whoever sees the end finds the answer among the events.
+/// whoever sees the end finds the answer among the events. With `wait`, a number of seconds, the answer to an
+/// unfinished run comes when it has ended or the time is up.
 pub(super) async fn get(
     State(app): State<Shared>,
     Path(id): Path<String>,
+    Query(query): Query<WaitQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let run = find(&app, &id).await?;
-    Ok(conditional::json(&headers, &json!({"run": run})))
+    let seconds = query.wait.and_then(|wait| wait.trim().parse().ok()).unwrap_or(0).min(WAIT_MAX);
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        let run = find(&app, &id).await?;
+        if run.state.is_terminal() || Instant::now() >= deadline || app.stopping.is_cancelled() {
+            return Ok(conditional::json(&headers, &json!({"run": run})));
+        }
+        let ended = async {
+            match app.runs.over(&run.id) {
+                Some(over) => over.cancelled().await,
+                None => tokio::time::sleep(UNSEEN).await,
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = app.stopping.cancelled() => {}
+        }
+    }
 }
 
 /// `POST /api/runs/:id/cancel`.
@@ -54,7 +88,8 @@ pub(super) async fn cancel_session(
     })
 }
 
-async fn find(app: &Shared, id: &str) -> Result<Run, Refusal> {
+/// Finds a run by the text of a path segment, after it has been brought up to date.
+pub(super) async fn find(app: &Shared, id: &str) -> Result<Run, Refusal> {
     let id = RunId::parse(id)?;
     app.runs.synchronise(app, &id).await;
     app.store.settled().await.map_err(StorageRefused)?;

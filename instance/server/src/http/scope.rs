@@ -17,7 +17,9 @@ use crate::outside::Outside;
 /// Creating sessions, posting messages, reading what became of them. Paths as the router names them.
 const CONNECTOR: &[(Method, &str)] = &[
     (Method::GET, "/api/build-info"),
+    (Method::GET, "/api/openapi.json"),
     (Method::GET, "/api/runs/{id}"),
+    (Method::GET, "/api/runs/{id}/reply"),
     (Method::GET, "/api/sessions"),
     (Method::POST, "/api/sessions"),
     (Method::GET, "/api/sessions/archived"),
@@ -26,6 +28,7 @@ const CONNECTOR: &[(Method, &str)] = &[
     (Method::GET, "/api/sessions/{id}/events/blocks/{range}"),
     (Method::GET, "/api/sessions/{id}/events/{seq}/body"),
     (Method::POST, "/api/sessions/{id}/messages"),
+    (Method::GET, "/api/sessions/{id}/runs"),
     (Method::GET, "/api/sessions/{id}/source-context"),
     (Method::GET, "/api/sessions/{id}/stream"),
     (Method::GET, "/api/tools"),

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use remotelab_protocol::SessionId;
+use remotelab_protocol::session::ListKey;
 use remotelab_protocol::wire::CreateSession;
 use remotelab_store::session::State as SessionState;
 use serde::Deserialize;
@@ -14,11 +15,15 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
 use super::query::Query;
-use super::{body, conditional};
+use super::{body, conditional, paging};
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::patch;
-use crate::sessions::{self, Detail, Filter};
+use crate::sessions::{self, Detail, Filter, Page};
 use crate::submit;
+
+/// How many sessions a page has when only a cursor is given, and at most.
+const PAGE: usize = 50;
+const PAGE_MAX: usize = 200;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -29,6 +34,8 @@ pub(super) struct ListQuery {
     app_id: Option<String>,
     source_id: Option<String>,
     folder: Option<String>,
+    limit: Option<String>,
+    cursor: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -42,8 +49,8 @@ pub(super) async fn list(
     State(app): State<Shared>,
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
-) -> Response {
-    listed(&app, query, false, &headers)
+) -> Result<Response, Refusal> {
+    listed(&app, query, false, &headers).await
 }
 
 /// `GET /api/sessions/archived`.
@@ -51,8 +58,8 @@ pub(super) async fn list_archived(
     State(app): State<Shared>,
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
-) -> Response {
-    listed(&app, query, true, &headers)
+) -> Result<Response, Refusal> {
+    listed(&app, query, true, &headers).await
 }
 
 /// `POST /api/sessions`: 201 also when a session with the same `externalTriggerId` is returned.
@@ -122,7 +129,14 @@ pub(super) fn warn_of_dropped_context(answer: &mut Value, dropped: bool) {
     }
 }
 
-fn listed(app: &Shared, query: ListQuery, archived: bool, headers: &HeaderMap) -> Response {
+async fn listed(
+    app: &Shared,
+    query: ListQuery,
+    archived: bool,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let limit = paging::limit(query.limit.as_deref(), PAGE_MAX)?;
+    let after: Option<ListKey> = paging::place(query.cursor.as_deref())?;
     let filter = Filter {
         archived,
         include_visitors: matches!(query.include_visitor.as_str(), "1" | "true" | "yes"),
@@ -130,15 +144,41 @@ fn listed(app: &Shared, query: ListQuery, archived: bool, headers: &HeaderMap) -
         source_id: query.source_id,
         folder: query.folder,
     };
-    let (states, archived_count) = sessions::list(app, &filter);
-    let answer = if query.view == "refs" {
+    let paged = limit.is_some() || after.is_some();
+    let app = Arc::clone(app);
+    let (mut answer, next) = blocking(move || {
+        if paged {
+            let Page { states, archived, next } =
+                sessions::page(&app, &filter, after.as_ref(), limit.unwrap_or(PAGE));
+            (rows(&query.view, &states, archived, true), next)
+        } else {
+            let (states, archived) = sessions::list(&app, &filter);
+            (rows(&query.view, &states, archived, false), None)
+        }
+    })
+    .await;
+    if paged {
+        answer["hasMore"] = next.is_some().into();
+        answer["nextCursor"] = next.as_ref().map(paging::cursor).into();
+    }
+    Ok(conditional::json(headers, &answer))
+}
+
+/// Writes the rows of a list. Those of a page are light: instructions can be long and are the same each
+/// time.
+fn rows(view: &str, states: &[SessionState], archived: usize, light: bool) -> Value {
+    if view == "refs" {
         let refs: Vec<Value> = states.iter().map(reference).collect();
-        json!({"sessionRefs": refs, "archivedCount": archived_count})
-    } else {
-        let rows: Vec<Value> = states.iter().map(|state| sessions::body(state, Detail::Summary)).collect();
-        json!({"sessions": rows, "archivedCount": archived_count})
+        return json!({"sessionRefs": refs, "archivedCount": archived});
+    }
+    let row = |state| {
+        let mut row = sessions::body(state, Detail::Summary);
+        if let Some(fields) = row.as_object_mut().filter(|_| light) {
+            fields.shift_remove("systemPrompt");
+        }
+        row
     };
-    conditional::json(headers, &answer)
+    json!({"sessions": states.iter().map(row).collect::<Vec<_>>(), "archivedCount": archived})
 }
 
 /// The tag equals that of the `view=sidebar` answer, so that a client reads only the rows that changed.

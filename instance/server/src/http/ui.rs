@@ -109,6 +109,17 @@ pub(super) async fn timeline(
     Ok(conditional::tagged(&headers, HTML, html.await.into_bytes()))
 }
 
+/// `GET ui/sessions/:id/writing`: the text that is being written; empty when none is.
+pub(super) async fn writing(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let cell = routes::find(&app, &id)?;
+    let html = blocking(move || fragments::writing(app.writing(&cell).as_deref())).await;
+    Ok(conditional::tagged(&headers, HTML, html.into_bytes()))
+}
+
 /// `GET ui/sessions/:id/blocks/:start-:end`.
 pub(super) async fn block(
     State(app): State<Shared>,

@@ -8,17 +8,20 @@ use std::path::PathBuf;
 
 use remotelab_config::atomic;
 use remotelab_executor::runner::{self, Settled};
-use remotelab_executor::{Adapter, Parsed, SpoolReader};
+use remotelab_executor::{Adapter, Parsed, Record, SpoolReader};
 use remotelab_protocol::event::Known;
 use remotelab_protocol::run::RunResult;
 use remotelab_protocol::{Event, Run, RunId, RunState, task_card};
 use remotelab_store::{Draft, SessionCell, journal, runs};
+use tokio::sync::watch;
 
 use crate::after;
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
 use crate::resume;
 use crate::submit::of_run;
+
+use super::writing::{Shown, Writing};
 
 /// How much of the spool is taken into memory at once.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -27,8 +30,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     NotStarted,
-    Nothing,
-    Advanced,
+    UnderWay,
     Ended,
 }
 
@@ -53,18 +55,22 @@ pub(super) struct Projector {
     reading: Option<Reading>,
     /// Whether a reply carried the task card.
     card_given: bool,
+    /// Where those look who show what is being written.
+    shown: watch::Sender<Shown>,
 }
 
+/// How far the spool has been read. What is stored may be behind it by lines that left nothing to store.
 #[derive(Debug)]
 struct Reading {
     adapter: Adapter,
     spool: SpoolReader,
     lines: u64,
+    writing: Writing,
 }
 
 impl Projector {
-    pub(super) fn new(run: RunId, folder: PathBuf) -> Self {
-        Self { run, folder, reading: None, card_given: false }
+    pub(super) fn new(run: RunId, folder: PathBuf, shown: watch::Sender<Shown>) -> Self {
+        Self { run, folder, reading: None, card_given: false, shown }
     }
 
     /// Takes over what is new. Blocks until it is durable.
@@ -77,52 +83,53 @@ impl Projector {
         }
         // Asked before the spool is read: a result is written after the last line.
         let settled = runner::settle(&self.folder, run.cancel_requested).map_err(Error::Runner)?;
-        let mut advanced = self.note_runner(app, cell, &run)?;
-        advanced |= self.read_spool(app, cell, &run)?;
+        self.note_runner(app, cell, &run)?;
+        self.read_spool(app, cell, &run)?;
         if let Settled::Ended(result) = settled {
             self.finish(app, cell, &run, result)?;
             return Ok(Progress::Ended);
         }
         Ok(match settled {
             Settled::NotStarted => Progress::NotStarted,
-            _ if advanced => Progress::Advanced,
-            _ => Progress::Nothing,
+            _ => Progress::UnderWay,
         })
     }
 
-    fn note_runner(&self, app: &App, cell: &SessionCell, run: &Run) -> Result<bool, Error> {
+    fn note_runner(&self, app: &App, cell: &SessionCell, run: &Run) -> Result<(), Error> {
         let Some(report) = runs::report(&app.settings.paths, &self.run)? else {
-            return Ok(false);
+            return Ok(());
         };
         let mut noted = run.clone();
         noted.note_runner(&report);
         if noted == *run {
-            return Ok(false);
+            return Ok(());
         }
         noted.updated_at = now_iso();
-        cell.change(|draft| draft.put_run(noted)).1.wait()?;
-        Ok(true)
+        Ok(cell.change(|draft| draft.put_run(noted)).1.wait()?)
     }
 
-    fn read_spool(&mut self, app: &App, cell: &SessionCell, run: &Run) -> Result<bool, Error> {
+    fn read_spool(&mut self, app: &App, cell: &SessionCell, run: &Run) -> Result<(), Error> {
         let reading = match self.reading.take() {
             Some(reading) => reading,
             None => Reading::resume(app, run, &self.folder)?,
         };
         let reading = self.reading.insert(reading);
-        let mut advanced = false;
         loop {
             let records = reading.spool.read_new(CHUNK_BYTES).map_err(Error::Spool)?;
             if records.is_empty() {
-                return Ok(advanced);
+                return Ok(());
             }
-            let parsed: Vec<(i64, Parsed)> = records
-                .iter()
-                .map(|record| (record.ts, reading.adapter.line(record.stream, &record.line)))
-                .collect();
-            reading.lines += records.len() as u64;
-            let (offset, lines) = (reading.spool.offset(), reading.lines);
+            let parsed: Vec<(i64, Parsed)> =
+                records.iter().map(|record| (record.ts, reading.take(record))).collect();
+            // Executors tell of every word. What leaves nothing to store is not worth a transaction: after a
+            // restart it is read again and says the same.
+            if !parsed.iter().any(|(_, parsed)| parsed.is_lasting()) {
+                Writing::show(Some(&reading.writing), &self.shown);
+                continue;
+            }
             let ((), commit) = cell.change(|draft| {
+                // Under the lock: nobody sees a text twice, as it is being written and whole.
+                Writing::show(Some(&reading.writing), &self.shown);
                 let Some(mut run) = draft.active().cloned() else {
                     return;
                 };
@@ -130,14 +137,11 @@ impl Projector {
                     self.card_given |= take_card(draft, &parsed);
                     take_over(draft, &mut run, timestamp, parsed);
                 }
-                run.normalized_byte_offset = offset;
-                run.normalized_line_count = lines;
-                run.last_normalized_at = Some(now_iso());
+                reading.note_place(&mut run);
                 run.updated_at = now_iso();
                 draft.put_run(run);
             });
             commit.wait()?;
-            advanced = true;
         }
     }
 
@@ -148,10 +152,14 @@ impl Projector {
             Some(reading) => reading.adapter.finish(&result),
             None => Adapter::for_tool(&tool).finish(&result),
         };
-        let ((), commit) = cell.change(|draft| {
+        let (deliveries, commit) = cell.change(|draft| {
+            Writing::show(None, &self.shown);
             let Some(mut run) = draft.active().cloned() else {
-                return;
+                return Vec::new();
             };
+            if let Some(reading) = &self.reading {
+                reading.note_place(&mut run);
+            }
             let (failure, resume_lost) = (parsed.failure.clone(), parsed.resume_lost);
             self.card_given |= take_card(draft, &parsed);
             take_over(draft, &mut run, now_ms(), parsed);
@@ -176,17 +184,28 @@ impl Projector {
             session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
             resume::keep(session, &run, &tool, resume_lost, latest_seq);
             after::note(app, draft, &run, &tool, self.card_given);
+            let deliveries = app.webhooks.deliveries(&run);
+            for delivery in &deliveries {
+                draft.put_file(delivery.path(), delivery.bytes());
+            }
+            deliveries
         });
-        Ok(commit.wait()?)
+        commit.wait()?;
+        app.webhooks.post(deliveries);
+        Ok(())
     }
 }
 
 impl Reading {
     /// Makes an adapter that knows the lines before the stored place.
     fn resume(app: &App, run: &Run, folder: &std::path::Path) -> Result<Self, Error> {
-        let mut adapter = Adapter::for_tool(&app.tool_or_unknown(&run.tool));
+        let mut reading = Self {
+            adapter: Adapter::for_tool(&app.tool_or_unknown(&run.tool)),
+            spool: SpoolReader::open(folder, run.normalized_byte_offset),
+            lines: 0,
+            writing: Writing::default(),
+        };
         let mut before = SpoolReader::open(folder, 0);
-        let mut lines = 0;
         'replay: while before.offset() < run.normalized_byte_offset {
             let records = before.read_new(CHUNK_BYTES).map_err(Error::Spool)?;
             if records.is_empty() {
@@ -196,12 +215,25 @@ impl Reading {
                 if record.end_offset > run.normalized_byte_offset {
                     break 'replay;
                 }
-                let _ = adapter.line(record.stream, &record.line);
-                lines += 1;
+                reading.take(&record);
             }
         }
-        let spool = SpoolReader::open(folder, run.normalized_byte_offset);
-        Ok(Self { adapter, spool, lines })
+        Ok(reading)
+    }
+
+    fn take(&mut self, record: &Record) -> Parsed {
+        let parsed = self.adapter.line(record.stream, &record.line);
+        if let Some(partial) = &parsed.partial {
+            self.writing.note(partial);
+        }
+        self.lines += 1;
+        parsed
+    }
+
+    fn note_place(&self, run: &mut Run) {
+        run.normalized_byte_offset = self.spool.offset();
+        run.normalized_line_count = self.lines;
+        run.last_normalized_at = Some(now_iso());
     }
 }
 

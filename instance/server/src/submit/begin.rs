@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
-use crate::prompt::{self, Prompt};
+use crate::prompt::{self, Prompt, blocks};
+use crate::reply::FIRST_SEQ;
 use crate::resume;
 
 /// What a run is begun with; the text of the prompt and of the transcript may differ.
@@ -60,8 +61,8 @@ impl App {
         };
         let without_tools = given.is_some() && tool.as_ref().is_some_and(command::answers_without_tools);
         let resume = conversation.resume().filter(|_| given.is_none()).map(|point| point.id.clone());
-        let Prompt { text, turn_context } = match given {
-            Some(text) => Prompt { text, turn_context: None },
+        let Prompt { text, turn_context, blocks } = match given {
+            Some(text) => Prompt { text, turn_context: None, blocks: Vec::new() },
             None => prompt::assemble(&prompt::Inputs {
                 settings: &self.settings,
                 tool: tool.as_ref(),
@@ -91,7 +92,9 @@ impl App {
         if let Some(id) = resume {
             resume::note(&mut manifest, id);
         }
-        let run = Run::accepted(&manifest, &now);
+        blocks::note(&mut manifest, &blocks);
+        let mut run = Run::accepted(&manifest, &now);
+        run.rest.insert(FIRST_SEQ.to_owned(), (draft.meta().latest_seq + 1).into());
         draft.start_run(&manifest, run.clone());
         if operation.is_some() {
             return run;

@@ -30,6 +30,12 @@ pub fn timeline(timeline: &Timeline) -> String {
     drawn(&Entries { timeline })
 }
 
+/// Draws the text that is being written, for `ui/sessions/{id}/writing`.
+#[must_use]
+pub fn writing(html: Option<&str>) -> String {
+    drawn(&Writing { writing: html })
+}
+
 /// Draws the steps of a folded block, for `ui/sessions/{id}/blocks/{a}-{b}`.
 #[must_use]
 pub fn block(steps: &Steps) -> String {
@@ -68,6 +74,12 @@ struct Home<'a> {
 #[template(path = "parts/timeline.html")]
 struct Entries<'a> {
     timeline: &'a Timeline,
+}
+
+#[derive(Template)]
+#[template(path = "parts/writing.html")]
+struct Writing<'a> {
+    writing: Option<&'a str>,
 }
 
 #[derive(Template)]

@@ -15,6 +15,17 @@ pub const LONGEST: usize = 512 * 1024;
 /// Costs about a millisecond per 10 KB, more with code: call it off the async threads and keep the result.
 #[must_use]
 pub fn render(text: &str) -> String {
+    rendered(text, Some(&highlight::Highlighter::default()))
+}
+
+/// Turns a text that is still being written into HTML, as [`render`] does but without colours for code:
+/// they cost most, and it will look otherwise in a moment.
+#[must_use]
+pub fn render_draft(text: &str) -> String {
+    rendered(text, None)
+}
+
+fn rendered(text: &str, highlighter: Option<&highlight::Highlighter>) -> String {
     let text = visible_text(text);
     if text.len() > LONGEST {
         return plain(&text);
@@ -26,9 +37,8 @@ pub fn render(text: &str) -> String {
     if !tree::adapt(&arena, root) {
         return plain(&text);
     }
-    let highlighter = highlight::Highlighter::default();
     let mut plugins = Plugins::default();
-    plugins.render.codefence_syntax_highlighter = Some(&highlighter);
+    plugins.render.codefence_syntax_highlighter = highlighter.map(|highlighter| highlighter as _);
     let mut html = String::with_capacity(text.len() * 2);
     match comrak::format_html_with_plugins(root, &options, &mut html, &plugins) {
         Ok(()) => framed(&clean::clean(&html)),

@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 use super::world::{ECHO, World};
 
 /// What a connector's token allows; everything else is refused.
-const CONNECTOR: &[&str] = &[
+pub(super) const CONNECTOR: &[&str] = &[
     "GET /api/build-info",
+    "GET /api/openapi.json",
     "GET /api/runs/{id}",
+    "GET /api/runs/{id}/reply",
     "GET /api/sessions",
     "POST /api/sessions",
     "GET /api/sessions/archived",
@@ -23,7 +25,9 @@ const CONNECTOR: &[&str] = &[
     "GET /api/sessions/{id}/events/blocks/{range}",
     "GET /api/sessions/{id}/events/{seq}/body",
     "POST /api/sessions/{id}/messages",
+    "GET /api/sessions/{id}/runs",
     "GET /api/sessions/{id}/source-context",
+    "GET /api/sessions/{id}/stream",
     "GET /api/tools",
     "GET /ws",
 ];

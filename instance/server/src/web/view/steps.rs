@@ -120,6 +120,8 @@ pub struct Running {
     pub(crate) range: Option<String>,
     /// What it said so far.
     pub(crate) interim: Option<String>,
+    /// What it is saying.
+    pub(crate) writing: Option<String>,
     pub(crate) stopping: bool,
 }
 
@@ -146,8 +148,19 @@ impl Running {
             steps: if events.is_empty() { String::new() } else { words.thread.steps.of(events.len()) },
             range,
             interim: interim.and_then(shown).filter(|html| !html.is_empty()),
+            writing: None,
             stopping: activity.run.cancel_requested,
         })
+    }
+
+    /// Adds the text that is being written, as safe HTML.
+    #[must_use]
+    pub fn with_writing(mut self, html: Option<String>, viewer: &Viewer) -> Self {
+        if html.is_some() && !self.stopping {
+            self.doing.clone_from(&viewer.words().running.writing);
+            self.gist.clear();
+        }
+        Self { writing: html, ..self }
     }
 }
 

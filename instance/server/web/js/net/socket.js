@@ -2,7 +2,8 @@
 /**
  * Hints that something changed. They carry no state: whoever hears one reads again.
  *
- * Dispatches `rl:hint` with the session's id, or null for everything, and `rl:link` with `open` or `lost`.
+ * Dispatches `rl:hint` with the session's id, or null for everything, `rl:writing` with the id of a session
+ * whose answer has grown, and `rl:link` with `open` or `lost`.
  */
 import { delay } from './backoff.js';
 
@@ -66,6 +67,7 @@ function receive(text) {
   }
   if (frame.type === 'session_invalidated') hint(frame.sessionId ?? null);
   if (frame.type === 'sessions_invalidated') hint('');
+  if (frame.type === 'session_writing') document.dispatchEvent(new CustomEvent('rl:writing', { detail: frame.sessionId }));
 }
 
 /** @param {string | null} session empty for the list alone */

@@ -12,6 +12,8 @@ import { morph } from './morph.js';
 import { elapsed, localise } from './time.js';
 import { toast } from './toast.js';
 
+const HEARD = ['rl:hint', 'rl:accepted', 'rl:writing'];
+
 class Session extends HTMLElement {
   /** @type {string | undefined} */
   #etag;
@@ -22,7 +24,11 @@ class Session extends HTMLElement {
   /** @type {number | undefined} */
   #timer;
 
+  /** Of the text that is being written. @type {string | undefined} */
+  #written;
+
   refresh = coalesced(() => this.#refresh());
+  write = coalesced(() => this.#write(), 120);
 
   connectedCallback() {
     if (!this.id_) return;
@@ -37,14 +43,14 @@ class Session extends HTMLElement {
     // Toggling does not bubble.
     this.addEventListener('toggle', (event) => this.#onToggle(event), true);
     this.addEventListener('rl:sent', () => this.#follow?.toEnd());
-    for (const name of ['rl:hint', 'rl:accepted']) document.addEventListener(name, this);
+    for (const name of HEARD) document.addEventListener(name, this);
     this.#timer = setInterval(() => this.#tick(), 1000);
     this.#tick();
   }
 
   disconnectedCallback() {
     clearInterval(this.#timer);
-    for (const name of ['rl:hint', 'rl:accepted']) document.removeEventListener(name, this);
+    for (const name of HEARD) document.removeEventListener(name, this);
   }
 
   get id_() {
@@ -55,7 +61,9 @@ class Session extends HTMLElement {
   handleEvent(event) {
     const { detail } = /** @type {CustomEvent} */ (event);
     const session = event.type === 'rl:accepted' ? detail.session : detail;
-    if (session === null || session === this.id_) this.refresh();
+    if (session !== null && session !== this.id_) return;
+    if (event.type === 'rl:writing') this.write();
+    else this.refresh();
   }
 
   async #refresh() {
@@ -66,6 +74,21 @@ class Session extends HTMLElement {
     this.#etag = result.etag;
     const fresh = /** @type {HTMLElement | null} */ (result.nodes.querySelector('rl-session'));
     if (fresh) this.#apply(fresh);
+  }
+
+  /** Shows more of the text that is being written. */
+  async #write() {
+    if (!this.querySelector('.writing')) return;
+    const result = await read(`ui/sessions/${this.id_}/writing`, this.#written);
+    const place = this.querySelector('.writing');
+    if (result.kind !== 'new' || !place) return;
+    this.#written = result.etag;
+    // The row above says what is being done.
+    if (!place.firstElementChild) this.refresh();
+    this.#follow?.around(() => {
+      place.replaceChildren(result.nodes);
+      return 0;
+    });
   }
 
   /** @param {HTMLElement} fresh */
@@ -127,6 +150,7 @@ class Session extends HTMLElement {
     const old = this.querySelector('.running');
     if (!now || !old || this.#parts['.running'] === now.outerHTML) return;
     this.#parts['.running'] = now.outerHTML;
+    this.#written = undefined;
     this.#dress(now);
     morph(old, now, '.elapsed, .steps-body');
     const steps = old.querySelector('details.growing');

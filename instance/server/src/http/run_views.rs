@@ -1,0 +1,112 @@
+//! What can be read of a run beside its record: its prompt, its reply; and the runs of a session.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::HeaderMap;
+use remotelab_executor::command;
+use remotelab_protocol::run::Manifest;
+use remotelab_store::{requests, runs as stored};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::query::Query;
+use super::{conditional, paging, runs, sessions as routes};
+use crate::app::{Shared, StorageRefused, blocking};
+use crate::prompt::blocks;
+use crate::reply::{self, Reply};
+use crate::sessions;
+
+/// How much of one text of a prompt is told, in bytes.
+const TEXT_MAX: usize = 1 << 20;
+/// How many runs a page has, and at most.
+const PAGE: usize = 20;
+const PAGE_MAX: usize = 100;
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PageQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+}
+
+/// `GET /api/runs/:id/prompt`: what the executor was told, part by part. For the owner alone.
+pub(super) async fn prompt(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let run = runs::find(&app, &id).await?;
+    let manifest = blocking(move || stored::manifest(&app.settings.paths, &run.id)).await;
+    let missing = || Refusal::not_found("Prompt not found");
+    let manifest = manifest.ok().flatten().ok_or_else(missing)?;
+    Ok(conditional::json(&headers, &json!({"prompt": told(&manifest)})))
+}
+
+/// `GET /api/runs/:id/reply`: what the run said to a person, chosen as connectors choose.
+pub(super) async fn reply(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let run = runs::find(&app, &id).await?;
+    let cell = sessions::find(&app, &run.session_id).ok_or_else(|| Refusal::not_found("Run not found"))?;
+    let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
+    let asked = run.clone();
+    let Reply { chosen, attachments } = blocking(move || reply::of(&asked, &history, latest)).await;
+    let (text, seq) = chosen.map(|chosen| (chosen.text, chosen.seq)).unzip();
+    let answer = json!({
+        "runId": run.id,
+        "state": run.state,
+        "reply": text,
+        "replySeq": seq,
+        "attachments": attachments,
+    });
+    Ok(conditional::json(&headers, &answer))
+}
+
+/// `GET /api/sessions/:id/runs`: the newest first.
+pub(super) async fn of_session(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    Query(query): Query<PageQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let limit = paging::limit(query.limit.as_deref(), PAGE_MAX)?.unwrap_or(PAGE);
+    let before: Option<usize> = paging::place(query.cursor.as_deref())?;
+    let cell = routes::find(&app, &id)?;
+    app.store.settled().await.map_err(StorageRefused)?;
+    let (worker, latest) = (Arc::clone(&app), cell.with(|state| state.meta.latest_seq));
+    let (runs, next) = blocking(move || {
+        let ids = requests::runs(&worker.settings.paths, cell.id(), latest);
+        let end = before.map_or(ids.len(), |before| before.min(ids.len()));
+        let start = end.saturating_sub(limit);
+        let runs = ids[start..end].iter().rev().filter_map(|id| worker.store.run(id).ok().flatten());
+        (runs.collect::<Vec<_>>(), Some(start).filter(|&start| start > 0))
+    })
+    .await;
+    let next = next.as_ref().map(paging::cursor);
+    Ok(conditional::json(&headers, &json!({"runs": runs, "hasMore": next.is_some(), "nextCursor": next})))
+}
+
+fn told(manifest: &Manifest) -> Value {
+    let files = command::file_lines(manifest);
+    let mut parts = blocks::of(manifest);
+    if let Some(files) = &files {
+        parts.insert(0, ("files".to_owned(), files));
+    }
+    let blocks: Vec<Value> = parts
+        .iter()
+        .map(|(name, text)| json!({"name": name, "text": beginning(text), "bytes": text.len()}))
+        .collect();
+    let text = files
+        .as_ref()
+        .map_or_else(|| manifest.prompt.clone(), |files| format!("{files}\n\n{}", manifest.prompt));
+    json!({"runId": manifest.id, "text": beginning(&text), "bytes": text.len(), "blocks": blocks})
+}
+
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(TEXT_MAX)]
+}
