@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::object_storage::ObjectStorage;
 use crate::paths::expand;
 use crate::{Env, InstancePaths};
 
@@ -42,6 +43,8 @@ pub struct Settings {
     /// Whether a short list of shared defaults stands in the first prompt of a session
     /// (`REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS`).
     pub shared_startup_defaults: bool,
+    /// Where files are kept besides this machine, if anywhere (`REMOTELAB_ASSET_*`).
+    pub object_storage: Option<ObjectStorage>,
 }
 
 impl Settings {
@@ -66,6 +69,7 @@ impl Settings {
                 env.get("REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS"),
                 Some("0" | "false" | "no" | "off")
             ),
+            object_storage: ObjectStorage::from_env(env),
             home,
         }
     }

@@ -44,6 +44,6 @@ pub mod spool;
 
 pub use adapter::{Adapter, Parsed};
 pub use catalogue::Catalogue;
-pub use launch::Launch;
+pub use launch::{Download, Launch};
 pub use shell::LoginShell;
 pub use spool::{Record, SpoolReader, Stream};

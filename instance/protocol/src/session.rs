@@ -114,6 +114,9 @@ pub struct Session {
     /// Delivered request ids. Stored only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent_follow_up_request_ids: Vec<String>,
+    /// Completed runs whose result files are not offered yet. Stored only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_with_results: Vec<RunId>,
     /// Fields of other versions and features.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -140,6 +143,7 @@ const STORED_ONLY: &[&str] = &[
     "activeRunId",
     "followUpQueue",
     "recentFollowUpRequestIds",
+    "runsWithResults",
     "sourceContext",
     "appId",
     "appName",
@@ -187,6 +191,7 @@ impl Session {
             last_run_state: None,
             follow_up_queue: Vec::new(),
             recent_follow_up_request_ids: Vec::new(),
+            runs_with_results: Vec::new(),
             rest: Map::new(),
         }
     }

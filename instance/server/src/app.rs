@@ -10,6 +10,7 @@ use remotelab_executor::Catalogue;
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
 
+use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
@@ -34,8 +35,9 @@ pub(crate) struct App {
     pub(crate) runs: Runs,
     pub(crate) rendered: Rendered,
     pub(crate) triggers: Triggers,
-    /// Turns for requests with bodies that may be large.
-    pub(crate) large_bodies: Semaphore,
+    pub(crate) assets: Assets,
+    /// Room for bodies that are read into memory, in MiB.
+    pub(crate) body_memory: Semaphore,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

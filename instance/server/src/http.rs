@@ -1,16 +1,20 @@
 //! The HTTP surface: one table of contents, then a file per subject.
 
 mod answer;
+mod assets;
 mod assistant_messages;
 mod body;
 mod conditional;
 mod delegation;
 mod events;
+mod files;
 mod folders;
+mod form;
 mod gate;
 mod messages;
 mod pages;
 mod query;
+mod range;
 mod runs;
 mod scope;
 mod sessions;
@@ -25,7 +29,7 @@ mod ui;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 use std::time::Duration;
 
@@ -65,8 +69,13 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
-        .route("/api/media/{name}", get(pages::media))
-        .route("/api/images/{name}", get(pages::media))
+        .route("/api/media/{name}", get(files::media))
+        .route("/api/images/{name}", get(files::media))
+        .route("/api/assets/upload-intents", post(assets::begin))
+        .route("/api/assets/{id}", get(assets::get))
+        .route("/api/assets/{id}/content", put(assets::receive))
+        .route("/api/assets/{id}/download", get(assets::download))
+        .route("/api/assets/{id}/finalize", post(assets::finalize))
         .route("/ws", get(socket::open));
     let pages = Router::new()
         .route("/", get(pages::home))

@@ -3,6 +3,7 @@
 //! server in `docs/architecture.md`.
 
 mod app;
+mod assets;
 mod assistant_message;
 mod attachments;
 mod auth;
@@ -19,6 +20,7 @@ mod patch;
 mod prompt;
 mod recovery;
 mod rendered;
+mod results;
 mod runs;
 mod selection;
 mod serve;

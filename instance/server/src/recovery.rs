@@ -11,6 +11,7 @@ use remotelab_store::{SessionCell, runs};
 
 use crate::app::{Shared, blocking};
 use crate::clock::now_ms;
+use crate::results;
 use crate::submit::schedule_flush;
 
 const LOOK: Duration = Duration::from_millis(250);
@@ -19,6 +20,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Follows every run that was under way and delivers every queue that was waiting.
 pub(crate) fn resume_work(app: &Shared) {
     for cell in app.store.sessions() {
+        results::resume(app, &cell);
         let (noted, active, queued) = cell.with(|state| {
             let session = &state.session;
             (session.active_run_id.clone(), state.active.clone(), !session.follow_up_queue.is_empty())

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
+use crate::results;
 use crate::submit::schedule_flush;
 use projector::{Progress, Projector};
 
@@ -74,6 +75,7 @@ impl Runs {
             app.runs.forget(&run, &folder);
             app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
+            results::publish(&app, &followed.cell, &run).await;
             schedule_flush(&app, &followed.cell);
         });
     }

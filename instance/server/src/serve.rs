@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Shared, blocking};
+use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::recovery;
@@ -30,8 +31,8 @@ use crate::triggers::{self, Triggers};
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
-/// How many message bodies are read at once.
-const LARGE_BODIES: usize = 16;
+/// How much of the memory bodies may take while they are read, in MiB. One of the largest fits at least.
+const BODY_MEMORY: usize = 512;
 /// How often `chat-sessions.json` is brought up to date for older tools.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -142,7 +143,8 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         runs: Runs::new(),
         rendered: Rendered::default(),
         triggers: Triggers::open(&settings.paths)?,
-        large_bodies: Semaphore::new(LARGE_BODIES),
+        assets: Assets::open(&settings.paths, settings.object_storage.clone()),
+        body_memory: Semaphore::new(BODY_MEMORY),
         settings,
         env,
         program,

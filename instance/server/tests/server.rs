@@ -1,6 +1,7 @@
 //! The chat server over real sockets, with shell scripts in the place of executors.
 
 mod server {
+    mod assets;
     mod assistant_messages;
     mod bad_input;
     mod connector;
@@ -8,6 +9,7 @@ mod server {
     mod login;
     mod pages;
     mod queue;
+    mod results;
     mod tokens;
     mod tools;
     mod triggers;

@@ -16,6 +16,7 @@ use remotelab_store::{Draft, SessionCell, journal, runs};
 
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
+use crate::results;
 use crate::submit::of_run;
 
 /// How much of the spool is taken into memory at once.
@@ -164,6 +165,7 @@ impl Projector {
             let session = draft.session_mut();
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
+            results::expect(session, &run);
             keep_resume_id(session, &run, resume_lost);
         });
         Ok(commit.wait()?)

@@ -7,7 +7,6 @@ use remotelab_store::Draft;
 use serde_json::{Map, Value};
 
 use crate::app::App;
-use crate::attachments;
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
 use crate::prompt::{self, Prompt};
@@ -41,7 +40,6 @@ impl App {
         if session.auto_rename_pending && conversation.is_empty() {
             session.name = title::temporary(&beginning.transcript_text);
         }
-        let files = attachments::located(&self.settings.paths, &beginning.attachments);
         let Prompt { text, turn_context } = prompt::assemble(&prompt::Inputs {
             settings: &self.settings,
             tool: self.catalogue.find(&beginning.tool).as_ref(),
@@ -59,7 +57,8 @@ impl App {
             prompt: text,
             internal_operation: None,
             options: Options {
-                images: files,
+                // Where they are on this host is found out when the run starts.
+                images: beginning.attachments.clone(),
                 thinking: beginning.thinking,
                 model: beginning.model.filter(|text| !text.is_empty()),
                 effort: beginning.effort.filter(|text| !text.is_empty()),

@@ -14,6 +14,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// In this variable the runner process, which is this test program again, finds its run.
 const RUN_DIR: &str = "TEST_RUN_DIR";
@@ -41,14 +42,24 @@ pub(super) struct World {
     pub(super) client: Client,
     pub(super) base: String,
     token: String,
-    _stop: oneshot::Sender<()>,
+    script: String,
+    stop: oneshot::Sender<()>,
+    stopped: JoinHandle<std::io::Result<()>>,
 }
 
 impl World {
     /// Starts a server whose tool `echo` runs a script.
     pub(super) async fn start(script: &str) -> Self {
+        Self::set_to(script, &[]).await
+    }
+
+    /// Starts a server with further variables in its environment.
+    pub(super) async fn set_to(script: &str, variables: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let root = tempfile::tempdir().unwrap();
+        Self::open(tempfile::tempdir().unwrap(), script, variables).await
+    }
+
+    async fn open(root: tempfile::TempDir, script: &str, variables: &[(&str, &str)]) -> Self {
         let paths = InstancePaths::below(root.path());
         std::fs::create_dir_all(paths.config()).unwrap();
         let auth = Auth::load_or_create(&paths.auth()).unwrap();
@@ -64,25 +75,50 @@ impl World {
             &format!("{RUN_DIR}=\"$2\" exec '{}' --exact {test} --ignored --nocapture", this.display()),
         );
 
-        let env: Env = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")].into_iter().collect();
+        let fixed = [("PATH", "/usr/bin:/bin"), ("CHAT_PORT", "1")];
+        let env: Env = fixed.iter().chain(variables).copied().collect();
         let mut settings = Settings::from_env(&env, root.path());
         settings.port = 0;
         settings.paths = paths;
         settings.secure_cookies = false;
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (stop, told) = oneshot::channel::<()>();
         let stopping = async {
-            let _ = stopped.await;
+            let _ = told.await;
         };
         let server = Server::start(settings, env, runner, stopping).await.unwrap();
         let base = format!("http://{}", server.address());
-        tokio::spawn(server.stopped());
+        let stopped = tokio::spawn(server.stopped());
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        Self { root, client, base, token: auth.token.reveal(), _stop: stop }
+        Self { root, client, base, token: auth.token.reveal(), script: script.to_owned(), stop, stopped }
+    }
+
+    /// Stops the server, moves the whole instance to another root, and starts it there. Logins stay.
+    pub(super) async fn moved(self) -> Self {
+        drop(self.stop);
+        self.stopped.await.unwrap().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["config", "memory"] {
+            std::fs::rename(self.root.path().join(folder), root.path().join(folder)).unwrap();
+        }
+        Self { client: self.client, ..Self::open(root, &self.script, &[]).await }
+    }
+
+    /// Stops the server, does something to its files, and starts it again.
+    pub(super) async fn stopped_for(self, change: impl FnOnce()) -> Self {
+        drop(self.stop);
+        self.stopped.await.unwrap().unwrap();
+        change();
+        Self { client: self.client, ..Self::open(self.root, &self.script, &[]).await }
     }
 
     /// Starts a server and signs in by the owner's link.
     pub(super) async fn signed_in(script: &str) -> Self {
-        let mut world = Self::start(script).await;
+        Self::start(script).await.sign_in().await
+    }
+
+    /// Signs in by the owner's link.
+    pub(super) async fn sign_in(self) -> Self {
+        let mut world = self;
         let cookie = cookie(&world.open_link().await).unwrap();
         let headers = [(reqwest::header::COOKIE, cookie.parse().unwrap())].into_iter().collect();
         world.client = Client::builder()
@@ -171,7 +207,7 @@ pub(super) fn cookie(response: &Response) -> Option<String> {
     Some(value.split(';').next()?.to_owned())
 }
 
-async fn body(response: Response) -> (StatusCode, Value) {
+pub(super) async fn body(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
