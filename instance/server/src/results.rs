@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use remotelab_config::atomic;
 use remotelab_config::paths::expand;
 use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::{AssetId, Attachment, Event, Kind, Role, Run, RunId, RunState, reply};
@@ -22,7 +23,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::app::{App, Shared, blocking};
-use crate::assets::{Creator, Wanted};
+use crate::assets::{self, Creator, Wanted};
 use crate::clock::{now_iso, now_ms};
 use crate::submit::of_run;
 
@@ -32,6 +33,8 @@ const MOST: usize = 10;
 const LARGEST: u64 = 512 << 20;
 /// How much earlier than its run a file may have been written: clocks of file systems are coarse.
 const EARLIER: Duration = Duration::from_secs(1);
+/// How long whoever asks for it waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How far back the events of a run are looked for.
 const LOOK_BACK: u64 = 5_000;
 /// The field of a run that lists what was published.
@@ -42,7 +45,9 @@ enum Error {
     #[error(transparent)]
     Storage(#[from] journal::Error),
     #[error(transparent)]
-    File(#[from] remotelab_config::atomic::Error),
+    File(#[from] atomic::Error),
+    #[error(transparent)]
+    Asset(#[from] assets::Error),
 }
 
 /// A file to publish.
@@ -65,9 +70,14 @@ pub(crate) async fn publish(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) 
     if !cell.with(|state| state.session.runs_with_results.contains(run)) {
         return;
     }
-    if let Err(error) = publish_now(app, cell, run).await {
-        tracing::warn!(run.id = %run, %error, "the files of a run cannot be offered yet");
-    }
+    let (app, cell, run) = (Arc::clone(app), Arc::clone(cell), run.clone());
+    let publishing = tokio::spawn(async move {
+        if let Err(error) = publish_now(&app, &cell, &run).await {
+            tracing::warn!(run.id = %run, %error, "the files of a run cannot be offered yet");
+        }
+    });
+    // A storage that is slow must not keep the messages that wait: it goes on without us.
+    let _ = tokio::time::timeout(PATIENCE, publishing).await;
 }
 
 /// Publishes what the last server had not come to.
@@ -100,7 +110,10 @@ async fn publish_now(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) -> Resu
             Ok(asset) => {
                 published.push(Attachment { render_as: Some("file".to_owned()), ..asset.attachment() });
             }
-            Err(error) => tracing::warn!(run.id = %run, %error, "a file of a run is not offered"),
+            Err(error @ (assets::Error::NoFile(_) | assets::Error::TooLarge)) => {
+                tracing::warn!(run.id = %run, %error, "a file of a run is not offered");
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     announce(app, cell, run, record, published).await

@@ -78,7 +78,7 @@ impl Storage {
         if let Some(base) = &self.settings.public_base_url {
             return Link { url: presign::public(base, key), expires_at: None };
         }
-        let disposition = disposition::disposition(inline, &asset.original_name);
+        let disposition = disposition(inline, &asset.original_name);
         match self.settings.dialect {
             Dialect::S3 => self.signed("GET", key, &[("response-content-disposition", &disposition)]),
             Dialect::Tos => self.signed("GET", key, &[]),

@@ -25,7 +25,7 @@ pub(super) fn named(text: &str) -> Vec<String> {
             add(piece.trim());
         }
         link_targets(piece, &mut add);
-        piece.split_whitespace().map(bare).for_each(&mut add);
+        words(piece).map(bare).for_each(&mut add);
     }
     named
 }
@@ -58,9 +58,15 @@ fn link_targets(text: &str, add: &mut impl FnMut(&str)) {
     }
 }
 
+/// Splits at white space, and at the marks that stand without it in other scripts. Links are told apart.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let ends = |c: char| c.is_whitespace() || "“”‘’「」『』《》（），。；！？、".contains(c);
+    text.split(ends).filter(|word| !word.contains("]("))
+}
+
 /// Takes quotes, brackets and the end of a sentence off a word.
 fn bare(word: &str) -> &str {
-    let around = |c: char| "\"'“”‘’()[]{}<>*,;!?，。；！？、（）「」《》".contains(c);
+    let around = |c: char| "\"'()[]{}<>*,;!?".contains(c);
     word.trim_matches(around).trim_end_matches([':', '.']).trim_matches(around)
 }
 
@@ -102,8 +108,11 @@ mod tests {
             named(text),
             [
                 "out/my report.pdf",
+                "out/my",
+                "report.pdf",
                 "data.csv",
                 "my notes.md",
+                "notes.md",
                 "chart.png",
                 "/home/o/a.txt",
                 "~/b.txt",

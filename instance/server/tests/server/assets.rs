@@ -142,7 +142,7 @@ async fn wrong_requests_are_refused_with_their_reason() {
         (StatusCode::PAYLOAD_TOO_LARGE, error("Request body too large"))
     );
     let unknown = format!("fasset_{}", "0".repeat(24));
-    for id in [unknown.as_str(), "x", "%2e%2e"] {
+    for id in [unknown.as_str(), "x", "..%2fauth"] {
         for path in [format!("/api/assets/{id}"), format!("/api/assets/{id}/download")] {
             assert_eq!(world.get(&path).await, (StatusCode::NOT_FOUND, error("Asset not found")));
         }
@@ -358,6 +358,72 @@ async fn connectors_upload_and_download_with_their_token() {
     assert_eq!(file.text().await.unwrap(), "hi");
     let anonymous = strange.get(format!("{}/api/assets/{id}/download", world.base)).send().await.unwrap();
     assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
+}
+
+/// Keeps what is put and gives it to whoever signs as TOS wants it.
+async fn tos() -> String {
+    use axum::extract::{RawQuery, State};
+    use axum::response::IntoResponse;
+    use axum::routing::get;
+    use http::header::{CONTENT_RANGE, RANGE};
+    type Kept = std::sync::Arc<std::sync::Mutex<Bytes>>;
+    fn check(query: Option<String>) {
+        let query = query.unwrap_or_default();
+        assert!(query.starts_with("X-Tos-Algorithm=TOS4-HMAC-SHA256&X-Tos-Credential=id%2F"), "{query}");
+        assert!(query.contains("%2Fcn-x%2Ftos%2Frequest&X-Tos-Date=") && query.contains("&X-Tos-Signature="));
+    }
+    let put = async |RawQuery(query): RawQuery, State(kept): State<Kept>, bytes: Bytes| {
+        check(query);
+        *kept.lock().unwrap() = bytes;
+    };
+    let read = async |RawQuery(query): RawQuery, State(kept): State<Kept>, headers: http::HeaderMap| {
+        check(query);
+        let whole = kept.lock().unwrap().clone();
+        match headers.get(RANGE) {
+            Some(range) => {
+                assert_eq!(range, "bytes=1-2");
+                let range = [(CONTENT_RANGE, format!("bytes 1-2/{}", whole.len()))];
+                (StatusCode::PARTIAL_CONTENT, range, whole.slice(1..3)).into_response()
+            }
+            None => whole.into_response(),
+        }
+    };
+    let router = axum::Router::new().route("/files/{*key}", get(read).put(put)).with_state(Kept::default());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/files", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_tos_are_saved_under_their_names() {
+    let url = tos().await;
+    let variables = [
+        ("REMOTELAB_ASSET_STORAGE_BASE_URL", url.as_str()),
+        ("REMOTELAB_ASSET_STORAGE_PROVIDER", "tos"),
+        ("REMOTELAB_ASSET_STORAGE_REGION", "cn-x"),
+        ("REMOTELAB_ASSET_STORAGE_ACCESS_KEY_ID", "id"),
+        ("REMOTELAB_ASSET_STORAGE_SECRET_ACCESS_KEY", "hush"),
+    ];
+    let world = World::set_to(ECHO, &variables).await.sign_in().await;
+    let session = world.session().await;
+    let message = json!({"text": "x", "attachments": [{"data": "aGVsbG8=", "originalName": "a.txt"}]});
+    world.post(&format!("/api/sessions/{session}/messages"), &message).await;
+    let events = world.events(&session, "all").await;
+    let id = events[0]["attachments"][0]["assetId"].as_str().unwrap();
+    let shown = get(&world, &format!("/api/assets/{id}/download"), &[]).await;
+    assert_eq!(shown.status(), StatusCode::FOUND);
+    assert!(header(&shown, "location").starts_with(&format!("{url}/session-assets/{session}/")));
+    let saving = format!("/api/assets/{id}/download?download=1");
+    let saved = get(&world, &saving, &[]).await;
+    assert_eq!(
+        ["content-type", "content-length", "content-disposition"].map(|name| header(&saved, name)),
+        ["text/plain", "5", "attachment; filename=\"a.txt\"; filename*=UTF-8''a.txt"]
+    );
+    assert_eq!(saved.text().await.unwrap(), "hello");
+    let part = get(&world, &saving, &[("range", "bytes=1-2")]).await;
+    assert_eq!((part.status(), header(&part, "content-range")), (StatusCode::PARTIAL_CONTENT, "bytes 1-2/5"));
+    assert_eq!(part.text().await.unwrap(), "el");
 }
 
 #[tokio::test(flavor = "multi_thread")]
