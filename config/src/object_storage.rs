@@ -67,7 +67,9 @@ impl ObjectStorage {
         Some(Self {
             dialect,
             endpoint: if dialect == Dialect::Tos { endpoint.with_bucket_as_host() } else { endpoint },
-            public_base_url: set("PUBLIC_BASE_URL").and_then(Endpoint::parse).map(|public| public.to_string()),
+            public_base_url: set("PUBLIC_BASE_URL")
+                .and_then(Endpoint::parse)
+                .map(|public| public.to_string()),
             region,
             access_key_id: set("ACCESS_KEY_ID")?.to_owned(),
             secret: SecretKey(set("SECRET_ACCESS_KEY")?.to_owned()),
@@ -199,7 +201,9 @@ mod tests {
         };
         assert!(!format!("{expected:?}").contains("hush"));
         assert_eq!(read(&[("BASE_URL", "https://acct.r2.example.com/files/")]), Some(expected));
-        for unusable in ["", "acct.example.com/files", "ftp://x/y", "https:///x", "https://u:p@x/y", "https://x/?y"] {
+        for unusable in
+            ["", "acct.example.com/files", "ftp://x/y", "https:///x", "https://u:p@x/y", "https://x/?y"]
+        {
             assert_eq!(read(&[("BASE_URL", unusable)]), None, "{unusable}");
         }
         assert_eq!(read(&[("BASE_URL", "https://x/y"), ("SECRET_ACCESS_KEY", " ")]), None);
@@ -218,7 +222,9 @@ mod tests {
 
     #[test]
     fn lifetimes_outside_the_range_are_the_default() {
-        for (text, seconds) in [("60", 60), ("59", 3_600), ("604800", 604_800), ("604801", 3_600), ("soon", 3_600)] {
+        for (text, seconds) in
+            [("60", 60), ("59", 3_600), ("604800", 604_800), ("604801", 3_600), ("soon", 3_600)]
+        {
             let storage = read(&[("BASE_URL", "https://x/y"), ("PRESIGN_TTL_SECONDS", text)]).unwrap();
             assert_eq!(storage.lifetime, Duration::from_secs(seconds), "{text}");
         }

@@ -173,8 +173,7 @@ async fn files_from_elsewhere_are_there_before_the_executor_starts() {
     let world = World::without_tool();
     write_script(&world.file("tool"), "cat files/a.txt");
     let url = serve(&["503 Busy", "200 OK"], "from afar");
-    let download =
-        Download { name: "a.txt".into(), url, path: world.file("files/a.txt"), size: Some(9) };
+    let download = Download { name: "a.txt".into(), url, path: world.file("files/a.txt"), size: Some(9) };
     let call = Launch { program: world.file("tool"), downloads: vec![download], ..world.call() };
     world.launch(&call);
     assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
@@ -220,7 +219,11 @@ fn serve(statuses: &'static [&'static str], body: &'static str) -> String {
                 line.clear();
             }
             let length = body.len();
-            write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
         }
     });
     url

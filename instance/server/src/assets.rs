@@ -230,7 +230,8 @@ impl Assets {
         asset.status = Status::Ready;
         asset.upload_completed_at.get_or_insert_with(now_iso);
         let here = self.path(&asset);
-        let Some(storage) = self.storage.as_ref().filter(|_| asset.storage.provider == Provider::Local) else {
+        let Some(storage) = self.storage.as_ref().filter(|_| asset.storage.provider == Provider::Local)
+        else {
             return self.write(asset).await;
         };
         let object_key = storage.key(&asset, Timestamp::now());

@@ -180,8 +180,11 @@ impl App {
             _ => None,
         });
         let changed: Vec<PathBuf> = changed.filter(|path| paths::is_named(path, &named)).collect();
-        let candidates: Vec<PathBuf> =
-            named.iter().map(|path| paths::resolve(path, &folder, &self.settings.home)).chain(changed).collect();
+        let candidates: Vec<PathBuf> = named
+            .iter()
+            .map(|path| paths::resolve(path, &folder, &self.settings.home))
+            .chain(changed)
+            .collect();
         let started = run.started_at.as_deref().unwrap_or(&run.created_at);
         let Some(started) = time::parse_iso(started) else { return Ok(Vec::new()) };
         let not_before = SystemTime::from(started) - EARLIER;

@@ -65,7 +65,10 @@ async fn a_client_uploads_to_the_storage_itself_and_the_runner_reads_from_it() -
     // What it is was read from the storage, not believed.
     ensure!(finished["asset"]["mimeType"] == "text/plain", "{finished}");
     let direct = http::send(http::client().get(text(&finished, "/asset/directUrl")?)).await?;
-    ensure!(direct.text == "from afar\n" && finished["asset"]["directUrlExpiresAt"].is_string(), "{finished}");
+    ensure!(
+        direct.text == "from afar\n" && finished["asset"]["directUrlExpiresAt"].is_string(),
+        "{finished}"
+    );
 
     let saved = fetch(&owner, id, "?download=1").await?;
     let disposition = saved.header("content-disposition").unwrap_or_default();

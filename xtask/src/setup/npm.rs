@@ -1,4 +1,4 @@
-//! Programs from npm: the real executors, an object storage, and the type checker of the web UI.
+//! Programs from npm: the real executors and the type checker of the web UI.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,6 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("@google/gemini-cli", "0.61.0"),
     ("@github/copilot", "1.0.102"),
     ("cline", "3.0.65"),
-    ("s3rver", "3.7.1"),
     ("typescript", "5.9.3"),
 ];
 

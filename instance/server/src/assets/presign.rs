@@ -62,8 +62,11 @@ pub(super) fn presign(
     ];
     let own = own.map(|(name, value)| (format!("{}{name}", words.parameter), value));
     let more = more.iter().map(|(name, value)| ((*name).to_owned(), *value));
-    let mut pairs: Vec<String> =
-        own.into_iter().chain(more).map(|(name, value)| format!("{}={}", escape(&name), escape(value))).collect();
+    let mut pairs: Vec<String> = own
+        .into_iter()
+        .chain(more)
+        .map(|(name, value)| format!("{}={}", escape(&name), escape(value)))
+        .collect();
     pairs.sort_unstable();
     let query = pairs.join("&");
     let path = object_path(storage, key);

@@ -83,8 +83,20 @@ pub(crate) fn media_type(head: &[u8], name: &str, declared: &str) -> &'static st
 /// plain bytes for saving.
 pub(crate) fn viewable(media_type: &str) -> Option<&'static str> {
     const VIEWABLE: &[&str] = &[
-        "image/gif", "image/jpeg", "image/png", "image/webp", "audio/flac", "audio/mp4", "audio/mpeg",
-        "audio/ogg", "audio/wav", "video/mp4", "video/ogg", "video/quicktime", "video/webm", "video/x-m4v",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/webp",
+        "audio/flac",
+        "audio/mp4",
+        "audio/mpeg",
+        "audio/ogg",
+        "audio/wav",
+        "video/mp4",
+        "video/ogg",
+        "video/quicktime",
+        "video/webm",
+        "video/x-m4v",
     ];
     VIEWABLE.iter().find(|known| **known == media_type).copied()
 }
@@ -105,7 +117,9 @@ fn brand(brand: &[u8]) -> &'static str {
 fn as_text(head: &[u8]) -> Option<&str> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&head[..error.valid_up_to()]).ok()?,
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).ok()?
+        }
         Err(_) => return None,
     };
     let is_odd = |c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b');
@@ -142,7 +156,12 @@ mod tests {
             (b"plain words", "a.png", "image/png", "text/plain"),
             (b"# Title", "Report.MD", "", "text/markdown"),
             (b"a,b\n", "a.csv", "application/x-evil", "text/csv"),
-            (b"PK\x03\x04....", "a.docx", "", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            (
+                b"PK\x03\x04....",
+                "a.docx",
+                "",
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            ),
             (b"PK\x03\x04....", "a.png", "image/png", "application/zip"),
             (b"\0\0\0\x20ftypqt  ", "a", "", "video/quicktime"),
             (b"\0\0\0\x20ftypisom", "a.html", "text/html", "video/mp4"),

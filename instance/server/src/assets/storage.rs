@@ -134,7 +134,11 @@ impl Storage {
     }
 
     /// Asks for an object or a range of it; whatever status comes is returned.
-    pub(crate) async fn get(&self, key: &str, range: Option<HeaderValue>) -> Result<reqwest::Response, Error> {
+    pub(crate) async fn get(
+        &self,
+        key: &str,
+        range: Option<HeaderValue>,
+    ) -> Result<reqwest::Response, Error> {
         let headers: HeaderMap = range.map(|range| (RANGE, range)).into_iter().collect();
         let request = self.http.get(self.signed("GET", key, &[]).url).headers(headers);
         request.send().await.map_err(unreachable)

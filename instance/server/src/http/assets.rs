@@ -143,9 +143,14 @@ async fn away(app: &App, asset: &Asset, download: bool, headers: &HeaderMap) -> 
     if !(download && storage.names_no_files()) {
         let mut response = answer::redirect(&storage.link(asset, inline).url);
         response.headers_mut().insert(CACHE_CONTROL, answer::NO_STORE);
-        return if response.headers().contains_key(LOCATION) { Ok(response) } else { Err(Error::NotFound.into()) };
+        return if response.headers().contains_key(LOCATION) {
+            Ok(response)
+        } else {
+            Err(Error::NotFound.into())
+        };
     }
-    let found = storage.get(&asset.storage.object_key, headers.get(RANGE).cloned()).await.map_err(Error::from)?;
+    let found =
+        storage.get(&asset.storage.object_key, headers.get(RANGE).cloned()).await.map_err(Error::from)?;
     let passed_on = [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::RANGE_NOT_SATISFIABLE];
     let status = found.status();
     if !passed_on.contains(&status) {

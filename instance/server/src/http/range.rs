@@ -33,7 +33,11 @@ fn parse(range: &str, length: u64) -> Option<Wanted> {
         return None;
     }
     let part = |first, last| {
-        if first < length { Wanted::Part { first, last: std::cmp::min(last, length - 1) } } else { Wanted::Nothing }
+        if first < length {
+            Wanted::Part { first, last: std::cmp::min(last, length - 1) }
+        } else {
+            Wanted::Nothing
+        }
     };
     if first.is_empty() {
         let count = number(last)?;

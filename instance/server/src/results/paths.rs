@@ -75,7 +75,9 @@ fn has_line_number(word: &str) -> bool {
     let mut parts = word.split(':');
     let path = parts.next().unwrap_or_default();
     let mut parts = parts.peekable();
-    !path.is_empty() && parts.peek().is_some() && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    !path.is_empty()
+        && parts.peek().is_some()
+        && parts.all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn looks_like_path(word: &str) -> bool {

@@ -156,7 +156,8 @@ async fn wrong_requests_are_refused_with_their_reason() {
     // Refused by what it announces, before anything of it is read.
     let begun = begin(&world, &session, "a", json!({})).await;
     let announced = world.request(Method::PUT, begun["upload"]["url"].as_str().unwrap());
-    let refused = announced.header("content-length", size).body(Body::wrap_stream(stream::pending::<Never>()));
+    let refused =
+        announced.header("content-length", size).body(Body::wrap_stream(stream::pending::<Never>()));
     assert_eq!(body(refused.send().await.unwrap()).await, too_large);
 }
 
@@ -295,7 +296,8 @@ async fn a_message_names_assets_and_a_moved_instance_keeps_them() {
     assert!(file(&format!("chat-runs/{run}/launch.json")).contains(&line));
     let manifest: Value = serde_json::from_str(&file(&format!("chat-runs/{run}/manifest.json"))).unwrap();
     assert_eq!(manifest["options"]["images"], files);
-    for stored in [format!("file-assets/{id}.json"), format!("chat-history/{session}/events/000000001.json")] {
+    for stored in [format!("file-assets/{id}.json"), format!("chat-history/{session}/events/000000001.json")]
+    {
         assert!(!file(&stored).contains(&root), "{stored}");
     }
 

@@ -39,7 +39,8 @@ async fn a_text_and_a_file_of_this_host_are_shown() {
     assert_eq!((status, &again["event"]["seq"], &again["event"]["id"]), (status, &json!(1), &event["id"]));
     let records = std::fs::read_dir(world.root.path().join("config/file-assets")).unwrap();
     let is_record = |name: String| name.ends_with(".json");
-    let records = records.filter(|entry| is_record(entry.as_ref().unwrap().file_name().into_string().unwrap()));
+    let records =
+        records.filter(|entry| is_record(entry.as_ref().unwrap().file_name().into_string().unwrap()));
     assert_eq!(records.count(), 1);
     let visible = world.events(&session, "visible").await;
     assert_eq!(visible.len(), 1, "{visible:?}");
