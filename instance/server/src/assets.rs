@@ -91,9 +91,9 @@ pub(crate) enum Error {
 impl Assets {
     /// Looks after the files of an instance. Blocks.
     pub(crate) fn open(paths: &InstancePaths, storage: Option<ObjectStorage>) -> Self {
-        for folder in [paths.file_asset_objects(), paths.file_assets_cache(), paths.images()] {
-            incoming::sweep(&folder);
-        }
+        // In the cache runners may be at work, which outlive a server.
+        let folders = [paths.file_assets(), paths.file_asset_objects(), paths.images()];
+        folders.iter().for_each(|folder| incoming::sweep(folder));
         Self { paths: paths.clone(), storage: storage.map(Storage::new), busy: Mutex::default() }
     }
 

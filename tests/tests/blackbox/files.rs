@@ -1,13 +1,18 @@
-//! Large files: streamed to the disk and back, at the price of a little memory.
+//! Large files, at the price of a little memory, and files of runs whose server dies.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures_util::{StreamExt as _, stream};
+use remotelab_tests::api::Client;
 use remotelab_tests::http;
+use remotelab_tests::process::signal_to;
+use remotelab_tests::wait::eventually;
 use remotelab_tests::world::World;
 use reqwest::multipart::{Form, Part};
-use reqwest::{Body, StatusCode};
+use reqwest::{Body, Method, StatusCode};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const MEBIBYTE: usize = 1 << 20;
@@ -71,5 +76,86 @@ async fn large_files_take_little_memory() -> anyhow::Result<()> {
 
     let most = high_water(pid)?;
     ensure!(most < MOST_MEMORY, "the server held {} MiB", most >> 20);
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_go_through_the_gateway_below_its_prefix() -> anyhow::Result<()> {
+    let world = World::without_executors().await?;
+    let _up = world.up().await?;
+    let owner = Client::login(&format!("{}/owner", world.gateway_url()), &world.owner_token()?).await?;
+    let session = owner.open_session("demo").await?;
+    let intent = json!({"sessionId": session, "originalName": "a.txt"});
+    let begun = owner.post("/api/assets/upload-intents", &intent).await?;
+    let id = begun["asset"]["id"].as_str().context("an id")?;
+    let path = begun["upload"]["url"].as_str().context("an address")?;
+    ensure!(path == format!("/owner/api/assets/{id}/content"), "{path}");
+    let put = http::client().put(format!("{}{path}", world.gateway_url())).header("cookie", owner.cookie());
+    let answer = http::send(put.body("0123456789")).await?;
+    ensure!(answer.status == StatusCode::OK, "{answer:?}");
+    let finished = owner.post(&format!("/api/assets/{id}/finalize"), &json!({})).await?;
+    let path = finished["asset"]["directUrl"].as_str().context("an address")?;
+    let get = http::client().get(format!("{}{path}", world.gateway_url())).header("cookie", owner.cookie());
+    let part = http::send(get.header("range", "bytes=2-4")).await?;
+    ensure!(part.status == StatusCode::PARTIAL_CONTENT && part.text == "234", "{part:?}");
+
+    let shown = json!({"attachments": [{"assetId": id}]});
+    owner.post(&format!("/api/sessions/{session}/assistant-messages"), &shown).await?;
+    let page = owner.send(Method::GET, &format!("/s/{session}"), None).await?;
+    ensure!(page.text.contains(r#"<base href="/owner/">"#), "{}", page.text);
+    ensure!(page.text.contains(&format!(r#"href="api/assets/{id}/download?download=1""#)), "{}", page.text);
+    Ok(())
+}
+
+/// Writes a file and names it.
+const WRITER: &str = r#"#!/bin/sh
+head -c 3000000 /dev/zero > "$HOME/work/result.bin"
+echo '{"type":"assistant","message":{"content":[{"type":"text","text":"See `result.bin`."}]}}'
+echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
+"#;
+
+const ROUNDS: u64 = 6;
+
+#[tokio::test]
+async fn what_a_run_made_is_offered_once_whenever_the_server_dies() -> anyhow::Result<()> {
+    let world = World::without_executors().await?;
+    world.tool("writer", WRITER)?;
+    fs::create_dir_all(world.config()).context("create the configuration folder")?;
+    let tools = json!([{"id": "writer", "name": "Writer", "command": "writer", "runtimeFamily": "claude-stream-json"}]);
+    fs::write(world.config().join("tools.json"), tools.to_string()).context("write tools")?;
+    let _up = world.up().await?;
+    let mut sessions = Vec::new();
+    for round in 0..ROUNDS {
+        let owner = eventually("a login", async || Ok(world.owner().await.ok())).await?;
+        let fields = json!({"folder": "~/work", "tool": "writer"});
+        let session = owner.open_session_with(fields).await?;
+        let run = owner.say(&session, "r", "make it").await?.run.context("a run")?;
+        let result = world.config().join(format!("chat-runs/{run}/result.json"));
+        eventually("the executor's end", async || Ok(result.exists().then_some(()))).await?;
+        let pid = *world.processes_of("chat").first().context("a chat server")?;
+        // Before the end of the run is noted, while the file is copied, after it is offered.
+        tokio::time::sleep(Duration::from_millis(4 * round)).await;
+        signal_to(pid, Signal::KILL)?;
+        sessions.push(session);
+    }
+    let owner = eventually("a login", async || Ok(world.owner().await.ok())).await?;
+    for session in &sessions {
+        let offers = eventually("the offer of the file", async || {
+            let events = owner.events(session).await?;
+            let offers = events.into_iter().filter(|event| event["source"] == "result_file_assets");
+            let offers: Vec<Value> = offers.collect();
+            Ok((!offers.is_empty()).then_some(offers))
+        })
+        .await?;
+        ensure!(offers.len() == 1, "{offers:#?}");
+        ensure!(offers[0]["attachments"][0]["sizeBytes"] == 3_000_000, "{offers:#?}");
+    }
+    // One record each: a second try makes the same asset, and nothing half copied is left.
+    let names = |folder: &str| -> anyhow::Result<usize> {
+        let entries = fs::read_dir(world.config().join(folder))?.collect::<Result<Vec<_>, _>>()?;
+        Ok(entries.iter().filter(|entry| entry.path().is_file()).count())
+    };
+    ensure!(names("file-assets")? == sessions.len(), "{} records", names("file-assets")?);
+    ensure!(names("file-assets/objects")? == sessions.len(), "{} files", names("file-assets/objects")?);
     Ok(())
 }

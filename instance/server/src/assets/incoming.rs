@@ -129,10 +129,15 @@ pub(super) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
 pub(super) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+        if is_leftover(&entry.file_name().to_string_lossy()) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// Knows files on their way, and records that were being replaced.
+fn is_leftover(name: &str) -> bool {
+    name.starts_with(PREFIX) || (name.starts_with(".fasset_") && name.contains(".json.tmp-"))
 }
 
 #[cfg(test)]
@@ -152,7 +157,9 @@ mod tests {
             "the file is larger than 5 bytes"
         );
         drop(dropped);
-        fs::write(folder.join(".incoming-of-a-dead-server"), "half").unwrap();
+        for leftover in [".incoming-of-a-dead-server", ".fasset_0.json.tmp-0"] {
+            fs::write(folder.join(leftover), "half").unwrap();
+        }
         sweep(&folder);
         let names = || fs::read_dir(&folder).unwrap().count();
         while names() > 1 {
