@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::after_turn::AfterTurn;
+use crate::object_storage::ObjectStorage;
 use crate::paths::expand;
 use crate::{Env, InstancePaths};
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub shared_startup_defaults: bool,
     /// What happens after a turn by itself.
     pub after_turn: AfterTurn,
+    /// Where files are kept besides this machine, if anywhere (`REMOTELAB_ASSET_*`).
+    pub object_storage: Option<ObjectStorage>,
 }
 
 impl Settings {
@@ -70,6 +73,7 @@ impl Settings {
                 Some("0" | "false" | "no" | "off")
             ),
             after_turn: AfterTurn::from_env(env),
+            object_storage: ObjectStorage::from_env(env),
             home,
         }
     }

@@ -12,6 +12,7 @@ pub mod defaults;
 pub mod env;
 pub mod instance_name;
 pub mod lock;
+pub mod object_storage;
 pub mod password;
 pub mod paths;
 pub mod registry;

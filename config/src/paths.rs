@@ -107,6 +107,24 @@ impl InstancePaths {
         self.config.join("images")
     }
 
+    /// Records of file assets.
+    #[must_use]
+    pub fn file_assets(&self) -> PathBuf {
+        self.config.join("file-assets")
+    }
+
+    /// The bytes of file assets that are kept here.
+    #[must_use]
+    pub fn file_asset_objects(&self) -> PathBuf {
+        self.config.join("file-assets/objects")
+    }
+
+    /// Copies of file assets that are kept in an object storage.
+    #[must_use]
+    pub fn file_assets_cache(&self) -> PathBuf {
+        self.config.join("file-assets-cache")
+    }
+
     /// Custom tools.
     #[must_use]
     pub fn tools(&self) -> PathBuf {

@@ -1,10 +1,10 @@
 //! `cargo xtask setup`: a fresh Debian with only Rust and Node becomes one that can run everything.
 
-mod cargo_deny;
+mod crates;
 mod debian;
 mod npm;
 
-pub(crate) use cargo_deny::path as cargo_deny;
+pub(crate) use crates::deny as cargo_deny;
 pub(crate) use npm::bin as npm_bin;
 
 /// A browser with its driver, faces for every script that a page may show, a mail server.
@@ -22,6 +22,7 @@ const FOR_BENCHES: &[&str] = &["nginx", "haproxy", "wrk"];
 
 pub(crate) fn everything() -> anyhow::Result<()> {
     debian::install(&[FOR_TESTS, FOR_BENCHES].concat())?;
+    crates::install_storage()?;
     for_checks()?;
     eprintln!("everything is in place");
     Ok(())
@@ -29,6 +30,7 @@ pub(crate) fn everything() -> anyhow::Result<()> {
 
 pub(crate) fn for_tests() -> anyhow::Result<()> {
     debian::install(FOR_TESTS)?;
+    crates::install_storage()?;
     for_checks()
 }
 
@@ -38,5 +40,5 @@ pub(crate) fn for_benches() -> anyhow::Result<()> {
 
 pub(crate) fn for_checks() -> anyhow::Result<()> {
     npm::install()?;
-    cargo_deny::install()
+    crates::install_deny()
 }

@@ -178,6 +178,7 @@ pub fn launch(tool: &Tool, program: Option<PathBuf>, manifest: &Manifest, contex
         folder: paths::expand(&manifest.folder, &context.home),
         stdin,
         codex_home: uses_codex_home(tool).then(|| context.codex_home.path().to_owned()),
+        downloads: Vec::new(),
     }
 }
 

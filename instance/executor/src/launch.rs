@@ -24,6 +24,24 @@ pub struct Launch {
     /// The Codex home whose session log tells the context's size; only for tools of Codex' family.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codex_home: Option<PathBuf>,
+    /// Files that the prompt speaks of and that are to be fetched before the program starts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub downloads: Vec<Download>,
+}
+
+/// A file that is elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Download {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it is; good for a while.
+    pub url: String,
+    /// Where it is to be.
+    pub path: PathBuf,
+    /// Its size, when it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 impl Launch {

@@ -48,7 +48,7 @@ pub mod usage;
 
 pub use adapter::{Adapter, Parsed, Partial};
 pub use catalogue::Catalogue;
-pub use launch::Launch;
+pub use launch::{Download, Launch};
 pub use launcher::Launcher;
 pub use shell::LoginShell;
 pub use spool::{Record, SpoolReader, Stream};

@@ -15,6 +15,7 @@
 
 mod codex_metrics;
 mod execution;
+mod fetch;
 mod files;
 mod group;
 mod lines;

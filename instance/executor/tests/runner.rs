@@ -1,7 +1,8 @@
 //! The detached runner on real processes: small shell scripts in the place of executors.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use remotelab_config::Env;
 use remotelab_executor::runner::{self, Settled};
-use remotelab_executor::{Launch, SpoolReader, Stream};
+use remotelab_executor::{Download, Launch, SpoolReader, Stream};
 use remotelab_protocol::run::{RunResult, RunnerReport};
 
 /// In this variable the runner process, which is this test program again, finds its run.
@@ -165,6 +166,67 @@ async fn runtime_weakness_01_an_executor_that_exits_at_once_loses_nothing() {
     assert!(report.tool_process_id.is_some() && report.started_at.is_some());
     assert!(!runner::is_alive(&world.run()).unwrap());
     assert_eq!(runner::settle(&world.run(), false).unwrap(), Settled::Ended(result));
+}
+
+#[tokio::test]
+async fn files_from_elsewhere_are_there_before_the_executor_starts() {
+    let world = World::without_tool();
+    write_script(&world.file("tool"), "cat files/a.txt");
+    let url = serve(&["503 Busy", "200 OK"], "from afar");
+    let download = Download { name: "a.txt".into(), url, path: world.file("files/a.txt"), size: Some(9) };
+    let call = Launch { program: world.file("tool"), downloads: vec![download], ..world.call() };
+    world.launch(&call);
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
+    assert_eq!(world.lines(), [out("from afar")]);
+    assert_eq!(fs::read_dir(world.file("files")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_run_whose_files_do_not_come_can_be_stopped_and_says_why_it_failed() {
+    let world = World::without_tool();
+    let elsewhere = |url: String| {
+        let path = world.file("a.txt");
+        let download = Download { name: "a.txt".into(), url, path, size: Some(3) };
+        world.launch(&Launch { program: "/bin/true".into(), downloads: vec![download], ..world.call() });
+    };
+    elsewhere(serve(&["200 OK"], "four"));
+    let reason = "The attached file a.txt could not be fetched: it is larger than it should be";
+    assert_eq!(ended(&world.carry_out().await), (Some(1), None, false, Some(reason)));
+    assert!(!world.file("a.txt").exists());
+
+    fs::remove_dir_all(world.run()).unwrap();
+    fs::create_dir(world.run()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere(format!("http://{}/a.txt", silent.local_addr().unwrap()));
+    let mut runner = world.spawn().await;
+    silent.accept().unwrap();
+    runner::request_cancel(&world.run()).unwrap();
+    assert!(runner.wait().await.unwrap().success());
+    let result = runner::result(&world.run()).unwrap().unwrap();
+    assert_eq!((result.cancelled, result.error), (true, None));
+}
+
+/// Answers one request after the other with these statuses; returns the address of a file.
+fn serve(statuses: &'static [&'static str], body: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a.txt", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while request.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    url
 }
 
 #[tokio::test]

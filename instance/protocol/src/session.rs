@@ -140,6 +140,9 @@ pub struct Session {
     /// Why the last automatic title failed. Stored only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rename_error: Option<String>,
+    /// Completed runs whose result files are not offered yet. Stored only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_with_results: Vec<RunId>,
     /// Fields of other versions and features.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -183,6 +186,7 @@ const STORED_ONLY: &[&str] = &[
     "afterTurn",
     "compaction",
     "renameError",
+    "runsWithResults",
     "sourceContext",
     "appId",
     "appName",
@@ -237,6 +241,7 @@ impl Session {
             after_turn: None,
             compaction: None,
             rename_error: None,
+            runs_with_results: Vec::new(),
             rest: Map::new(),
         }
     }
@@ -356,11 +361,11 @@ mod tests {
                     ..Session::new("~".into(), "codex".into(), &format!("2026-11-22T07:26:39.20{at}Z"))
                 })
                 .collect();
-            sessions.sort_by(Session::list_order);
+            sessions.sort_by_key(Session::list_key);
             for (index, session) in sessions.iter().enumerate() {
                 for later in &sessions[index + 1..] {
-                    proptest::prop_assert_eq!(session.list_order(later), std::cmp::Ordering::Less);
-                    proptest::prop_assert_eq!(later.list_order(session), std::cmp::Ordering::Greater);
+                    proptest::prop_assert_eq!(session.list_key().cmp(&later.list_key()), std::cmp::Ordering::Less);
+                    proptest::prop_assert_eq!(later.list_key().cmp(&session.list_key()), std::cmp::Ordering::Greater);
                 }
             }
         }

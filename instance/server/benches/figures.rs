@@ -91,7 +91,14 @@ fn fill(paths: &InstancePaths) -> anyhow::Result<String> {
                     1,
                 )
             };
-            commits.push(cell.change(|draft| (0..EVENTS).for_each(|n| drop(draft.append(event(n))))).1);
+            commits.push(
+                cell.change(|draft| {
+                    for n in 0..EVENTS {
+                        draft.append(event(n));
+                    }
+                })
+                .1,
+            );
         }
     }
     let long = store.sessions().into_iter().find(|cell| cell.with(|state| state.meta.latest_seq > 0));

@@ -265,7 +265,7 @@ async fn asset(uri: Uri, headers: HeaderMap) -> Response {
 
 fn html(status: StatusCode, nonce: &str, headers: &HeaderMap, body: String) -> Response {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let policy = csp(nonce, &format!("ws://{host}"));
+    let policy = csp(nonce, &format!("ws://{host}"), &[]);
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
         (header::CONTENT_SECURITY_POLICY, policy),

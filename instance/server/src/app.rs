@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api_log::ApiLog;
+use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
@@ -44,14 +45,15 @@ pub(crate) struct App {
     pub(crate) templates: Templates,
     /// Turns for calls that ask an executor about a session.
     pub(crate) helper_turns: Semaphore,
-    /// Turns for requests with bodies that may be large.
-    pub(crate) large_bodies: Semaphore,
     /// Where the server listens, once it does.
     pub(crate) address: OnceLock<SocketAddr>,
     pub(crate) api_log: ApiLog,
     pub(crate) webhooks: Webhooks,
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
+    pub(crate) assets: Assets,
+    /// Room for bodies that are read into memory, in MiB.
+    pub(crate) body_memory: Semaphore,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

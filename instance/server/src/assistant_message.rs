@@ -11,8 +11,6 @@ use remotelab_store::history::Bodies;
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::{now_iso, now_ms};
 
-pub(crate) mod publish;
-
 /// How far back a repeated request is looked for, in events. Callers repeat at once or not at all.
 const LOOK_BACK: u64 = 200;
 
@@ -68,6 +66,18 @@ pub(crate) async fn append(app: &Shared, cell: &Arc<SessionCell>, said: Said) ->
         app.hub.session_changed(cell);
         app.hub.list_changed();
         return Ok(Event { seq, ..event });
+    }
+}
+
+/// Returns the event that a request made before.
+pub(crate) async fn find(
+    app: &Shared,
+    cell: &SessionCell,
+    request_id: Option<&str>,
+) -> Result<Option<Event>, StorageRefused> {
+    match request_id {
+        Some(id) => Ok(known(app, cell, id).await?.1),
+        None => Ok(None),
     }
 }
 

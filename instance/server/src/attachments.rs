@@ -1,13 +1,17 @@
-//! Files that come with a message: checked, stored under `images/`, named by chance.
+//! Files that come with a message: checked, stored under `images/` or as assets, named by chance.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use remotelab_config::{InstancePaths, atomic};
-use remotelab_protocol::Attachment;
+use remotelab_config::InstancePaths;
+use remotelab_protocol::{AssetId, Attachment, SessionId};
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::app::{App, Shared, blocking};
+use crate::assets::{self, Asset, Creator, Incoming, Wanted};
 
 /// Extensions by media type.
 const EXTENSIONS: &[(&str, &str)] = &[
@@ -62,87 +66,114 @@ pub(crate) enum Error {
     LocalPath,
     #[error("Unknown asset: {0}")]
     UnknownAsset(String),
+    #[error("Asset is not ready: {0}")]
+    NotReady(AssetId),
     #[error("Unknown attachment: {0}")]
     UnknownFile(String),
     #[error("Attachment data is not base64")]
     NotBase64,
     #[error(transparent)]
-    Store(#[from] atomic::Error),
+    Asset(#[from] assets::Error),
 }
 
 /// A file as it came in.
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub(crate) name: Option<String>,
-    pub(crate) mime_type: Option<String>,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) media_type: Option<String>,
+    pub(crate) incoming: Incoming,
 }
 
-#[derive(Default, Deserialize)]
+/// Who sends a message decides what it may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A person or connector.
+    User,
+    /// An executor or script of this host, which may name its files by their paths.
+    Assistant,
+}
+
+/// An entry of a message's list.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Given {
     data: Option<String>,
     filename: Option<String>,
     asset_id: Option<String>,
-    local_path: Option<String>,
+    local_path: Option<PathBuf>,
     original_name: Option<String>,
     mime_type: Option<String>,
     render_as: Option<String>,
 }
 
 /// Takes the `attachments` (or `images`) list of a message. Entries that name nothing are ignored.
-/// Blocks.
-pub(crate) fn from_json(paths: &InstancePaths, list: Option<Value>) -> Result<Vec<Attachment>, Error> {
+pub(crate) async fn take(
+    app: &Shared,
+    session: &SessionId,
+    list: Option<Value>,
+    sender: Sender,
+) -> Result<Vec<Attachment>, Error> {
     let Some(Value::Array(entries)) = list else { return Ok(Vec::new()) };
+    let given: Vec<Given> =
+        entries.into_iter().map(|entry| serde_json::from_value(entry).unwrap_or_default()).collect();
+    if sender == Sender::User && given.iter().any(|given| given.local_path.is_some()) {
+        return Err(Error::LocalPath);
+    }
     let mut taken = Vec::new();
-    for entry in entries {
-        let given: Given = serde_json::from_value(entry).unwrap_or_default();
-        if given.local_path.is_some() {
-            return Err(Error::LocalPath);
+    for mut given in given {
+        let render_as = given.render_as.take().filter(|kind| kind == "file");
+        if let Some(attachment) = take_one(app, session, given).await? {
+            taken.push(Attachment { render_as, ..attachment });
         }
-        if let Some(asset) = given.asset_id {
-            return Err(Error::UnknownAsset(asset));
-        }
-        let attachment = match (given.data, given.filename) {
-            (Some(data), _) => {
-                let data = data.split_once(";base64,").map_or(data.as_str(), |(_, data)| data);
-                let bytes = BASE64_STANDARD.decode(data.trim()).map_err(|_| Error::NotBase64)?;
-                store(paths, Upload { name: given.original_name, mime_type: given.mime_type, bytes })?
-            }
-            (None, Some(filename)) => existing(paths, &filename, given.original_name, given.mime_type)?,
-            (None, None) => continue,
-        };
-        taken.push(Attachment { render_as: given.render_as.filter(|kind| kind == "file"), ..attachment });
     }
     Ok(taken)
 }
 
-/// Stores a file under a name of our own. Blocks until it is durable.
-pub(crate) fn store(paths: &InstancePaths, upload: Upload) -> Result<Attachment, Error> {
-    let mime_type = upload
-        .mime_type
+/// Begins a file that comes with a message, of at most `limit` bytes.
+pub(crate) async fn begin(app: &Shared, limit: u64) -> Result<Incoming, assets::Error> {
+    let paths = &app.settings.paths;
+    let folder = if app.assets.storage().is_some() { paths.file_asset_objects() } else { paths.images() };
+    Ok(Incoming::begin(folder, limit).await?)
+}
+
+/// Stores a file under a name of our own, durably: beside the others, or as an asset where there is an
+/// object storage.
+pub(crate) async fn store(app: &Shared, session: &SessionId, upload: Upload) -> Result<Attachment, Error> {
+    let Upload { name, media_type, incoming } = upload;
+    if app.assets.storage().is_some() {
+        let wanted = wanted(session, Creator::Owner, name, media_type.as_deref());
+        return Ok(app.assets.adopt(wanted, incoming).await?.attachment());
+    }
+    let mime_type = media_type
         .filter(|mime| !mime.trim().is_empty())
         .unwrap_or_else(|| "application/octet-stream".to_owned());
-    let extension = extension(&mime_type, upload.name.as_deref());
+    let extension = extension(&mime_type, name.as_deref());
     let filename = format!("{}.{extension}", hex::encode(rand::random::<[u8; 12]>()));
-    atomic::create_private_dir(&paths.images())?;
-    atomic::write_private(&paths.images().join(&filename), &upload.bytes)?;
+    let size = incoming.size();
+    incoming.keep(app.settings.paths.images().join(&filename)).await.map_err(assets::Error::from)?;
     Ok(Attachment {
         filename: Some(filename),
-        original_name: upload.name.map(|name| safe_name(&name)).filter(|name| !name.is_empty()),
+        original_name: name.map(|name| safe_name(&name)).filter(|name| !name.is_empty()),
         mime_type,
-        size_bytes: Some(upload.bytes.len() as u64),
+        size_bytes: Some(size),
         ..Attachment::default()
     })
 }
 
-/// Returns the same files with their place on this host, for an executor.
-pub(crate) fn located(paths: &InstancePaths, attachments: &[Attachment]) -> Vec<Attachment> {
-    let place = |file: &Attachment| {
-        file.filename.as_ref().map(|name| paths.images().join(name).to_string_lossy().into_owned())
+/// Returns the same files with their place on this host, for an executor. Those of an object storage may
+/// have to be fetched to it first. Blocks.
+pub(crate) fn located(app: &App, attachments: &[Attachment]) -> Vec<(Attachment, Option<Asset>)> {
+    let locate = |file: &Attachment| {
+        let asset = file.asset_id.as_ref().and_then(|id| app.assets.find(id).ok());
+        let path = match (&asset, &file.filename) {
+            (Some(asset), _) => Some(app.assets.path(asset)),
+            (None, Some(name)) if is_media_name(name) => Some(app.settings.paths.images().join(name)),
+            _ => None,
+        };
+        let saved_path = path.map(|path| path.to_string_lossy().into_owned());
+        (Attachment { saved_path: saved_path.or_else(|| file.saved_path.clone()), ..file.clone() }, asset)
     };
-    let located = |file: &Attachment| place(file).or_else(|| file.saved_path.clone());
-    attachments.iter().map(|file| Attachment { saved_path: located(file), ..file.clone() }).collect()
+    attachments.iter().map(locate).collect()
 }
 
 /// Returns the path and media type of a stored file; `None` for a name that is not one of ours.
@@ -158,6 +189,63 @@ pub(crate) fn is_media_name(name: &str) -> bool {
     name.split_once('.').is_some_and(|(stem, extension)| {
         word(stem, b"_-") && word(extension, b"") && !extension.bytes().any(|b| b.is_ascii_uppercase())
     })
+}
+
+async fn take_one(app: &Shared, session: &SessionId, given: Given) -> Result<Option<Attachment>, Error> {
+    if let Some(path) = given.local_path {
+        let name = given.original_name.or_else(|| Some(path.file_name()?.to_string_lossy().into_owned()));
+        let wanted = wanted(session, Creator::Assistant, name, given.mime_type.as_deref());
+        let asset = app.assets.publish(AssetId::random(), wanted, path).await?;
+        return Ok(Some(asset.attachment()));
+    }
+    if let Some(id) = given.asset_id {
+        let asset = known(app, id).await?;
+        let name = given.original_name.map(|name| safe_name(&name)).filter(|name| !name.is_empty());
+        let attachment = asset.attachment();
+        return Ok(Some(Attachment { original_name: name.or(attachment.original_name), ..attachment }));
+    }
+    if let Some(data) = given.data {
+        let bytes = blocking(move || decode(&data)).await.ok_or(Error::NotBase64)?;
+        let mut incoming = begin(app, bytes.len() as u64).await?;
+        incoming.write(&bytes.into()).await.map_err(assets::Error::from)?;
+        let upload = Upload { name: given.original_name, media_type: given.mime_type, incoming };
+        return store(app, session, upload).await.map(Some);
+    }
+    match given.filename {
+        Some(filename) => {
+            let paths = app.settings.paths.clone();
+            let existing = move || existing(&paths, &filename, given.original_name, given.mime_type);
+            blocking(existing).await.map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+async fn known(app: &Shared, id: String) -> Result<Asset, Error> {
+    let Ok(parsed) = AssetId::parse(&id) else { return Err(Error::UnknownAsset(id)) };
+    let worker = Arc::clone(app);
+    match blocking(move || worker.assets.find(&parsed)).await {
+        Ok(asset) if asset.is_ready() => Ok(asset),
+        Ok(asset) => Err(Error::NotReady(asset.id)),
+        Err(assets::Error::NotFound) => Err(Error::UnknownAsset(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn wanted(session: &SessionId, creator: Creator, name: Option<String>, media_type: Option<&str>) -> Wanted {
+    Wanted {
+        session: session.clone(),
+        creator,
+        name: name.unwrap_or_default(),
+        media_type: assets::declared_type(media_type),
+        size: None,
+    }
+}
+
+/// Reads base64, also as a `data:` address.
+fn decode(data: &str) -> Option<Vec<u8>> {
+    let data = data.split_once(";base64,").map_or(data, |(_, data)| data);
+    BASE64_STANDARD.decode(data.trim()).ok()
 }
 
 fn existing(
@@ -186,7 +274,8 @@ fn media_type(filename: &str) -> &'static str {
         .map_or("application/octet-stream", |(_, media)| media)
 }
 
-fn extension(mime_type: &str, name: Option<&str>) -> String {
+/// Chooses an extension: that of the media type, else that of the name.
+pub(crate) fn extension(mime_type: &str, name: Option<&str>) -> String {
     let essence = mime_type.split(';').next().unwrap_or_default().trim().to_lowercase();
     if let Some((_, extension)) = EXTENSIONS.iter().find(|(media, _)| *media == essence) {
         return (*extension).to_owned();
@@ -199,7 +288,7 @@ fn extension(mime_type: &str, name: Option<&str>) -> String {
 }
 
 /// Keeps the last path segment, without control characters, at most 200 characters.
-fn safe_name(name: &str) -> String {
+pub(crate) fn safe_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     last.chars().filter(|c| !c.is_control()).take(200).collect()
 }
@@ -207,39 +296,33 @@ fn safe_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn stores_data_and_finds_it_again() {
+    fn stored_files_are_found_by_their_names_alone() {
         let root = tempfile::tempdir().unwrap();
         let paths = InstancePaths::below(root.path());
-        let list =
-            json!([{"data": "aGk=", "mimeType": "text/plain", "originalName": "../a/报告.txt"}, {"odd": 1}]);
-        let taken = from_json(&paths, Some(list)).unwrap();
-        assert_eq!(taken.len(), 1);
-        assert_eq!((taken[0].original_name.as_deref(), taken[0].size_bytes), (Some("报告.txt"), Some(2)));
-        let filename = taken[0].filename.clone().unwrap();
-        let (path, media) = find(&paths, &filename).unwrap();
+        std::fs::create_dir_all(paths.images()).unwrap();
+        std::fs::write(paths.images().join("0a.txt"), "hi").unwrap();
+        let found = existing(&paths, "0a.txt", Some("../a/报告.txt".into()), None).unwrap();
         assert_eq!(
-            (std::fs::read(path).unwrap().as_slice(), media),
-            (&b"hi"[..], "text/plain; charset=utf-8")
+            found,
+            Attachment {
+                filename: Some("0a.txt".into()),
+                original_name: Some("报告.txt".into()),
+                mime_type: "text/plain; charset=utf-8".into(),
+                size_bytes: Some(2),
+                ..Attachment::default()
+            }
         );
-        let again = from_json(&paths, Some(json!([{"filename": filename}]))).unwrap();
-        assert_eq!(again[0].size_bytes, Some(2));
+        let error = existing(&paths, "../auth.json", None, None).unwrap_err();
+        assert_eq!(error.to_string(), "Unknown attachment: ../auth.json");
+        assert!(!is_media_name("auth.json.x") && !is_media_name(".env") && !is_media_name("a.JSON"));
     }
 
     #[test]
-    fn refuses_what_it_must_not_read() {
-        let root = tempfile::tempdir().unwrap();
-        let paths = InstancePaths::below(root.path());
-        for (entry, message) in [
-            (json!({"localPath": "/etc/passwd"}), "localPath attachments are not supported on this route"),
-            (json!({"assetId": "fasset_x"}), "Unknown asset: fasset_x"),
-            (json!({"filename": "../auth.json"}), "Unknown attachment: ../auth.json"),
-            (json!({"data": "%%%"}), "Attachment data is not base64"),
-        ] {
-            assert_eq!(from_json(&paths, Some(json!([entry]))).unwrap_err().to_string(), message);
-        }
-        assert!(!is_media_name("auth.json.x") && !is_media_name(".env") && !is_media_name("a.JSON"));
+    fn data_is_read_with_and_without_its_address() {
+        assert_eq!(decode(" aGk= "), Some(b"hi".to_vec()));
+        assert_eq!(decode("data:text/plain;base64,aGk="), Some(b"hi".to_vec()));
+        assert_eq!(decode("%%%"), None);
     }
 }

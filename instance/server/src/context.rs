@@ -80,8 +80,11 @@ impl Conversation {
     /// What it has to be told, at most some 24,000 characters and the summary; `None` when that is nothing.
     pub(crate) fn text(&self) -> Option<String> {
         let Read { context, events } = self.read.as_ref()?;
-        // One that goes on needs to hear only of what others said in between.
-        if self.resume.is_some() && !events.iter().any(|event| event.as_message().is_some()) {
+        // One that goes on needs to hear only of what others said in between; the files it made it knows.
+        let said = |event: &Event| {
+            event.as_message().is_some_and(|message| message.source.as_deref() != Some("result_file_assets"))
+        };
+        if self.resume.is_some() && !events.iter().any(said) {
             return None;
         }
         let said = continuation(events);

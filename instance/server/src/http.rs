@@ -2,13 +2,16 @@
 
 mod actions;
 mod answer;
+mod assets;
 mod assistant_messages;
 mod body;
 mod conditional;
 mod delegation;
 mod event_page;
 mod events;
+mod files;
 mod folders;
+mod form;
 mod gate;
 mod health;
 mod install;
@@ -17,6 +20,7 @@ mod openapi;
 mod pages;
 mod paging;
 mod query;
+mod range;
 mod request_log;
 mod run_views;
 mod runs;
@@ -35,7 +39,7 @@ mod webhooks;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 use std::time::Duration;
 
@@ -90,8 +94,13 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/webhooks/{id}", delete(webhooks::delete))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
-        .route("/api/media/{name}", get(pages::media))
-        .route("/api/images/{name}", get(pages::media))
+        .route("/api/media/{name}", get(files::media))
+        .route("/api/images/{name}", get(files::media))
+        .route("/api/assets/upload-intents", post(assets::begin))
+        .route("/api/assets/{id}", get(assets::get))
+        .route("/api/assets/{id}/content", put(assets::receive))
+        .route("/api/assets/{id}/download", get(assets::download))
+        .route("/api/assets/{id}/finalize", post(assets::finalize))
         .route("/ws", get(socket::open));
     let pages = Router::new()
         .route("/", get(pages::home))

@@ -5,6 +5,7 @@
 mod after;
 mod api_log;
 mod app;
+mod assets;
 mod assistant_message;
 mod attachments;
 mod auth;
@@ -25,6 +26,7 @@ mod prompt;
 mod recovery;
 mod rendered;
 mod reply;
+mod results;
 mod resume;
 mod runs;
 mod selection;

@@ -12,6 +12,7 @@ use remotelab_store::{SessionCell, runs};
 use crate::after;
 use crate::app::{Shared, blocking};
 use crate::clock::now_ms;
+use crate::results;
 use crate::submit::schedule_flush;
 
 const LOOK: Duration = Duration::from_millis(250);
@@ -20,6 +21,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Follows every run that was under way and delivers every queue that was waiting.
 pub(crate) fn resume_work(app: &Shared) {
     for cell in app.store.sessions() {
+        results::resume(app, &cell);
         let (noted, active, queued, unfinished) = cell.with(|state| {
             let session = &state.session;
             let unfinished = session.after_turn.is_some() || session.compaction.is_some();

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::after;
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
+use crate::results;
 use projector::{Progress, Projector};
 pub(crate) use writing::Shown;
 
@@ -95,6 +96,7 @@ impl Runs {
             followed.over.cancel();
             app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
+            results::publish(&app, &followed.cell, &run).await;
             after::go_on(&app, &followed.cell);
         });
     }

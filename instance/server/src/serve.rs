@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
+use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::recovery;
@@ -34,10 +35,10 @@ use crate::webhooks::{self, Webhooks};
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
-/// How many message bodies are read at once.
-const LARGE_BODIES: usize = 16;
 /// How many executors are asked about sessions at once.
 const HELPERS: usize = 2;
+/// How much of the memory bodies may take while they are read, in MiB. One of the largest fits at least.
+const BODY_MEMORY: usize = 512;
 /// How often `chat-sessions.json` is brought up to date for older tools.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -169,8 +170,9 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),
         webhooks: Webhooks::open(&settings.paths)?,
-        large_bodies: Semaphore::new(LARGE_BODIES),
         stopping: CancellationToken::new(),
+        assets: Assets::open(&settings.paths, settings.object_storage.clone()),
+        body_memory: Semaphore::new(BODY_MEMORY),
         settings,
         env,
         program,

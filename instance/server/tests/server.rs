@@ -1,6 +1,7 @@
 //! The chat server over real sockets, with shell scripts in the place of executors.
 
 mod server {
+    mod assets;
     mod assistant_messages;
     mod bad_input;
     mod connector;
@@ -18,6 +19,7 @@ mod server {
     mod process;
     mod queue;
     mod request_log;
+    mod results;
     mod runs;
     mod streams;
     mod tokens;

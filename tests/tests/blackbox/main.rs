@@ -3,9 +3,11 @@
 mod cookies;
 mod crash;
 mod executors;
+mod files;
 mod harness;
 mod mail;
 mod more_executors;
+mod object_storage;
 mod real_work;
 mod triggers;
 mod ui;

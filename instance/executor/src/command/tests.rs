@@ -132,6 +132,7 @@ fn the_built_in_executors_read_the_prompt_from_standard_input() {
             folder: "/home/owner/work".into(),
             stdin: Some(prompt.into()),
             codex_home: Some("/config/codex".into()),
+            downloads: Vec::new(),
         }
     );
     assert_eq!(
@@ -382,6 +383,7 @@ fn the_demo_is_this_program_with_another_word() {
             folder: "/home/owner/work".into(),
             stdin: Some("hi".into()),
             codex_home: None,
+            downloads: Vec::new(),
         }
     );
 }

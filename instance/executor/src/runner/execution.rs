@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::output::Output;
 use super::stop::Stop;
-use super::{codex_metrics, files, group};
+use super::{codex_metrics, fetch, files, group};
 use crate::spool::{Stream, Writer};
 use crate::{Launch, failure};
 
@@ -65,6 +65,11 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
     if files::cancel(run_dir).exists() {
         return Err(Problem::Cancelled);
     }
+    tokio::select! {
+        fetched = fetch::all(&launch.downloads) => fetched.map_err(Problem::Start)?,
+        () = cancelled(run_dir) => return Err(Problem::Cancelled),
+        _ = terminate.recv() => return Err(Problem::Cancelled),
+    }
     let mut child = start(&launch, env).await?;
     let leader = child.id().unwrap_or_default();
     let mut stop = Stop::new(leader);
@@ -108,6 +113,13 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
     }
     spool.sync().map_err(machine("writing the spool"))?;
     Ok(result(status, stop.requested()))
+}
+
+/// Waits until somebody asks to stop.
+async fn cancelled(run_dir: &Path) {
+    while !files::cancel(run_dir).exists() {
+        sleep(CANCEL_POLL).await;
+    }
 }
 
 /// Starts the executor at the head of a process group of its own.

@@ -6,7 +6,10 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use tokio::sync::SemaphorePermit;
+
 use super::answer::Refusal;
+use crate::app::App;
 
 /// Sign-in, runtime selection: bytes.
 pub(super) const SMALL: usize = 4_096;
@@ -48,8 +51,20 @@ pub(super) async fn json<T: DeserializeOwned>(
 
 /// Refuses a body that is announced as too long before any of it is read.
 pub(super) fn check_announced(headers: &HeaderMap, limit: usize) -> Result<(), Refusal> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) { Err(too_large()) } else { Ok(()) }
+    if announced(headers).is_some_and(|length| length > limit as u64) { Err(too_large()) } else { Ok(()) }
+}
+
+/// How long a body says it is.
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Waits for room for a body that is read into memory: all of them together stay within what
+/// [`App::body_memory`] holds, in MiB.
+pub(super) async fn room<'a>(app: &'a App, headers: &HeaderMap, limit: usize) -> Option<SemaphorePermit<'a>> {
+    let bytes = announced(headers).map_or(limit as u64, |length| length.min(limit as u64));
+    let mebibytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX).saturating_add(1);
+    app.body_memory.acquire_many(mebibytes).await.ok()
 }
 
 /// The answer to a body over its limit.

@@ -52,7 +52,7 @@ pub(super) async fn pass(
     let seconds = jiff::Timestamp::now().as_second();
     let outside = Outside::of(&parts, peer, app.gateway_key.as_ref(), seconds);
     let nonce = Nonce(BASE64_STANDARD.encode(rand::random::<[u8; 16]>()));
-    let policy = web::csp(&nonce.0, &socket_origin(&outside));
+    let policy = web::csp(&nonce.0, &socket_origin(&outside), &app.assets.origins());
     let is_asset = parts.uri.path().starts_with("/assets/");
     parts.extensions.insert(outside.clone());
     parts.extensions.insert(nonce);

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -13,10 +11,10 @@ use remotelab_protocol::{Attachment, SessionId, ids};
 use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
-use super::body;
 use super::sessions::warn_of_dropped_context;
+use super::{body, form};
 use crate::app::{Shared, blocking};
-use crate::attachments::{self, Upload};
+use crate::attachments::{self, Sender, Upload};
 use crate::clock::now_ms;
 use crate::sessions::{self, Detail};
 use crate::submit::{self, Submission};
@@ -33,20 +31,18 @@ pub(super) async fn post(
     let id = SessionId::parse(&id).map_err(|_| unknown())?;
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
     body::check_announced(&headers, body::MESSAGE)?;
-    // A body can take hundreds of megabytes for a moment; few of them at a time.
-    let _turn = app.large_bodies.acquire().await;
-    let (mut message, uploads) = read(&headers, request).await?;
+    let (mut message, uploads) = read(&app, &headers, request).await?;
     if message.text.trim().is_empty() {
         return Err(submit::Error::NoText.into());
     }
     let given = message.request_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
     let request_id = given.map_or_else(|| ids::request_id("compat", now_ms()), str::to_owned);
     // The files of a repeated message are stored already.
-    let (target, id) = (Arc::clone(&cell), request_id.clone());
-    let attachments = if blocking(move || submit::is_known(&target, &id)).await {
+    let (target, given) = (Arc::clone(&cell), request_id.clone());
+    let attachments = if blocking(move || submit::is_known(&target, &given)).await {
         Vec::new()
     } else {
-        stored(&app, &mut message, uploads).await?
+        stored(&app, &id, &mut message, uploads).await?
     };
     let (source_context, dropped) = sessions::source_context(message.source_context.as_ref());
     let submission = Submission {
@@ -72,95 +68,34 @@ pub(super) async fn post(
     Ok(answer::json(status, answer))
 }
 
-async fn read(headers: &HeaderMap, request: Request) -> Result<(PostMessage, Vec<Upload>), Refusal> {
+async fn read(
+    app: &Shared,
+    headers: &HeaderMap,
+    request: Request,
+) -> Result<(PostMessage, Vec<Upload>), Refusal> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.starts_with("multipart/form-data") {
-        read_form(request).await
-    } else {
-        let message = body::json(request.into_body(), body::MESSAGE, "Bad request").await?;
-        Ok((message, Vec::new()))
+        return form::read(app, request).await;
     }
-}
-
-async fn read_form(request: Request) -> Result<(PostMessage, Vec<Upload>), Refusal> {
-    let (parts, body) = request.into_parts();
-    let limited = Body::new(http_body_util::Limited::new(body, body::MESSAGE));
-    let mut form = Multipart::from_request(Request::from_parts(parts, limited), &())
-        .await
-        .map_err(|_| Refusal::bad_request("Bad request"))?;
-    let (mut message, mut uploads) = (PostMessage::default(), Vec::new());
-    while let Some(field) = form.next_field().await.map_err(refusal)? {
-        let name = field.name().unwrap_or_default().to_owned();
-        if matches!(name.as_str(), "attachments" | "images") && field.file_name().is_some() {
-            uploads.push(upload(field).await?);
-        } else {
-            let text = field.text().await.map_err(refusal)?;
-            set(&mut message, &name, text);
-        }
-    }
-    Ok((message, uploads))
-}
-
-async fn upload(field: Field<'_>) -> Result<Upload, Refusal> {
-    let name = field.file_name().map(str::to_owned);
-    let mime_type = field.content_type().map(str::to_owned);
-    let bytes = field.bytes().await.map_err(refusal)?.into();
-    Ok(Upload { name, mime_type, bytes })
-}
-
-/// Takes a text part of a form. Malformed JSON in one is ignored, as connectors expect.
-fn set(message: &mut PostMessage, name: &str, text: String) {
-    match name {
-        "requestId" => message.request_id = Some(text),
-        "text" => message.text = text,
-        "tool" => message.tool = Some(text),
-        "model" => message.model = Some(text),
-        "effort" => message.effort = Some(text),
-        "thinking" => message.thinking = Some(Value::Bool(text == "true")),
-        "sourceContext" => message.source_context = serde_json::from_str(&text).ok(),
-        "existingAttachments" | "existingImages" | "externalAttachments" | "externalAssets" => {
-            if let Ok(Value::Array(mut more)) = serde_json::from_str(&text) {
-                match &mut message.attachments {
-                    Some(Value::Array(list)) => list.append(&mut more),
-                    other => *other = Some(Value::Array(more)),
-                }
-            }
-        }
-        _ => {}
-    }
+    let _room = body::room(app, headers, body::MESSAGE).await;
+    let message = body::json(request.into_body(), body::MESSAGE, "Bad request").await?;
+    Ok((message, Vec::new()))
 }
 
 async fn stored(
     app: &Shared,
+    session: &SessionId,
     message: &mut PostMessage,
     uploads: Vec<Upload>,
 ) -> Result<Vec<Attachment>, Refusal> {
     let list = message.attachments.take().filter(Value::is_array).or_else(|| message.images.take());
-    if list.is_none() && uploads.is_empty() {
-        return Ok(Vec::new());
-    }
-    let app = Arc::clone(app);
-    let taken = blocking(move || {
-        let paths = &app.settings.paths;
-        let mut taken = attachments::from_json(paths, list)?;
+    let stored = async {
+        let mut stored = attachments::take(app, session, list, Sender::User).await?;
         for upload in uploads {
-            taken.push(attachments::store(paths, upload)?);
+            stored.push(attachments::store(app, session, upload).await?);
         }
-        Ok::<_, attachments::Error>(taken)
-    });
-    taken.await.map_err(|error| match error {
-        attachments::Error::Store(error) => {
-            tracing::error!(%error, "cannot store an attachment");
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the attachment cannot be stored at the moment")
-        }
-        other => Refusal::bad_request(other.to_string()),
-    })
-}
-
-fn refusal(error: MultipartError) -> Refusal {
-    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        body::too_large()
-    } else {
-        Refusal::bad_request("Bad request")
-    }
+        Ok::<_, attachments::Error>(stored)
+    };
+    // Whatever is wrong with a file is 400 on this route; connectors compare the text.
+    stored.await.map_err(|error| form::refusal_of(error, StatusCode::BAD_REQUEST))
 }

@@ -7,23 +7,19 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE,
-    ETAG, VARY,
+    ACCEPT_ENCODING, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remotelab_protocol::SessionId;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio_util::io::ReaderStream;
 
 use super::gate::{self, Nonce};
 use super::query::Query;
 use super::{answer, conditional};
 use crate::app::{Shared, StorageRefused, blocking};
-use crate::attachments;
 use crate::outside::Outside;
 use crate::sessions;
 use crate::web::pages::{ErrorKind, ErrorPage, Main, ShellPage};
@@ -48,13 +44,6 @@ pub(super) struct HomeQuery {
 #[serde(default)]
 pub(super) struct SessionQuery {
     pub(super) before: Option<u64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct DownloadQuery {
-    download: Option<String>,
-    name: Option<String>,
 }
 
 /// `GET /`: the list and the field for a new task.
@@ -127,39 +116,6 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
     response
 }
 
-/// `GET /api/media/:name`: a file of a message, never as an active part of this origin.
-pub(super) async fn media(
-    State(app): State<Shared>,
-    Path(name): Path<String>,
-    Query(query): Query<DownloadQuery>,
-) -> Response {
-    let Some((path, media_type)) = attachments::find(&app.settings.paths, &name) else {
-        return answer::text(StatusCode::BAD_REQUEST, "Invalid filename");
-    };
-    let Ok(file) = tokio::fs::File::open(path).await else {
-        return answer::text(StatusCode::NOT_FOUND, "Not found");
-    };
-    let length = file.metadata().await.map(|metadata| metadata.len()).ok();
-    let mut response = Response::new(Body::from_stream(ReaderStream::new(file)));
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
-    fields.insert(
-        http::header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; sandbox"),
-    );
-    if let Some(length) = length {
-        fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
-    }
-    let viewable = ["image/", "video/", "audio/"].iter().any(|kind| media_type.starts_with(kind));
-    let kind = if viewable && query.download.is_none() { "inline" } else { "attachment" };
-    if let Ok(disposition) = HeaderValue::from_str(&disposition(kind, query.name.as_deref().unwrap_or(&name)))
-    {
-        fields.insert(CONTENT_DISPOSITION, disposition);
-    }
-    response
-}
-
 impl Visit {
     /// Reads what a page needs to know of its request.
     pub(super) fn of(outside: Outside, nonce: String, headers: &HeaderMap) -> Self {
@@ -207,26 +163,3 @@ pub(super) fn form_token(headers: &HeaderMap) -> String {
 
 /// The header by which our scripts show that a request is theirs: other sites cannot set it.
 pub(super) const CLIENT: HeaderName = HeaderName::from_static("x-remotelab-client");
-
-/// Writes a `Content-Disposition` (RFC 6266) with a fallback for old readers.
-fn disposition(kind: &str, name: &str) -> String {
-    let fallback: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !"\"\\%;".contains(c) { c } else { '_' }).collect();
-    format!(
-        "{kind}; filename=\"{fallback}\"; filename*=UTF-8''{}",
-        utf8_percent_encode(name, NON_ALPHANUMERIC)
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::disposition;
-
-    #[test]
-    fn file_names_cannot_break_out_of_their_header() {
-        assert_eq!(
-            disposition("inline", "Rep\"ort é\r\n.pdf"),
-            "inline; filename=\"Rep_ort____.pdf\"; filename*=UTF-8''Rep%22ort%20%C3%A9%0D%0A%2Epdf"
-        );
-    }
-}

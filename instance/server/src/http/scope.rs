@@ -14,8 +14,15 @@ use crate::app::{Shared, blocking};
 use crate::auth::caller::{Caller, Presented};
 use crate::outside::Outside;
 
-/// Creating sessions, posting messages, reading what became of them. Paths as the router names them.
+/// Creating sessions, posting messages and their files, reading what became of them. Paths as the router
+/// names them.
 const CONNECTOR: &[(Method, &str)] = &[
+    (Method::GET, "/api/assets/{id}"),
+    (Method::GET, "/api/assets/{id}/download"),
+    (Method::GET, "/api/media/{name}"),
+    (Method::PUT, "/api/assets/{id}/content"),
+    (Method::POST, "/api/assets/{id}/finalize"),
+    (Method::POST, "/api/assets/upload-intents"),
     (Method::GET, "/api/build-info"),
     (Method::GET, "/api/openapi.json"),
     (Method::GET, "/api/runs/{id}"),

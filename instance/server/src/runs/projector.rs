@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::after;
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
+use crate::results;
 use crate::resume;
 use crate::submit::of_run;
 
@@ -180,6 +181,7 @@ impl Projector {
             let session = draft.session_mut();
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
+            results::expect(session, &run);
             session.context_tokens = run.context_input_tokens.or(session.context_tokens);
             session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
             resume::keep(session, &run, &tool, resume_lost, latest_seq);

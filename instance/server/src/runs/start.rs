@@ -4,11 +4,13 @@ use std::io;
 
 use remotelab_config::atomic;
 use remotelab_executor::command::{self, CodexHome, Context};
-use remotelab_executor::runner;
+use remotelab_executor::{Download, Launch, runner};
 use remotelab_protocol::RunId;
+use remotelab_protocol::run::Manifest;
 use remotelab_store::runs;
 
 use crate::app::{App, Shared, blocking};
+use crate::assets::Provider;
 use crate::attachments;
 
 #[derive(Debug, thiserror::Error)]
@@ -46,8 +48,7 @@ impl App {
         let paths = &self.settings.paths;
         let folder = runs::folder(paths, run);
         let mut manifest = runs::manifest(paths, run)?.ok_or(Error::NoManifest)?;
-        // Records name files without their place, so that an instance can be moved.
-        manifest.options.images = attachments::located(paths, &manifest.options.images);
+        let downloads = self.locate_files(&mut manifest);
         // The session's tool was known when the message was accepted; if it has gone since, the run says so.
         let tool = self.catalogue.find(&manifest.tool).unwrap_or_else(|| remotelab_protocol::tool::Tool {
             id: manifest.tool.clone(),
@@ -64,9 +65,28 @@ impl App {
         if let CodexHome::Managed(home) = &context.codex_home {
             command::prepare_codex_home(home, &command::personal_codex_home(&self.env, &self.settings.home))?;
         }
-        command::launch(&tool, program, &manifest, &context).write(&folder)?;
+        let launch = command::launch(&tool, program, &manifest, &context);
+        Launch { downloads, ..launch }.write(&folder)?;
         let env = command::environment(&tool, &manifest, &self.env, &context);
         runner::spawn(&self.program, &folder, &env).map_err(Error::Spawn)?;
         Ok(())
+    }
+
+    /// Says where the files of a message are on this host, and which of them the runner has to fetch. The
+    /// manifest as it is stored names no paths.
+    fn locate_files(&self, manifest: &mut Manifest) -> Vec<Download> {
+        let located = attachments::located(self, &manifest.options.images);
+        let downloads = located.iter().filter_map(|(file, asset)| {
+            let asset = asset.as_ref().filter(|asset| asset.storage.provider == Provider::S3Compatible)?;
+            Some(Download {
+                name: file.display_name().to_owned(),
+                url: self.assets.storage()?.link(asset, false).url,
+                path: file.saved_path.as_ref()?.into(),
+                size: asset.size_bytes,
+            })
+        });
+        let downloads = downloads.collect();
+        manifest.options.images = located.into_iter().map(|(file, _)| file).collect();
+        downloads
     }
 }

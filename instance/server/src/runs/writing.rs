@@ -70,8 +70,7 @@ mod tests {
         partials.iter().for_each(|partial| writing.note(partial));
         let (sender, receiver) = watch::channel(Shown::default());
         Writing::show(Some(&writing), &sender);
-        let text = receiver.borrow().text.clone();
-        text
+        receiver.borrow().text.clone()
     }
 
     fn more(text: &str) -> Partial {

@@ -80,6 +80,7 @@ impl App {
             prompt: text,
             internal_operation: operation.map(str::to_owned),
             options: Options {
+                // Where they are on this host is found out when the run starts.
                 images: beginning.attachments.clone(),
                 thinking: beginning.thinking,
                 model: beginning.model.filter(|text| !text.is_empty()),

@@ -19,9 +19,9 @@ async fn a_text_and_a_file_of_this_host_are_shown() {
     let (status, answer) = world.post(&path, &body).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
     let event = &answer["event"];
-    let filename = event["attachments"][0]["filename"].as_str().unwrap();
+    let asset = event["attachments"][0]["assetId"].as_str().unwrap();
     let files = json!([{
-        "filename": filename, "originalName": "out.txt", "mimeType": "text/plain", "sizeBytes": 6, "renderAs": "file",
+        "assetId": asset, "originalName": "out.txt", "mimeType": "text/plain", "sizeBytes": 6, "renderAs": "file",
     }]);
     assert_eq!(
         *event,
@@ -32,11 +32,16 @@ async fn a_text_and_a_file_of_this_host_are_shown() {
         })
     );
     assert_eq!((&answer["session"]["id"], &answer["session"]["messageCount"]), (&json!(session), &json!(1)));
-    let media = world.request(Method::GET, &format!("/api/media/{filename}")).send().await.unwrap();
-    assert_eq!(media.text().await.unwrap(), "result");
+    let file = world.request(Method::GET, &format!("/api/assets/{asset}/download")).send().await.unwrap();
+    assert_eq!(file.text().await.unwrap(), "result");
 
     let (status, again) = world.post(&path, &body).await;
     assert_eq!((status, &again["event"]["seq"], &again["event"]["id"]), (status, &json!(1), &event["id"]));
+    let records = std::fs::read_dir(world.root.path().join("config/file-assets")).unwrap();
+    let is_record = |name: String| name.ends_with(".json");
+    let records =
+        records.filter(|entry| is_record(entry.as_ref().unwrap().file_name().into_string().unwrap()));
+    assert_eq!(records.count(), 1);
     let visible = world.events(&session, "visible").await;
     assert_eq!(visible.len(), 1, "{visible:?}");
 

@@ -13,6 +13,12 @@ use super::world::{ECHO, World};
 
 /// What a connector's token allows; everything else is refused.
 pub(super) const CONNECTOR: &[&str] = &[
+    "GET /api/assets/{id}",
+    "PUT /api/assets/{id}/content",
+    "GET /api/assets/{id}/download",
+    "POST /api/assets/{id}/finalize",
+    "POST /api/assets/upload-intents",
+    "GET /api/media/{name}",
     "GET /api/build-info",
     "GET /api/openapi.json",
     "GET /api/runs/{id}",

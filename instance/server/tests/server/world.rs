@@ -45,6 +45,7 @@ pub(super) struct World {
     pub(super) process: Option<Child>,
     token: String,
     variables: Variables,
+    script: String,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -68,11 +69,15 @@ impl World {
 
     /// Stops the server, as its supervisor does, and starts another one on the same folders.
     pub(super) async fn restart(&mut self) {
+        self.close().await;
+        self.serve().await;
+    }
+
+    async fn close(&mut self) {
         self.stop.take();
         if let Some(stopped) = self.stopped.take() {
             stopped.await.unwrap().unwrap();
         }
-        self.serve().await;
     }
 
     async fn serve(&mut self) {
@@ -117,7 +122,28 @@ impl World {
         );
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
         let (base, token, variables) = (String::new(), auth.token.reveal(), Variables::new());
-        Self { root, client, base, process: None, token, variables, stop: None, stopped: None }
+        let script = script.to_owned();
+        Self { root, client, base, process: None, token, variables, script, stop: None, stopped: None }
+    }
+
+    /// Stops the server, moves the whole instance to another root, and starts it there. Logins stay.
+    pub(super) async fn moved(mut self) -> Self {
+        self.close().await;
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["config", "memory"] {
+            std::fs::rename(self.root.path().join(folder), root.path().join(folder)).unwrap();
+        }
+        let mut world = Self::furnished_in(root, &self.script);
+        world.client = self.client;
+        world.serve().await;
+        world
+    }
+
+    /// Stops the server, does something to its files, and starts it again.
+    pub(super) async fn stopped_for(&mut self, change: impl FnOnce()) {
+        self.close().await;
+        change();
+        self.serve().await;
     }
 
     /// Starts a server and signs in by the owner's link.
@@ -237,7 +263,7 @@ pub(super) fn cookie(response: &Response) -> Option<String> {
     Some(value.split(';').next()?.to_owned())
 }
 
-async fn body(response: Response) -> (StatusCode, Value) {
+pub(super) async fn body(response: Response) -> (StatusCode, Value) {
     let status = response.status();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))

@@ -1,0 +1,104 @@
+//! A message as a form: text parts, and files that go to the disk while they come in.
+
+use axum::body::Body;
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest, Request};
+use http::StatusCode;
+use remotelab_protocol::wire::PostMessage;
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::body;
+use crate::app::Shared;
+use crate::assets;
+use crate::attachments::{self, Upload};
+
+/// All text parts of a form together, in bytes. The longest message fits.
+const TEXTS: usize = 34 << 20;
+/// How many parts a form may have.
+const PARTS: usize = 1_000;
+
+/// Reads a form. What was received of its files goes when they are not kept.
+pub(super) async fn read(app: &Shared, request: Request) -> Result<(PostMessage, Vec<Upload>), Refusal> {
+    let (parts, body) = request.into_parts();
+    let _room = body::room(app, &parts.headers, TEXTS).await;
+    let limited = Body::new(http_body_util::Limited::new(body, body::MESSAGE));
+    let mut form = Multipart::from_request(Request::from_parts(parts, limited), &())
+        .await
+        .map_err(|_| Refusal::bad_request("Bad request"))?;
+    let (mut message, mut uploads) = (PostMessage::default(), Vec::new());
+    let (mut room, mut count) = (TEXTS, 0);
+    while let Some(field) = form.next_field().await.map_err(refusal)? {
+        count += 1;
+        if count > PARTS {
+            return Err(body::too_large());
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        if matches!(name.as_str(), "attachments" | "images") && field.file_name().is_some() {
+            uploads.push(upload(app, field).await?);
+        } else {
+            let text = text(field, &mut room).await?;
+            set(&mut message, &name, text);
+        }
+    }
+    Ok((message, uploads))
+}
+
+/// The answer to what is wrong with a file of a message; `not_ready` is for one whose upload goes on.
+pub(super) fn refusal_of(error: attachments::Error, not_ready: StatusCode) -> Refusal {
+    match error {
+        attachments::Error::NotReady(_) => Refusal::new(not_ready, error.to_string()),
+        attachments::Error::Asset(error) => error.into(),
+        other => Refusal::bad_request(other.to_string()),
+    }
+}
+
+async fn upload(app: &Shared, mut field: Field<'_>) -> Result<Upload, Refusal> {
+    let name = field.file_name().map(str::to_owned);
+    let media_type = field.content_type().map(str::to_owned);
+    let mut incoming = attachments::begin(app, body::MESSAGE as u64).await?;
+    while let Some(chunk) = field.chunk().await.map_err(refusal)? {
+        incoming.write(&chunk).await.map_err(assets::Error::from)?;
+    }
+    Ok(Upload { name, media_type, incoming })
+}
+
+/// Reads a text part into what room is left.
+async fn text(mut field: Field<'_>, room: &mut usize) -> Result<String, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = field.chunk().await.map_err(refusal)? {
+        *room = room.checked_sub(chunk.len()).ok_or_else(body::too_large)?;
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|_| Refusal::bad_request("Bad request"))
+}
+
+/// Takes a text part of a form. Malformed JSON in one is ignored, as connectors expect.
+fn set(message: &mut PostMessage, name: &str, text: String) {
+    match name {
+        "requestId" => message.request_id = Some(text),
+        "text" => message.text = text,
+        "tool" => message.tool = Some(text),
+        "model" => message.model = Some(text),
+        "effort" => message.effort = Some(text),
+        "thinking" => message.thinking = Some(Value::Bool(text == "true")),
+        "sourceContext" => message.source_context = serde_json::from_str(&text).ok(),
+        "existingAttachments" | "existingImages" | "externalAttachments" | "externalAssets" => {
+            if let Ok(Value::Array(mut more)) = serde_json::from_str(&text) {
+                match &mut message.attachments {
+                    Some(Value::Array(list)) => list.append(&mut more),
+                    other => *other = Some(Value::Array(more)),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn refusal(error: MultipartError) -> Refusal {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        body::too_large()
+    } else {
+        Refusal::bad_request("Bad request")
+    }
+}
