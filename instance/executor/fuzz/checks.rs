@@ -11,12 +11,19 @@ use remotelab_protocol::tool::{RuntimeFamily, Tool};
 
 /// The lines are what Codex printed, notices begin with `!`.
 pub fn codex(data: &[u8]) {
-    adapter(data, RuntimeFamily::CodexJson, "codex");
+    adapter(data, Some(RuntimeFamily::CodexJson), "codex");
 }
 
 /// The lines are what Claude Code printed, notices begin with `!`.
 pub fn claude(data: &[u8]) {
-    adapter(data, RuntimeFamily::ClaudeStreamJson, "claude");
+    adapter(data, Some(RuntimeFamily::ClaudeStreamJson), "claude");
+}
+
+/// The lines are what one of the other built-in programs printed; each reads them as its own.
+pub fn others(data: &[u8]) {
+    for id in ["opencode", "gemini", "copilot", "cline"] {
+        adapter(data, None, id);
+    }
 }
 
 /// The bytes, often enough to fill several reads, are a run's spool. Reading it in pieces, or on from any
@@ -38,10 +45,10 @@ pub fn spool(data: &[u8]) {
 /// Nothing that is printed stops the reading; a reader that begins anew, or goes on from a copy made in
 /// the middle, comes to the same; every event says something and can be stored; and a run that failed
 /// has a reason.
-fn adapter(data: &[u8], family: RuntimeFamily, id: &str) {
+fn adapter(data: &[u8], family: Option<RuntimeFamily>, id: &str) {
     let text = String::from_utf8_lossy(data);
     let lines: Vec<&str> = text.split('\n').collect();
-    let tool = Tool { id: id.into(), runtime_family: Some(family), builtin: true, ..Tool::default() };
+    let tool = Tool { id: id.into(), runtime_family: family, builtin: true, ..Tool::default() };
     let (before, after) = lines.split_at(lines.len() / 2);
     for code in [0, 1] {
         let mut one = Adapter::for_tool(&tool);

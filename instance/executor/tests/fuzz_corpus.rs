@@ -12,6 +12,7 @@ mod checks;
 fn the_corpus_holds() {
     replay("codex", checks::codex);
     replay("claude", checks::claude);
+    replay("others", checks::others);
     replay("spool", checks::spool);
 }
 

@@ -112,7 +112,12 @@ impl Projector {
     fn read_spool(&mut self, app: &App, cell: &SessionCell, run: &Run) -> Result<(), Error> {
         let reading = match self.reading.take() {
             Some(reading) => reading,
-            None => Reading::resume(app, run, &self.folder)?,
+            None => {
+                let reading = Reading::resume(app, run, &self.folder)?;
+                // Its last piece may stand before the stored place.
+                Writing::show(Some(&reading.writing), &self.shown);
+                reading
+            }
         };
         let reading = self.reading.insert(reading);
         loop {
