@@ -3,26 +3,26 @@
 //! A hidden session beside it makes the summary, as an ordinary run without tools. What is under way is
 //! stored with the session: messages wait until the summary is taken over, also across a restart.
 
+mod outcome;
 mod prompt;
+mod step;
 mod summary;
 mod tool_index;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::pending::Compaction;
-use remotelab_protocol::{Context, Event, Role, Run, RunId, RunState, Session, SessionId, context};
-use remotelab_store::history::Bodies;
-use remotelab_store::{Commit, Draft, Inserted, SessionCell, runs as records};
-use serde_json::{Map, Value, json};
+use remotelab_protocol::{Event, Run, RunId, Session, SessionId};
+use remotelab_store::{Draft, Inserted, SessionCell};
+use serde_json::{Map, Value};
 
-use crate::app::{App, Shared, StorageRefused, blocking};
+use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::{now_iso, now_ms};
-use crate::context::Conversation;
-use crate::submit::{Beginning, Internal, is_busy};
+use crate::submit::is_busy;
 use crate::{runs, sessions};
-use summary::Summary;
+use outcome::{operation, status};
+use step::Step;
 
 /// The role of sessions that make summaries.
 const ROLE: &str = "context_compactor";
@@ -158,6 +158,8 @@ async fn work(app: &Shared, source: &Arc<SessionCell>) -> Result<(), StorageRefu
     match step {
         Step::Nothing => {}
         Step::Following(compactor, run) => {
+            // Somebody else may have begun it a moment ago.
+            app.store.settled().await?;
             app.runs.watch(app, &compactor, &run);
             tokio::spawn(end_in_time(Arc::clone(app), compactor, run));
         }
@@ -170,196 +172,10 @@ async fn work(app: &Shared, source: &Arc<SessionCell>) -> Result<(), StorageRefu
     Ok(())
 }
 
-enum Step {
-    Nothing,
-    Following(Arc<SessionCell>, RunId),
-    TakenOver,
-}
-
-impl App {
-    fn step(&self, source: &SessionCell) -> (Step, Option<Commit>) {
-        let Some(pending) = source.with(|state| state.session.compaction.clone()) else {
-            return (Step::Nothing, None);
-        };
-        let Some(compactor) = self.store.session(&pending.session_id) else {
-            let commit =
-                take(source, &pending, None, Err("the session that was to make it is gone".to_owned()));
-            return (Step::TakenOver, Some(commit));
-        };
-        let (run, commit) = self.worker_run(source, &compactor, &pending);
-        let Some(run) = run else {
-            let commit = take(source, &pending, None, Err("its session is busy".to_owned()));
-            return (Step::TakenOver, Some(commit));
-        };
-        if compactor.with(|state| state.session.active_run_id.as_ref() == Some(&run)) {
-            return (Step::Following(compactor, run), commit);
-        }
-        let said = self.said(&compactor, &run);
-        (Step::TakenOver, Some(take(source, &pending, Some(&run), said)))
-    }
-
-    /// Finds the run that makes the summary, or begins it; `None` when something else runs there.
-    fn worker_run(
-        &self,
-        source: &SessionCell,
-        compactor: &SessionCell,
-        pending: &Compaction,
-    ) -> (Option<RunId>, Option<Commit>) {
-        if let Some(known) = compactor.change(|draft| draft.run_of(&pending.request_id)).0 {
-            return (Some(known), None);
-        }
-        let (session, context) = (source.with(|state| state.session.clone()), source.history().context());
-        let events = source
-            .history()
-            .read(prompt::first_event(&context, pending.through_seq)..=pending.through_seq, Bodies::Whole);
-        let text = prompt::text(session.system_prompt.as_deref(), &context, &events);
-        let conversation = Conversation::unread(compactor);
-        let (run, commit) = compactor.change(|draft| {
-            if is_busy(draft.session(), draft.active()) {
-                return None;
-            }
-            let beginning = Beginning {
-                request_id: pending.request_id.clone(),
-                prompt_text: String::new(),
-                transcript_text: String::new(),
-                tool: session.tool.clone(),
-                model: None,
-                effort: None,
-                thinking: false,
-                attachments: Vec::new(),
-                source_context: None,
-                queued_request_ids: None,
-                internal: Some(Internal { operation: OPERATION, prompt: Some(text) }),
-            };
-            Some(self.begin(draft, &conversation, beginning).id)
-        });
-        (run, Some(commit))
-    }
-
-    /// Returns what a finished run said, or why it said nothing.
-    fn said(&self, compactor: &SessionCell, run: &RunId) -> Result<String, String> {
-        let record = records::load(&self.settings.paths, run).ok().flatten();
-        let record = record.ok_or_else(|| "its record is damaged".to_owned())?;
-        if record.state != RunState::Completed {
-            return Err(record.failure_reason.unwrap_or_else(|| "it was stopped".to_owned()));
-        }
-        let latest = compactor.with(|state| state.meta.latest_seq);
-        let events = compactor.history().read(latest.saturating_sub(200).max(1)..=latest, Bodies::Whole);
-        let said = events.iter().filter(|event| event.run_id.as_deref() == Some(run.as_str()));
-        let texts: Vec<&str> = said.filter_map(|event| Some(event.as_message()?.content.as_str())).collect();
-        Ok(texts.join("\n"))
-    }
-}
-
 /// Ends the run that makes a summary when it takes too long: messages wait for it.
 async fn end_in_time(app: Shared, compactor: Arc<SessionCell>, run: RunId) {
     tokio::time::sleep(LIMIT).await;
     if let Err(error) = runs::cancel(&app, &compactor, Some(&run)).await {
         tracing::warn!(run.id = %run, %error, "cannot end a summary that takes too long");
     }
-}
-
-/// Takes the outcome over, once.
-fn take(
-    source: &SessionCell,
-    pending: &Compaction,
-    run: Option<&RunId>,
-    said: Result<String, String>,
-) -> Commit {
-    let outcome = said.and_then(|text| Summary::parse(&text).ok_or_else(|| "it held no summary".to_owned()));
-    let previous = source.history().context();
-    let events = source
-        .history()
-        .read(prompt::first_event(&previous, pending.through_seq)..=pending.through_seq, Bodies::Preview);
-    let tools = tool_index::text(&events);
-    let ((), commit) = source.change(|draft| {
-        if draft.session().compaction.as_ref() != Some(pending) {
-            return;
-        }
-        draft.session_mut().compaction = None;
-        match outcome {
-            Ok(summary) => apply(draft, pending, run, summary, tools),
-            Err(reason) => {
-                let text = format!("error: the conversation was not summarised: {reason}");
-                draft.append(Event::new(Known::Status { content: text }, now_ms()));
-                draft.append(operation("failed", pending.automatic, "Context summary failed", &reason));
-                // Not again after each turn: only new figures may ask for it.
-                draft.session_mut().context_tokens = None;
-            }
-        }
-    });
-    commit
-}
-
-fn apply(
-    draft: &mut Draft<'_>,
-    pending: &Compaction,
-    run: Option<&RunId>,
-    summary: Summary,
-    tool_index: String,
-) {
-    let barrier_seq = draft.append(Event::new(
-        Known::ContextBarrier {
-            content: "What is above is told to the executor as a summary from here on.".to_owned(),
-            automatic: pending.automatic,
-            compaction_session_id: Some(pending.session_id.to_string()),
-        },
-        now_ms(),
-    ));
-    let handoff = Message {
-        content: summary.handoff,
-        source: Some("context_compaction_handoff".to_owned()),
-        compaction_run_id: run.map(ToString::to_string),
-        ..Message::default()
-    };
-    let handoff_seq = draft.append(Event::message(Role::Assistant, handoff, now_ms()));
-    let mut applied = operation("applied", pending.automatic, "Context summarised", "");
-    if let remotelab_protocol::Kind::Known(Known::ContextOperation(fields)) = &mut applied.kind {
-        fields.insert("compactedThroughSeq".into(), pending.through_seq.into());
-        fields.insert("summaryChars".into(), summary.summary.chars().count().into());
-    }
-    draft.append(applied);
-    let active_from_seq = draft.append(Event::new(status("The conversation was summarised"), now_ms()));
-    let context = Context {
-        mode: context::Mode::Summary,
-        summary: summary.summary,
-        active_from_seq,
-        compacted_through_seq: pending.through_seq,
-        input_tokens: draft.session().context_tokens,
-        updated_at: Some(now_iso()),
-        source: Some("context_compaction".to_owned()),
-        tool_index,
-        barrier_seq: Some(barrier_seq),
-        handoff_seq: Some(handoff_seq),
-        compaction_session_id: Some(pending.session_id.to_string()),
-        rest: Map::new(),
-    };
-    let messages = message_count(draft);
-    draft.put_context(&context, messages);
-    let session = draft.session_mut();
-    session.forget_resume_ids();
-    session.context_tokens = None;
-    session.updated_at = now_iso();
-}
-
-fn status(content: &str) -> Known {
-    Known::Status { content: content.to_owned() }
-}
-
-fn operation(phase: &str, automatic: bool, title: &str, reason: &str) -> Event {
-    let trigger = if automatic { "automatic" } else { "manual" };
-    let mut fields = Map::new();
-    for (key, value) in [
-        ("operation", "compact_context"),
-        ("phase", phase),
-        ("trigger", trigger),
-        ("title", title),
-        ("content", title),
-        ("reason", reason),
-    ] {
-        if !value.is_empty() {
-            fields.insert(key.to_owned(), json!(value));
-        }
-    }
-    Event::new(Known::ContextOperation(fields), now_ms())
 }

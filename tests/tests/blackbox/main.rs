@@ -10,6 +10,7 @@ mod more_executors;
 mod object_storage;
 mod real_work;
 mod triggers;
+mod turns;
 mod ui;
 mod up;
 mod walk;

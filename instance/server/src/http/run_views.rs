@@ -15,6 +15,7 @@ use super::answer::Refusal;
 use super::query::Query;
 use super::{conditional, paging, runs, sessions as routes};
 use crate::app::{Shared, StorageRefused, blocking};
+use crate::attachments;
 use crate::prompt::blocks;
 use crate::reply::{self, Reply};
 use crate::sessions;
@@ -39,9 +40,14 @@ pub(super) async fn prompt(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let run = runs::find(&app, &id).await?;
-    let manifest = blocking(move || stored::manifest(&app.settings.paths, &run.id)).await;
-    let missing = || Refusal::not_found("Prompt not found");
-    let manifest = manifest.ok().flatten().ok_or_else(missing)?;
+    let manifest = blocking(move || {
+        let mut manifest = stored::manifest(&app.settings.paths, &run.id).ok().flatten()?;
+        // The manifest names files without their place; the executor was told it.
+        let located = attachments::located(&app, &manifest.options.images).into_iter();
+        manifest.options.images = located.map(|(file, _)| file).collect();
+        Some(manifest)
+    });
+    let manifest = manifest.await.ok_or_else(|| Refusal::not_found("Prompt not found"))?;
     Ok(conditional::json(&headers, &json!({"prompt": told(&manifest)})))
 }
 

@@ -87,7 +87,7 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
     let source_id = source.id.unwrap_or_else(|| "chat".to_owned());
     let plain = Session::new(folder.to_string_lossy().into_owned(), tool, &now_iso());
     Ok(Session {
-        source_name: source.name.unwrap_or_else(|| title_case(&source_id)),
+        source_name: source.name.unwrap_or_else(|| source_name(&source_id)),
         source_id,
         name,
         auto_rename_pending,
@@ -128,7 +128,7 @@ async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), Stor
             }
         }
         if let Some(id) = &source.id {
-            session.source_name = source.name.clone().unwrap_or_else(|| title_case(id));
+            session.source_name = source.name.clone().unwrap_or_else(|| source_name(id));
             session.source_id.clone_from(id);
         }
         for (key, value) in [("templateId", &source.template_id), ("templateName", &source.template_name)] {
@@ -215,6 +215,15 @@ fn completion_targets(given: Option<&Value>) -> Vec<Value> {
 
 fn non_empty(text: Option<&str>) -> Option<String> {
     text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// What people call a source that came without a name.
+fn source_name(id: &str) -> String {
+    match id {
+        "github" => "GitHub".to_owned(),
+        "github-ci" => "GitHub CI".to_owned(),
+        _ => title_case(id),
+    }
 }
 
 /// `my-bot` → `My Bot`.
