@@ -1,6 +1,13 @@
 //! What happens after a turn by itself, as the environment sets it.
 
+use std::time::Duration;
+
 use crate::Env;
+
+/// Unless it is set otherwise.
+const HELPER_LIMIT: Duration = Duration::from_secs(60);
+/// The longest that it can be set to: messages may wait for the answer.
+const HELPER_LIMIT_MAX: Duration = Duration::from_secs(600);
 
 /// What happens after a turn by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +18,8 @@ pub struct AfterTurn {
     pub helper_tool: Option<String>,
     /// The model that is asked (`REMOTELAB_TURN_HELPER_MODEL`).
     pub helper_model: Option<String>,
+    /// How long it may think (`REMOTELAB_TURN_HELPER_TIMEOUT_MS`).
+    pub helper_limit: Duration,
     /// Whose replies are reviewed (`REMOTELAB_REPLY_SELF_CHECK`).
     pub self_check: SelfCheck,
     /// When the context is summarised (`REMOTELAB_LIVE_CONTEXT_COMPACT_TOKENS`).
@@ -63,6 +72,10 @@ impl AfterTurn {
             },
             helper_tool: text("REMOTELAB_TURN_HELPER_TOOL"),
             helper_model: text("REMOTELAB_TURN_HELPER_MODEL"),
+            helper_limit: env
+                .number("REMOTELAB_TURN_HELPER_TIMEOUT_MS")
+                .filter(|&ms| ms > 0)
+                .map_or(HELPER_LIMIT, |ms| Duration::from_millis(ms).min(HELPER_LIMIT_MAX)),
             self_check: SelfCheck::parse(env.get("REMOTELAB_REPLY_SELF_CHECK").unwrap_or_default()),
             compact: match env.get("REMOTELAB_LIVE_CONTEXT_COMPACT_TOKENS") {
                 Some(text) if matches!(text.to_ascii_lowercase().as_str(), "inf" | "infinity") => {
@@ -126,6 +139,7 @@ mod tests {
                 helper: Helper::All,
                 helper_tool: None,
                 helper_model: None,
+                helper_limit: HELPER_LIMIT,
                 self_check: SelfCheck::Off,
                 compact: CompactAt::Window,
             }

@@ -133,11 +133,13 @@ pub fn personal_codex_home(env: &Env, home: &Path) -> PathBuf {
     env.get("CODEX_HOME").map_or_else(|| home.join(".codex"), |text| paths::expand(text, home))
 }
 
-/// Tells whether the tool continues its own earlier conversation. Custom tools get the history in the
-/// prompt instead, also those of a known family; so does Cline, which only resumes in its own window.
+/// Tells whether the tool continues its own earlier conversation. Custom tools do so when their entry says
+/// that they take their family's flags for it, else they get the history in the prompt; so does Cline, which
+/// only resumes in its own window.
 #[must_use]
 pub fn resumes(tool: &Tool) -> bool {
-    tool.builtin && matches!(tool.id.as_str(), "codex" | "claude" | "opencode" | "gemini" | "copilot")
+    let builtin = matches!(tool.id.as_str(), "codex" | "claude" | "opencode" | "gemini" | "copilot");
+    if tool.builtin { builtin } else { tool.resumes && tool.runtime_family.is_some() }
 }
 
 /// Tells whether the tool can answer from a prompt alone, without doing anything on the machine.

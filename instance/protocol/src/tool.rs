@@ -28,6 +28,9 @@ pub struct Tool {
     /// Collapses the prompt to one line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub flatten_prompt: bool,
+    /// Whether a custom tool goes on with its own earlier conversation, as its family does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resumes: bool,
     /// Models to choose from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<Value>>,

@@ -50,6 +50,7 @@ pub(super) fn read_entry(entry: &Value) -> Result<Tool, String> {
         tool_profile: text(entry, "toolProfile").filter(|&word| word == MICRO_AGENT).map(str::to_owned),
         prompt_mode: text(entry, "promptMode").filter(|&word| word == "bare-user").map(str::to_owned),
         flatten_prompt: entry.get("flattenPrompt") == Some(&Value::Bool(true)),
+        resumes: family.is_some() && entry.get("resumes") == Some(&Value::Bool(true)),
         models: family.map(|_| models(entry)),
         reasoning,
         builtin: false,

@@ -56,6 +56,20 @@ fn context() -> Context {
 }
 
 #[test]
+fn runtime_weakness_20_a_custom_tool_of_a_family_can_go_on() {
+    let mut custom = tool("my-codex", Some(RuntimeFamily::CodexJson), false);
+    let mut manifest = manifest("p", Options::default());
+    manifest.rest.insert(RESUME_FIELD.into(), json!("t-1"));
+    let last = |tool: &Tool| launch(tool, None, &manifest, &context()).args.split_off(4);
+    assert_eq!((resumes(&custom), last(&custom)), (false, vec!["p".to_owned()]));
+    custom.resumes = true;
+    let expected = ["resume", "t-1", "p"].map(str::to_owned).to_vec();
+    assert_eq!((resumes(&custom), last(&custom)), (true, expected));
+    custom.runtime_family = None;
+    assert!(!resumes(&custom));
+}
+
+#[test]
 fn a_call_without_tools_changes_nothing_and_leaves_nothing() {
     let options = Options { without_tools: true, ..Options::default() };
     let call = |tool: &Tool| launch(tool, None, &manifest("p", options.clone()), &context());

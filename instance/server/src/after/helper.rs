@@ -23,8 +23,6 @@ use crate::runs::start;
 
 /// What such a run is called in lists of runs.
 const OPERATION: &str = "turn_helper";
-/// How long the executor may think.
-const LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to end when it was told to.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a runner may take to take its run over.
@@ -89,7 +87,7 @@ fn model(app: &App, tool: &Tool, ended: &Run) -> Option<String> {
 
 /// Starts the run if need be and waits for its end, which it is told to come to in time.
 async fn ended(app: &Shared, id: &RunId, folder: &Path) -> Result<RunResult, String> {
-    let until = Instant::now() + LIMIT;
+    let until = Instant::now() + app.settings.after_turn.helper_limit;
     let mut started: Option<Instant> = None;
     loop {
         let late = Instant::now() > until;
@@ -135,7 +133,7 @@ fn conclude(
     run.updated_at = now_iso();
     let said = match (run.state, said) {
         (RunState::Completed, Ok(text)) if !text.trim().is_empty() => Ok(text),
-        (RunState::Cancelled, _) => Err(format!("the executor took longer than {} s", LIMIT.as_secs())),
+        (RunState::Cancelled, _) => Err("the executor took too long".to_owned()),
         (_, Err(error)) => Err(error.to_string()),
         _ => Err(failure.unwrap_or_else(|| "the executor said nothing".to_owned())),
     };

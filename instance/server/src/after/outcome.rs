@@ -152,7 +152,7 @@ mod tests {
         Wants { review: false, title: true, group: true, description: true, workflow: true, task_card: true };
 
     #[test]
-    fn only_the_empty_one_of_group_and_description_is_filled() {
+    fn runtime_weakness_38_only_the_empty_one_of_group_and_description_is_filled() {
         let answer = Answer::parse(
             r#"{"title":"Sales: March figures","group":"Other","description":"Cleans the table","taskCard":{"goal":"g"},"workflowState":"done"}"#,
         )

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_told_with_its_failures_and_within_its_limit() {
+    fn runtime_weakness_24_a_turn_is_told_with_its_failures_and_within_its_limit() {
         let said = |role, text: &str| {
             Event::message(role, Message { content: text.into(), ..Message::default() }, 0)
         };

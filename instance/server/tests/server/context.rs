@@ -154,6 +154,17 @@ async fn dropped_tool_results_are_told_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runtime_weakness_43_no_turn_writes_a_copy_of_the_conversation() {
+    let world = world("").await;
+    let session = world.session().await;
+    for turn in ["r-1", "r-2"] {
+        world.turn(&session, turn, "good morning").await;
+    }
+    let folder = world.root.path().join("config/chat-history").join(&session);
+    assert!(!folder.join("fork-context.json").exists() && !folder.join("context.json").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn runtime_weakness_42_a_session_at_work_is_neither_cut_nor_forked() {
     let world = World::signed_in("while :; do sleep 0.05; done").await;
     let session = world.session().await;

@@ -74,7 +74,7 @@ async fn going_there_redeems_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_else_can_have_one_made() {
+async fn api_weakness_12_nobody_else_can_have_one_made() {
     let world = World::signed_in(ECHO).await;
     let file = InstancePaths::below(world.root.path()).install_handoffs();
     assert_eq!(location(&get(&world, "/m/install").await), "/login?next=m%2Finstall");

@@ -48,7 +48,7 @@ async fn work(world: &World) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn named_files_are_offered_once_in_one_message() {
+async fn runtime_weakness_18_named_files_are_offered_once_in_one_message() {
     let world = World::signed_in(WRITER).await;
     let (session, run) = work(&world).await;
     let offers = offered(&world, &session).await;

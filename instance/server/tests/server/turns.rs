@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::world::{World, executable};
 
 /// Answers questions about a turn with the root's file `about`, waits for its file `go` if there is a file
 /// `wait`, and repeats everything else. Every question leaves a line in `asked`.
@@ -15,8 +15,8 @@ root=$(dirname "$0")
 case "$last" in
 *'Answer with a JSON object with these keys'*)
   echo "$*" | head -n 1 >>"$root/asked"
-  while [ -e "$root/wait" ] && [ ! -e "$root/go" ]; do sleep 0.02; done
-  text=$(sed 's/\\/\\\\/g; s/"/\\"/g' "$root/about") ;;
+  text=$(sed 's/\\/\\\\/g; s/"/\\"/g' "$root/about")
+  while [ -e "$root/wait" ] && [ ! -e "$root/go" ]; do sleep 0.02; done ;;
 *) text="echo: $(printf '%s' "$last" | tail -n 1)" ;;
 esac
 echo '{"type":"thread.started","thread_id":"t"}'
@@ -173,6 +173,55 @@ async fn what_a_review_found_missing_is_done_once_and_not_reviewed_again() {
     let reviews =
         events.iter().filter(|event| event["operation"] == "continue_turn" && event["phase"] == "queued");
     assert_eq!(reviews.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runtime_weakness_22_new_messages_come_before_what_a_review_found_missing() {
+    let about = json!({"title": "Greeting", "action": "continue", "continuationPrompt": "write the file"});
+    let world = world(&[ASK, REVIEW], &about).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    world.until(&session, |_| times_asked(&world) == 1).await;
+    assert_eq!(world.send(&session, "r-2", "never mind").await.1["queued"], true);
+    // For the question about the next turn; the one that is under way has its answer.
+    fs::write(file(&world, "about"), json!({"action": "accept", "title": "Greeting"}).to_string()).unwrap();
+    fs::write(file(&world, "go"), "").unwrap();
+    world.until(&session, |session| session["messageCount"] == 4 && is_settled(session)).await;
+    let events = world.events(&session, "all").await;
+    assert!(events.iter().all(|event| event["content"] != "echo: write the file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runtime_weakness_44_a_question_that_is_not_answered_ends_in_time() {
+    let world = world(&[ASK, ("REMOTELAB_TURN_HELPER_TIMEOUT_MS", "300")], &json!({"title": "Late"})).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    let session = world.session().await;
+    world.turn(&session, "r-1", "hello").await;
+    let told = world.until(&session, |session| session["activity"]["rename"]["state"] == "failed").await;
+    assert_eq!(told["activity"]["rename"]["error"], "the executor took too long");
+    let (_, runs) = world.get(&format!("/api/sessions/{session}/runs")).await;
+    assert_eq!(
+        (runs["runs"][0]["internalOperation"].as_str(), runs["runs"][0]["state"].as_str()),
+        (Some("turn_helper"), Some("cancelled"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runtime_weakness_14_codex_is_asked_with_the_login_that_it_works_with() {
+    let world = World::signed_in_with("", &[]).await;
+    let codex = r#"cat >/dev/null
+echo "$CODEX_HOME" >>"$(dirname "$0")/homes"
+echo '{"type":"thread.started","thread_id":"t"}'
+echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"{\"title\": \"Greeting\"}"}}'"#;
+    executable(&world.root.path().join("bin/codex"), codex);
+    let session = world.session().await;
+    let body = json!({"requestId": "r-1", "text": "hello", "tool": "codex"});
+    world.post(&format!("/api/sessions/{session}/messages"), &body).await;
+    world.until(&session, |session| session["name"] == "Greeting").await;
+    let homes = fs::read_to_string(world.root.path().join("bin/homes")).unwrap();
+    let managed = world.root.path().join("config/provider-runtime-homes/codex");
+    assert_eq!(homes.lines().collect::<Vec<_>>(), [managed.to_str().unwrap(); 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ fn session(active: Option<&str>) -> String {
 }
 
 #[test]
-fn only_what_ended_runs_printed_goes() {
+fn runtime_weakness_30_only_what_ended_runs_printed_goes() {
     let world = World::new();
     let ended = world.run('a', "completed", Some(OLD));
     let recent = world.run('b', "failed", Some(&Timestamp::now().to_string()));
