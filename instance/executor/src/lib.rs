@@ -15,7 +15,7 @@
 //! A run through all of them:
 //!
 //! ```text
-//! let shell = login_shell.env();                       // blocks the first time
+//! let shell = login_shell.and_then(|shell| shell.env());  // blocks the first time
 //! let tool = catalogue.find(&manifest.tool)?;
 //! let program = catalogue.resolve(&tool.command);
 //! let context = Context::new(…).with_shell(shell).with_shared_tool(catalogue.shared_tool(&tool.id));

@@ -1,4 +1,4 @@
-//! What the owner's login shell sets: an executor works with it as in the owner's own terminal.
+//! What the owner's login shell sets, if the owner wants executors to work with it as in a terminal.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -31,24 +31,27 @@ pub struct LoginShell {
 }
 
 impl LoginShell {
-    /// Makes the question for a server with this environment; nothing is started before it is asked.
+    /// Makes the question for a server with this environment, if its owner wants it asked: of the shell that
+    /// `REMOTELAB_USER_SHELL` names, or of the user's own for `login`. Nothing is started before it is asked.
     #[must_use]
-    pub fn new(env: &Env) -> Self {
-        let shell = env.get("SHELL").map(PathBuf::from).filter(|path| path.is_absolute());
-        Self {
-            shell: shell.or_else(shell_of_user).unwrap_or_else(|| "/bin/sh".into()),
-            base: env.iter().filter(|(key, _)| !is_withheld(key)).collect(),
-            answer: OnceLock::new(),
-        }
+    pub fn wanted(env: &Env) -> Option<Self> {
+        let own =
+            || env.get("SHELL").map(PathBuf::from).filter(|path| path.is_absolute()).or_else(shell_of_user);
+        let shell = match env.get("REMOTELAB_USER_SHELL")? {
+            "login" => own().unwrap_or_else(|| "/bin/sh".into()),
+            path => PathBuf::from(path),
+        };
+        let base = env.iter().filter(|(key, _)| !is_withheld(key)).collect();
+        Some(Self { shell, base, answer: OnceLock::new() })
     }
 
-    /// Returns what the shell sets, without what belongs to the service. `None` when it does not answer, or
-    /// when the server has a terminal: then it was started from the owner's shell.
+    /// Returns what the shell sets, without what belongs to the service. `None` when it does not answer.
     ///
     /// Blocks the first time, at worst 20 s; not for an async thread.
     pub fn env(&self) -> Option<Arc<Env>> {
-        let ask = || if has_terminal() { None } else { ask(&self.shell, &self.base, LIMIT).map(Arc::new) };
-        self.answer.get_or_init(ask).clone()
+        // An interactive shell in the background of a terminal would be stopped.
+        let ways = if has_terminal() { &WAYS[2..] } else { &WAYS[..] };
+        self.answer.get_or_init(|| ask(&self.shell, ways, &self.base, LIMIT).map(Arc::new)).clone()
     }
 }
 
@@ -67,13 +70,12 @@ fn shell_of(uid: u32, users: &str) -> Option<PathBuf> {
     fields.get(6).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// An interactive shell in the background of a terminal would be stopped.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-fn ask(shell: &Path, base: &Env, limit: Duration) -> Option<Env> {
-    let answer = WAYS.iter().find_map(|way| match answer(shell, way, base, limit) {
+fn ask(shell: &Path, ways: &[&[&str]], base: &Env, limit: Duration) -> Option<Env> {
+    let answer = ways.iter().find_map(|way| match answer(shell, way, base, limit) {
         Ok(env) => Some(env),
         Err(problem) => {
             tracing::debug!(shell = %shell.display(), ?way, %problem, "the shell did not tell its environment");
@@ -196,7 +198,7 @@ mod tests {
 
         fn ask(&self, limit: Duration) -> Option<Env> {
             let base = [("PATH", "/usr/bin:/bin"), ("HOME", "/home/owner")].into_iter().collect();
-            ask(&self.0.path().join("shell"), &base, limit)
+            ask(&self.0.path().join("shell"), &WAYS, &base, limit)
         }
 
         /// How the shell was called, without the question.
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn a_real_shell_answers() {
         let base = [("PATH", "/usr/bin:/bin"), ("HOME", "/nowhere")].into_iter().collect();
-        let env = ask(Path::new("/bin/sh"), &base, LIMIT).unwrap();
+        let env = ask(Path::new("/bin/sh"), &WAYS, &base, LIMIT).unwrap();
         assert_eq!(env.get("HOME"), Some("/nowhere"));
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use remotelab_config::Env;
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
-use remotelab_executor::{Catalogue, Launcher};
+use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::{Store, journal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) struct App {
     pub(crate) launcher: Option<Launcher>,
     pub(crate) store: Arc<Store>,
     pub(crate) catalogue: Catalogue,
+    /// Whose environment executors get as well, if the owner wants it.
+    pub(crate) shell: Option<LoginShell>,
     pub(crate) auth: Auth,
     pub(crate) hub: Hub,
     pub(crate) runs: Runs,

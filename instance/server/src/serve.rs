@@ -14,7 +14,7 @@ use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_config::{Env, atomic};
 use remotelab_executor::catalogue::CatalogueOptions;
-use remotelab_executor::{Catalogue, Launcher};
+use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -94,6 +94,10 @@ impl Server {
         let _ = app.address.set(address);
         recovery::resume_work(&app);
         let router = crate::http::router(Arc::clone(&app));
+        tokio::task::spawn_blocking({
+            let app = Arc::clone(&app);
+            move || ask_shell(&app)
+        });
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
         let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
@@ -160,6 +164,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),
         catalogue,
+        shell: LoginShell::wanted(&env),
         launcher,
         hub: Hub::new(),
         runs: Runs::new(),
@@ -192,6 +197,14 @@ fn gateway_key(settings: &Settings) -> Result<Option<Secret>, Error> {
     let key = Secret::random();
     atomic::write_private(&path, key.reveal().as_bytes())?;
     Ok(Some(key))
+}
+
+/// Finds executors where the owner's shell finds them.
+fn ask_shell(app: &App) {
+    let answer = app.shell.as_ref().and_then(LoginShell::env);
+    if let Some(path) = answer.as_ref().and_then(|env| env.get("PATH")) {
+        app.catalogue.prefer_path(path);
+    }
 }
 
 async fn export_regularly(app: Shared) {

@@ -152,7 +152,8 @@ fn effort<'a>(options: &'a Options, known: &[&str]) -> Option<&'a str> {
 
 /// Tells whether the prompt is an argument. One that begins with a dash would be read as a flag.
 fn fits_argument(tool: &Tool, prompt: &str) -> bool {
-    !(tool.builtin && resumes(tool))
+    let reads_input = tool.builtin && resumes(tool);
+    !reads_input
         && !prompt.is_empty()
         && prompt.len() <= PROMPT_ARGUMENT_MAX
         && !prompt.starts_with('-')

@@ -4,7 +4,7 @@ use std::io;
 
 use remotelab_config::atomic;
 use remotelab_executor::command::{self, CodexHome, Context};
-use remotelab_executor::{Download, Launch, runner};
+use remotelab_executor::{Download, Launch, LoginShell, runner};
 use remotelab_protocol::RunId;
 use remotelab_protocol::run::Manifest;
 use remotelab_store::runs;
@@ -59,6 +59,7 @@ impl App {
         let mut context =
             Context::new(&self.settings, &self.env, self.catalogue.search_path(), self.program.clone())
                 .with_launcher(self.launcher.clone())
+                .with_shell(self.shell.as_ref().and_then(LoginShell::env))
                 .with_shared_tool(self.catalogue.shared_tool(&tool.id));
         context.chat_base_url = command::base_url(self.listener());
         let program = self.catalogue.resolve(&tool.command);

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use super::world::{ECHO, World};
+use super::world::{ECHO, World, executable};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_is_added_changed_and_used() {
@@ -119,4 +119,34 @@ async fn every_kind_of_executor_says_what_it_offers() {
         codex["models"],
         json!([{"id": "big", "label": "Big", "defaultEffort": "high", "effortLevels": ["high"]}])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn executors_are_found_where_the_owners_shell_finds_them_if_it_is_to_be_asked() {
+    let root = tempfile::tempdir().unwrap();
+    let hidden = root.path().join("hidden");
+    std::fs::create_dir(&hidden).unwrap();
+    executable(&hidden.join("codex"), "exit 0");
+    let shell = root.path().join("shell");
+    executable(
+        &shell,
+        &format!("export PATH='{}':\"$PATH\"\nfor last; do :; done\neval \"$last\"", hidden.display()),
+    );
+    for (variables, wanted) in
+        [(vec![], false), (vec![("REMOTELAB_USER_SHELL", shell.to_str().unwrap())], true)]
+    {
+        let world = World::signed_in_with(ECHO, &variables).await;
+        let found = async {
+            loop {
+                let (_, answer) = world.get("/api/tools").await;
+                if answer["tools"][0]["available"] == wanted {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), found)
+            .await
+            .expect("the list follows the shell");
+    }
 }
