@@ -18,6 +18,8 @@ use remotelab_executor::demo;
 
 /// How many stored events a page is made of at most.
 const WINDOW: u64 = 200;
+/// How many archived sessions are listed at most.
+const ARCHIVED: usize = 500;
 
 impl App {
     /// Builds the page of a session; `before` shows what stands before a sequence number. Blocks.
@@ -77,16 +79,16 @@ impl App {
     /// Builds the list of sessions.
     pub(crate) fn session_list(self: &Arc<Self>, selected: Option<&str>, viewer: &Viewer) -> SessionList {
         let (states, _) = sessions::list(self, &Filter::default());
-        let rows = states.iter().map(|state| {
-            SessionRow::of(
-                &state.session,
-                &sessions::activity(state),
-                &state.meta,
-                state.session.last_run_state,
-                viewer,
-            )
-        });
+        let rows = states.iter().map(|state| row(state, viewer));
         SessionList::of(rows.collect(), selected, viewer)
+    }
+
+    /// Builds the list of what was put away, as far as a page bears it.
+    pub(crate) fn archived_list(self: &Arc<Self>, viewer: &Viewer) -> SessionList {
+        let filter = Filter { archived: true, ..Filter::default() };
+        let page = sessions::page(self, &filter, None, ARCHIVED);
+        let rows = page.states.iter().map(|state| row(state, viewer));
+        SessionList::archived(rows.collect(), viewer)
     }
 
     /// Builds the field for a new task, with the executor that was used last.
@@ -109,6 +111,11 @@ impl App {
     fn tool_choices(&self, current: &str) -> Vec<ToolChoice> {
         ToolChoice::list(&self.catalogue.list(), demo::ID, current)
     }
+}
+
+fn row(state: &State, viewer: &Viewer) -> SessionRow {
+    let activity = sessions::activity(state);
+    SessionRow::of(&state.session, &activity, &state.meta, state.session.last_run_state, viewer)
 }
 
 /// Reads the last events up to a number, from the start of a turn on; tells whether there is more.
