@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use remotelab_config::paths::{expand, shorten};
-use remotelab_protocol::{Event, Role, display};
+use remotelab_protocol::event::Known;
+use remotelab_protocol::{Event, Kind, Role, display};
 use remotelab_store::SessionCell;
 use remotelab_store::history::{Bodies, History};
 use remotelab_store::session::State;
@@ -135,6 +136,7 @@ fn window(history: &History, latest: u64) -> (Vec<Event>, bool) {
         }
     }
     let earlier = events.first().is_some_and(|event| event.seq > 1);
+    events.retain(is_a_persons_business);
     (events, earlier)
 }
 
@@ -144,5 +146,12 @@ fn work_so_far(history: &History, latest: u64) -> Vec<Event> {
     let events = history.read(start..=latest, Bodies::Preview);
     let turn = events.iter().rposition(|event| event.is_message_of(Role::User)).map_or(0, |index| index + 1);
     let first = events.get(turn).map_or(latest + 1, |event| event.seq);
-    display::block(&events, first, latest)
+    let mut work = display::block(&events, first, latest);
+    work.retain(is_a_persons_business);
+    work
+}
+
+/// What the server itself told the executor is no step of the work.
+fn is_a_persons_business(event: &Event) -> bool {
+    !matches!(event.kind, Kind::Known(Known::ManagerContext { .. }))
 }

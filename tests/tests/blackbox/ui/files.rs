@@ -65,8 +65,8 @@ async fn files_are_attached_in_every_way_and_come_back_as_cards() -> anyhow::Res
         browser.screenshot("state-attached").await?;
         choose_helper(&browser).await?;
         browser.click(".composer button.send").await?;
-        let id = open_session(&browser).await?;
         browser.see_text("Done: See the attached files.").await?;
+        let id = open_session(&browser).await?;
         until(&browser, "document.querySelectorAll('.entry.user:not(.pending) .files li').length === 3")
             .await?;
         browser.see_text("报价 – März.csv").await?;

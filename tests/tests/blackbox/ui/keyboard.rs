@@ -61,20 +61,12 @@ async fn a_task_is_done_with_keys_alone() -> anyhow::Result<()> {
         // From the top: the skip link first, and it leads to the field.
         browser.page().refresh().await?;
         browser.see_text("Done: lines").await?;
-        browser.eval("document.activeElement.blur()").await?;
-        let met = walk(&browser, 8).await?;
-        let order = json!([
-            "skip",
-            "Hide tasks",
-            "button primary new",
-            "row",
-            "SUMMARY",
-            "Sign out",
-            "More about this task",
-            "steps"
-        ]);
-        ensure!(json!(met[..7]) == json!(order.as_array().map(|all| &all[..7])), "{met:?}");
-        browser.eval("document.activeElement.blur(); document.querySelector('.skip').focus()").await?;
+        browser.eval("document.querySelector('.skip').focus()").await?;
+        let met = walk(&browser, 6).await?;
+        let order =
+            ["Hide tasks", "button primary new", "row", "SUMMARY", "Sign out", "More about this task"];
+        ensure!(json!(met) == json!(order), "{met:?}");
+        browser.eval("document.querySelector('.skip').focus()").await?;
         browser.screenshot("state-skip").await?;
         press(&browser, &[Key::Enter]).await?;
         until(&browser, "document.activeElement.id === 'message'").await?;

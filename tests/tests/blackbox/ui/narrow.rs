@@ -21,15 +21,10 @@ async fn long_code_and_wide_tables_scroll_in_their_own_box() -> anyhow::Result<(
         "x".repeat(200)
     );
     fs::write(house.world.home().join("wide"), wide)?;
-    let browser = Browser::open(Screen::Phone, Scheme::Dark).await?;
+    let browser = Browser::open(Screen::SmallPhone, Scheme::Dark).await?;
     for place in house.places().await? {
-        browser
-            .cdp(
-                "Emulation.setDeviceMetricsOverride",
-                json!({"width": 320, "height": 640, "deviceScaleFactor": 2, "mobile": true}),
-            )
-            .await?;
         place.enter(&browser).await?;
+        ensure!(browser.eval("return innerWidth").await? == 320);
         ensure!(!browser.scrolls_sideways().await?, "the first page scrolls sideways");
         begin(&browser, "something wide").await?;
         browser.see(".text pre").await?;

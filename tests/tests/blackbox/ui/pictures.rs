@@ -1,19 +1,22 @@
-//! A person with a browser: the printed link, a task, the answer.
+//! The printed link, a task, its answer, a message that waits, files. `cargo xtask screenshots` takes the
+//! pictures of the documents from here.
 
 use std::fs;
 
 use anyhow::Context as _;
 use remotelab_tests::browser::{Browser, Scheme, Screen};
 use remotelab_tests::process::Process;
-use remotelab_tests::standin_model::{Script, StandinModel, Step};
+use remotelab_tests::standin_model::{Script, Step};
 use remotelab_tests::world::World;
+
+use super::files;
 
 #[tokio::test]
 async fn on_a_phone_codex_answers_the_owner() -> anyhow::Result<()> {
     let (world, up) = house("codex").await?;
     let link = link(&up, &format!("{}/?token=", world.owner_url())).await?;
     let visit = Visit::new(Screen::Phone, Scheme::Light, "codex").await?;
-    visit.hand_over_a_task(&link, world.model()).await
+    visit.hand_over_a_task(&link, &world).await
 }
 
 #[tokio::test]
@@ -21,7 +24,7 @@ async fn on_a_desktop_claude_answers_the_owner_through_the_gateway() -> anyhow::
     let (world, up) = house("claude").await?;
     let link = link(&up, &format!("{}/owner/?token=", world.gateway_url())).await?;
     let visit = Visit::new(Screen::Desktop, Scheme::Dark, "claude").await?;
-    visit.hand_over_a_task(&link, world.model()).await
+    visit.hand_over_a_task(&link, &world).await
 }
 
 #[tokio::test]
@@ -29,7 +32,7 @@ async fn on_a_desktop_codex_answers_a_guest() -> anyhow::Result<()> {
     let (world, _up) = house("codex").await?;
     let link = trial(&world).await?;
     let visit = Visit::new(Screen::Desktop, Scheme::Light, "codex").await?;
-    visit.hand_over_a_task(&link, world.model()).await
+    visit.hand_over_a_task(&link, &world).await
 }
 
 #[tokio::test]
@@ -37,7 +40,7 @@ async fn on_a_phone_claude_answers_a_guest() -> anyhow::Result<()> {
     let (world, _up) = house("claude").await?;
     let link = trial(&world).await?;
     let visit = Visit::new(Screen::Phone, Scheme::Dark, "claude").await?;
-    visit.hand_over_a_task(&link, world.model()).await
+    visit.hand_over_a_task(&link, &world).await
 }
 
 /// A house of somebody who has one executor, which works on price lists until it is let go on.
@@ -45,16 +48,24 @@ async fn house(tool: &str) -> anyhow::Result<(World, Process)> {
     let world = World::new().await?;
     let other = if tool == "codex" { "claude" } else { "codex" };
     fs::remove_file(world.bin().join(other)).context("take the other executor away")?;
-    world.model().script(Script::new().when_text(
-        "compare the two price lists",
-        [
-            Step::reasoning("Two lists, one difference"),
-            Step::shell("printf 'apples 3\\npears 4\\n'"),
-            Step::text("Pears went up:\n\n| Fruit | Old | New |\n|---|---|---|\n| Apples | 3 | 3 |\n"),
-            Step::hold("half"),
-            Step::text("| Pears | 3 | **4** |\n\n```python\nprint(\"pears\", 4)\n```\n"),
-        ],
-    ));
+    let compared = [
+        Step::reasoning("Two lists, one difference"),
+        Step::shell("printf 'apples 3\\npears 4\\n'"),
+        Step::text("Pears went up:\n\n| Fruit | Old | New |\n|---|---|---|\n| Apples | 3 | 3 |\n"),
+        Step::hold("half"),
+        Step::text("| Pears | 3 | **4** |\n\n```python\nprint(\"pears\", 4)\n```\n"),
+    ];
+    let checked = [
+        Step::add_file("checked.csv", "Fruit,Price\nApples,3\nPears,4\n"),
+        Step::text("Both agree with the window. The checked list is `checked.csv`."),
+    ];
+    world.model().script(
+        Script::new()
+            .when_text("compare the two price lists", compared)
+            .when_text("note to the shop", [Step::hold("note"), Step::text("The note is written.")])
+            .when_text("which day is best", [Step::text("Tuesday is best.")])
+            .when_text("check the list", checked),
+    );
     let up = world.up().await?;
     Ok((world, up))
 }
@@ -91,12 +102,13 @@ impl Visit {
         })
     }
 
-    async fn hand_over_a_task(self, link: &str, model: &StandinModel) -> anyhow::Result<()> {
+    async fn hand_over_a_task(self, link: &str, world: &World) -> anyhow::Result<()> {
         let Self { browser, name, tool } = self;
+        let model = world.model();
         browser.goto(link).await?;
         browser.see("#message").await?;
         anyhow::ensure!(!browser.url().await?.contains("token"), "the token stays in the address");
-        browser.screenshot(&format!("{name}-home")).await?;
+        let picture = browser.screenshot(&format!("{name}-home")).await?;
 
         let choose = format!(
             "const tool = document.querySelector('select[name=tool]'); tool.value = '{tool}'; \
@@ -121,6 +133,42 @@ impl Visit {
         browser.see_text("Worked").await?;
         browser.see_gone("Stop").await?;
         browser.screenshot(&format!("{name}-answer")).await?;
+
+        browser.type_into("#message", "Write a note to the shop").await?;
+        browser.click(".composer button.send").await?;
+        model.held("note").await?;
+        browser.type_into("#message", "And tell me which day is best for shopping").await?;
+        browser.click(".composer button.send").await?;
+        browser.see_text("1 message waits").await?;
+        browser.screenshot(&format!("{name}-queued")).await?;
+        anyhow::ensure!(!browser.scrolls_sideways().await?, "{name} scrolls sideways while one waits");
+        model.release("note");
+        browser.see_text("Tuesday is best.").await?;
+
+        let mine = world.root().join("mine");
+        fs::create_dir_all(&mine).context("make a folder")?;
+        let (list, window) = (mine.join("Prices of this year.csv"), mine.join("Shop window.png"));
+        fs::write(&list, "Fruit,Price\n".repeat(700)).context("write a list")?;
+        fs::copy(picture, &window).context("copy a picture")?;
+        files::choose(&browser, &list).await?;
+        files::choose(&browser, &window).await?;
+        browser.type_into("#message", "Please check the list against the picture").await?;
+        browser.screenshot(&format!("{name}-attached")).await?;
+        browser.click(".composer button.send").await?;
+        browser.see_text("Both agree with the window.").await?;
+        // What the run made is offered.
+        browser.see(".delivery .file").await?;
+        browser.see_gone("Stop").await?;
+        browser
+            .eval("[...document.querySelectorAll('.entry.user')].at(-1).scrollIntoView({block: 'start'})")
+            .await?;
+        super::house::until(
+            &browser,
+            "[...document.querySelectorAll('.picture img')].every((i) => i.naturalWidth > 0)",
+        )
+        .await?;
+        browser.screenshot(&format!("{name}-files")).await?;
+        anyhow::ensure!(!browser.scrolls_sideways().await?, "{name} scrolls sideways with files");
 
         // What was said is there after a reload, once.
         browser.page().refresh().await.context("reload")?;

@@ -19,7 +19,7 @@ export class Attached {
   /** Addresses of the previews. @type {string[]} */
   #urls = [];
 
-  /** @param {HTMLElement} list @param {string} session @param {() => void} changed */
+  /** @param {HTMLElement} list @param {string} session @param {(count: number) => void} changed */
   constructor(list, session, changed) {
     this.#list = list;
     this.#key = `files:${session}`;
@@ -81,7 +81,7 @@ export class Attached {
     const { files: shown } = this;
     this.#list.replaceChildren(...shown.map((file) => this.#line(file)));
     this.#list.hidden = shown.length === 0;
-    this.#changed();
+    this.#changed(shown.length);
   }
 
   /** @param {LocalFile} file */

@@ -21,7 +21,7 @@ class Composer extends HTMLElement {
     const session = this.session;
     field.value ||= storage.get(`draft:${session}`) ?? '';
     const [list, choice] = [this.querySelector('.attached'), this.querySelector('.choice')];
-    this.#attached = new Attached(/** @type {HTMLElement} */ (list), session, () => this.#onFiles());
+    this.#attached = new Attached(/** @type {HTMLElement} */ (list), session, (count) => this.#onFiles(count > 0));
     if (choice instanceof HTMLElement) this.#choice = new Choice(choice, session);
     this.#resize();
     field.addEventListener('input', () => {
@@ -144,8 +144,8 @@ class Composer extends HTMLElement {
     this.attach(files);
   }
 
-  #onFiles() {
-    const some = (this.#attached?.files.length ?? 0) > 0;
+  /** Files need no words. @param {boolean} some */
+  #onFiles(some) {
     this.form.toggleAttribute('data-files', some);
     this.field.required = !some;
   }

@@ -253,7 +253,7 @@ class Session extends HTMLElement {
     const row = this.querySelector('.now');
     const place = row?.querySelector('.elapsed');
     const since = Date.parse(row instanceof HTMLElement ? row.dataset.since ?? '' : '');
-    if (place && !Number.isNaN(since)) place.textContent = elapsed(Date.now() - since);
+    if (place) place.textContent = Number.isNaN(since) ? '' : elapsed(Date.now() - since);
   }
 }
 
