@@ -73,7 +73,8 @@ impl App {
     /// Builds the steps of a folded block. Blocks.
     pub(crate) fn steps(&self, cell: &SessionCell, start: u64, end: u64, viewer: &Viewer) -> Steps {
         let events = cell.history().read(start..=end, Bodies::Whole);
-        let events = display::block(&events, start, end);
+        let mut events = display::block(&events, start, end);
+        events.retain(is_a_persons_business);
         Steps::of(&events, &|_, text| self.rendered.html(text), viewer)
     }
 
@@ -151,7 +152,12 @@ fn work_so_far(history: &History, latest: u64) -> Vec<Event> {
     work
 }
 
-/// What the server itself told the executor is no step of the work.
+/// What the server told the executor, and the ids that executors give themselves, are no steps of the work.
 fn is_a_persons_business(event: &Event) -> bool {
-    !matches!(event.kind, Kind::Known(Known::ManagerContext { .. }))
+    const TECHNICAL: [&str; 3] = ["Session started (", "Thread started (", "System: "];
+    match &event.kind {
+        Kind::Known(Known::ManagerContext { .. }) => false,
+        Kind::Known(Known::Status { content }) => !TECHNICAL.iter().any(|start| content.starts_with(start)),
+        _ => true,
+    }
 }

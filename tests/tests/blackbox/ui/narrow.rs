@@ -46,6 +46,18 @@ async fn long_code_and_wide_tables_scroll_in_their_own_box() -> anyhow::Result<(
             .await?;
         ensure!(copy == json!([true, true]), "{copy}");
         browser.screenshot("state-narrow").await?;
+        // Menu and drawer fit.
+        browser.click(".menu summary").await?;
+        let fits = "const box = document.querySelector('.menu-items').getBoundingClientRect(); \
+                    return box.left >= 0 && box.right <= innerWidth";
+        ensure!(browser.eval(fits).await? == true, "the menu leaves the screen");
+        browser.screenshot("state-narrow-menu").await?;
+        browser.press("#message", fantoccini::key::Key::Escape).await?;
+        browser.click(".to-list").await?;
+        browser.see("a.new").await?;
+        until(&browser, "document.querySelector('.side').getBoundingClientRect().left === 0").await?;
+        browser.screenshot("state-drawer").await?;
+        browser.click(".from-list").await?;
         let ground = "getComputedStyle(document.body).backgroundColor";
         ensure!(browser.eval(&format!("return {ground}")).await? == "rgb(20, 23, 22)");
         browser.prefer(Scheme::Light).await?;

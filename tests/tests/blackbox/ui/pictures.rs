@@ -89,6 +89,7 @@ async fn trial(world: &World) -> anyhow::Result<String> {
 
 struct Visit {
     browser: Browser,
+    screen: Screen,
     name: String,
     tool: &'static str,
 }
@@ -97,13 +98,14 @@ impl Visit {
     async fn new(screen: Screen, scheme: Scheme, tool: &'static str) -> anyhow::Result<Self> {
         Ok(Self {
             browser: Browser::open(screen, scheme).await?,
+            screen,
             name: format!("{screen:?}-{scheme:?}").to_lowercase(),
             tool,
         })
     }
 
     async fn hand_over_a_task(self, link: &str, world: &World) -> anyhow::Result<()> {
-        let Self { browser, name, tool } = self;
+        let Self { browser, screen, name, tool } = self;
         let model = world.model();
         browser.goto(link).await?;
         browser.see("#message").await?;
@@ -140,7 +142,9 @@ impl Visit {
         browser.type_into("#message", "And tell me which day is best for shopping").await?;
         browser.click(".composer button.send").await?;
         browser.see_text("1 message waits").await?;
-        browser.screenshot(&format!("{name}-queued")).await?;
+        if screen == Screen::Phone {
+            browser.screenshot(&format!("{name}-queued")).await?;
+        }
         anyhow::ensure!(!browser.scrolls_sideways().await?, "{name} scrolls sideways while one waits");
         model.release("note");
         browser.see_text("Tuesday is best.").await?;
@@ -153,7 +157,6 @@ impl Visit {
         files::choose(&browser, &list).await?;
         files::choose(&browser, &window).await?;
         browser.type_into("#message", "Please check the list against the picture").await?;
-        browser.screenshot(&format!("{name}-attached")).await?;
         browser.click(".composer button.send").await?;
         browser.see_text("Both agree with the window.").await?;
         // What the run made is offered.
@@ -167,7 +170,11 @@ impl Visit {
             "[...document.querySelectorAll('.picture img')].every((i) => i.naturalWidth > 0)",
         )
         .await?;
-        browser.screenshot(&format!("{name}-files")).await?;
+        super::house::until(&browser, "document.querySelector('#list .row').dataset.state === 'idle'")
+            .await?;
+        if screen == Screen::Desktop {
+            browser.screenshot(&format!("{name}-files")).await?;
+        }
         anyhow::ensure!(!browser.scrolls_sideways().await?, "{name} scrolls sideways with files");
 
         // What was said is there after a reload, once.

@@ -1,6 +1,7 @@
 //! What a session can be: waiting, failed, stopped, checked, summarised.
 
 use anyhow::ensure;
+use remotelab_tests::browser::{Browser, Scheme, Screen};
 use serde_json::json;
 
 use super::house::{House, begin, count, desktop, no_errors, send, until};
@@ -33,14 +34,14 @@ async fn a_second_message_waits_and_is_delivered() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_failure_says_why_and_can_be_tried_again() -> anyhow::Result<()> {
     let house = House::open().await?;
-    let browser = desktop().await?;
+    let browser = Browser::open(Screen::Phone, Scheme::Dark).await?;
     for place in house.places().await? {
         place.enter(&browser).await?;
         begin(&browser, "Print it badly").await?;
         browser.see(".entry.failed").await?;
         browser.see_text("This did not finish").await?;
         browser.see_text("the printer is on fire").await?;
-        until(&browser, "document.querySelector('#list .row').innerText.includes('failed')").await?;
+        until(&browser, "document.querySelector('#list .row').textContent.includes('failed')").await?;
         browser.screenshot("state-failed").await?;
         browser.click(".entry.failed .retry button").await?;
         // The second attempt is a turn of its own, and only the last failure offers another.

@@ -326,6 +326,34 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_turn_is_told_and_cannot_be_stopped() {
+        let session = |more: serde_json::Value| -> remotelab_protocol::Session {
+            let mut fields = serde_json::json!({"id": "0".repeat(32)});
+            fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(fields).unwrap()
+        };
+        let told = |session: &remotelab_protocol::Session| {
+            Running::of(&Activity::of(None, session), &[], &|_, text| text.to_owned(), &viewer())
+                .map(|running| (running.doing, running.can_stop))
+        };
+        let run = remotelab_protocol::RunId::random();
+        let reviewed =
+            serde_json::json!({"afterTurn": {"runId": run, "helperRunId": null, "wants": {"review": true}}});
+        assert_eq!(told(&session(serde_json::json!({}))), None);
+        assert_eq!(told(&session(reviewed)), Some(("Checking the answer".to_owned(), false)));
+        let mut compacted = session(serde_json::json!({}));
+        compacted.compaction = Some(remotelab_protocol::pending::Compaction {
+            session_id: compacted.id.clone(),
+            request_id: "c".to_owned(),
+            through_seq: 1,
+            messages: 1,
+            automatic: false,
+            started_at: String::new(),
+        });
+        assert_eq!(told(&compacted), Some(("Summarising the conversation".to_owned(), false)));
+    }
+
+    #[test]
     fn long_output_is_cut_and_control_characters_go() {
         let text = shown(&"é".repeat(LONGEST_TEXT));
         assert!(text.len() <= LONGEST_TEXT + 8 && text.ends_with("\n…"));
