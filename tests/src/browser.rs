@@ -29,6 +29,8 @@ pub struct Browser {
 pub enum Screen {
     /// 390×844 with touch.
     Phone,
+    /// 320×640 with touch, the smallest there is.
+    SmallPhone,
     /// 1440×900 with a mouse.
     Desktop,
 }
@@ -203,6 +205,7 @@ impl Screen {
     fn shape(self) -> (u32, u32, bool) {
         match self {
             Self::Phone => (390, 844, true),
+            Self::SmallPhone => (320, 640, true),
             Self::Desktop => (1440, 900, false),
         }
     }

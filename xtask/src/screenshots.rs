@@ -7,5 +7,6 @@ pub(crate) fn make() -> anyhow::Result<()> {
     setup::for_tests()?;
     run(&mut cargo(&["build", "--workspace", "--bins"]))?;
     let pictures = workspace::root().join("docs/images");
-    run(cargo(&["test", "--workspace", "--test", "blackbox", "ui::"]).env("REMOTELAB_SCREENSHOTS", pictures))
+    run(cargo(&["test", "--workspace", "--test", "blackbox", "ui::pictures::"])
+        .env("REMOTELAB_SCREENSHOTS", pictures))
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use remotelab_config::paths::{expand, shorten};
-use remotelab_protocol::{Event, Role, display};
+use remotelab_protocol::event::Known;
+use remotelab_protocol::{Event, Kind, Role, display};
 use remotelab_store::SessionCell;
 use remotelab_store::history::{Bodies, History};
 use remotelab_store::session::State;
@@ -18,6 +19,8 @@ use remotelab_executor::demo;
 
 /// How many stored events a page is made of at most.
 const WINDOW: u64 = 200;
+/// How many archived sessions are listed at most.
+const ARCHIVED: usize = 500;
 
 impl App {
     /// Builds the page of a session; `before` shows what stands before a sequence number. Blocks.
@@ -70,23 +73,24 @@ impl App {
     /// Builds the steps of a folded block. Blocks.
     pub(crate) fn steps(&self, cell: &SessionCell, start: u64, end: u64, viewer: &Viewer) -> Steps {
         let events = cell.history().read(start..=end, Bodies::Whole);
-        let events = display::block(&events, start, end);
+        let mut events = display::block(&events, start, end);
+        events.retain(is_a_persons_business);
         Steps::of(&events, &|_, text| self.rendered.html(text), viewer)
     }
 
     /// Builds the list of sessions.
     pub(crate) fn session_list(self: &Arc<Self>, selected: Option<&str>, viewer: &Viewer) -> SessionList {
         let (states, _) = sessions::list(self, &Filter::default());
-        let rows = states.iter().map(|state| {
-            SessionRow::of(
-                &state.session,
-                &sessions::activity(state),
-                &state.meta,
-                state.session.last_run_state,
-                viewer,
-            )
-        });
+        let rows = states.iter().map(|state| row(state, viewer));
         SessionList::of(rows.collect(), selected, viewer)
+    }
+
+    /// Builds the list of what was put away, as far as a page bears it.
+    pub(crate) fn archived_list(self: &Arc<Self>, viewer: &Viewer) -> SessionList {
+        let filter = Filter { archived: true, ..Filter::default() };
+        let page = sessions::page(self, &filter, None, ARCHIVED);
+        let rows = page.states.iter().map(|state| row(state, viewer));
+        SessionList::archived(rows.collect(), viewer)
     }
 
     /// Builds the field for a new task, with the executor that was used last.
@@ -111,6 +115,11 @@ impl App {
     }
 }
 
+fn row(state: &State, viewer: &Viewer) -> SessionRow {
+    let activity = sessions::activity(state);
+    SessionRow::of(&state.session, &activity, &state.meta, state.session.last_run_state, viewer)
+}
+
 /// Reads the last events up to a number, from the start of a turn on; tells whether there is more.
 fn window(history: &History, latest: u64) -> (Vec<Event>, bool) {
     let start = latest.saturating_sub(WINDOW - 1).max(1);
@@ -128,6 +137,7 @@ fn window(history: &History, latest: u64) -> (Vec<Event>, bool) {
         }
     }
     let earlier = events.first().is_some_and(|event| event.seq > 1);
+    events.retain(is_a_persons_business);
     (events, earlier)
 }
 
@@ -137,5 +147,17 @@ fn work_so_far(history: &History, latest: u64) -> Vec<Event> {
     let events = history.read(start..=latest, Bodies::Preview);
     let turn = events.iter().rposition(|event| event.is_message_of(Role::User)).map_or(0, |index| index + 1);
     let first = events.get(turn).map_or(latest + 1, |event| event.seq);
-    display::block(&events, first, latest)
+    let mut work = display::block(&events, first, latest);
+    work.retain(is_a_persons_business);
+    work
+}
+
+/// What the server told the executor, and the ids that executors give themselves, are no steps of the work.
+fn is_a_persons_business(event: &Event) -> bool {
+    const TECHNICAL: [&str; 3] = ["Session started (", "Thread started (", "System: "];
+    match &event.kind {
+        Kind::Known(Known::ManagerContext { .. }) => false,
+        Kind::Known(Known::Status { content }) => !TECHNICAL.iter().any(|start| content.starts_with(start)),
+        _ => true,
+    }
 }

@@ -33,6 +33,8 @@ const FORM: usize = 1 << 20;
 #[serde(default)]
 pub(super) struct ListQuery {
     selected: Option<String>,
+    /// `archived` for what was put away.
+    view: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -58,7 +60,7 @@ pub(super) async fn new_task(
     conditional::tagged(&headers, HTML, html.into_bytes())
 }
 
-/// `GET ui/sessions`.
+/// `GET ui/sessions?view=`.
 pub(super) async fn list(
     State(app): State<Shared>,
     outside: Extension<Outside>,
@@ -68,7 +70,11 @@ pub(super) async fn list(
 ) -> Response {
     let visit = Visit::of(outside.0, nonce.0.0, &headers);
     let html = blocking(move || {
-        fragments::session_list(&app.session_list(query.selected.as_deref(), &visit.viewer))
+        let list = match query.view.as_deref() {
+            Some("archived") => app.archived_list(&visit.viewer),
+            _ => app.session_list(query.selected.as_deref(), &visit.viewer),
+        };
+        fragments::session_list(&list)
     })
     .await;
     conditional::tagged(&headers, HTML, html.into_bytes())

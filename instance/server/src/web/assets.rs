@@ -34,6 +34,7 @@ const STYLES: &[&str] = &[
     "css/list.css",
     "css/transcript.css",
     "css/code.css",
+    "css/files.css",
     "css/composer.css",
 ];
 

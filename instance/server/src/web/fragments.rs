@@ -218,6 +218,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_about_a_turn_is_told_once() {
+        let operation = |operation: &str, phase: &str| {
+            let fields = json!({"operation": operation, "phase": phase, "title": "t"});
+            Known::ContextOperation(fields.as_object().unwrap().clone())
+        };
+        let status = |text: &str| Known::Status { content: text.to_owned() };
+        let kinds = [
+            status("Assistant self-check: reviewing the reply"),
+            operation("continue_turn", "queued"),
+            operation("continue_turn", "skipped"),
+            status("Summarising the conversation so far"),
+            operation("compact_context", "applied"),
+            operation("something_else", "applied"),
+        ];
+        let mut events = vec![said(1, Role::User, "tea")];
+        events.extend((2..).zip(kinds).map(|(seq, kind)| event(seq, kind)));
+        let page = timeline_of(&events, Language::English);
+        let notes = page.entries.iter().filter(|entry| entry.kind == "note");
+        assert_eq!(
+            notes.map(|note| note.html.trim()).collect::<Vec<_>>(),
+            ["<p class=\"note\">The answer was checked.</p>", "<p class=\"note\">t</p>"]
+        );
+    }
+
+    #[test]
     fn only_what_changed_has_another_revision() {
         let revisions = |events: &[Event]| -> Vec<String> {
             timeline_of(events, Language::English).entries.into_iter().map(|entry| entry.rev).collect()

@@ -1,6 +1,7 @@
 //! Icons, drawn into the page so that they take the colour of its text.
 
 pub(crate) const CHEVRON: &str = include_str!("../../web/icons/chevron.svg");
+pub(crate) const CLIP: &str = include_str!("../../web/icons/clip.svg");
 pub(crate) const CLOSE: &str = include_str!("../../web/icons/close.svg");
 pub(crate) const DOWN: &str = include_str!("../../web/icons/down.svg");
 pub(crate) const FILE: &str = include_str!("../../web/icons/file.svg");

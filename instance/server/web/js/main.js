@@ -3,14 +3,17 @@
 import { read } from './net/fragment.js';
 import * as outbox from './net/outbox.js';
 import * as socket from './net/socket.js';
+import * as archive from './parts/archive.js';
 import './parts/composer.js';
 import * as connection from './parts/connection.js';
 import * as drawer from './parts/drawer.js';
+import * as drop from './parts/drop.js';
 import * as list from './parts/list.js';
 import './parts/outbox.js';
 import './parts/session.js';
 import * as time from './parts/time.js';
 import { toast } from './parts/toast.js';
+import * as files from './state/files.js';
 import { words } from './state/page.js';
 
 document.documentElement.dataset.js = '';
@@ -18,6 +21,9 @@ connection.start();
 time.start();
 drawer.start();
 list.start();
+archive.start();
+files.start();
+drop.start((dropped) => /** @type {any} */ (document.querySelector('rl-composer'))?.attach(dropped));
 outbox.start();
 socket.start();
 
@@ -32,11 +38,24 @@ document.addEventListener('click', (event) => {
   go(link.href);
 });
 
-// A menu closes when something else is pressed.
+const MENUS = ['menu', 'folder', 'choice'].map((name) => `details.${name}[open]`).join();
+
+// A menu closes when something else is pressed, or Escape.
 document.addEventListener('pointerdown', (event) => {
-  for (const menu of document.querySelectorAll('details.menu[open], details.folder[open]')) {
+  for (const menu of document.querySelectorAll(MENUS)) {
     if (!menu.contains(/** @type {Node} */ (event.target))) menu.removeAttribute('open');
   }
+});
+document.addEventListener('keydown', (event) => {
+  const menu = event.key === 'Escape' ? document.querySelector(MENUS) : null;
+  if (!menu) return;
+  event.stopPropagation();
+  menu.removeAttribute('open');
+  menu.querySelector('summary')?.focus();
+}, { capture: true });
+
+document.addEventListener('rl:go', (event) => {
+  go(new URL(/** @type {CustomEvent<string>} */ (event).detail, document.baseURI).href);
 });
 
 document.addEventListener('rl:sent', (event) => {

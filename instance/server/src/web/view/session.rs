@@ -101,6 +101,7 @@ fn title(name: &str, words: &Words) -> String {
 /// The list.
 #[derive(Clone, Debug)]
 pub struct SessionList {
+    pub(crate) archived: bool,
     pub(crate) sections: Vec<Section>,
     pub(crate) selected: String,
     pub(crate) words: &'static Words,
@@ -125,9 +126,22 @@ impl SessionList {
             sections[section].rows.push(row);
         }
         Self {
+            archived: false,
             sections: sections.into_iter().filter(|section| !section.rows.is_empty()).collect(),
             selected: selected.unwrap_or_default().to_owned(),
             words,
+        }
+    }
+
+    /// Takes rows of what was put away, under no heading of their own.
+    #[must_use]
+    pub fn archived(rows: Vec<SessionRow>, viewer: &Viewer) -> Self {
+        let section = (!rows.is_empty()).then_some(Section { heading: "", rows });
+        Self {
+            archived: true,
+            sections: section.into_iter().collect(),
+            selected: String::new(),
+            words: viewer.words(),
         }
     }
 }
@@ -170,6 +184,9 @@ pub struct Composer {
     pub(crate) disabled: bool,
     pub(crate) tools: Vec<ToolChoice>,
     pub(crate) tool: String,
+    /// What the session asks of its executor, when it asks for anything.
+    pub(crate) model: String,
+    pub(crate) effort: String,
     /// Offered for a new task only.
     pub(crate) folder: Option<String>,
     pub(crate) form_token: String,
@@ -189,6 +206,8 @@ impl Composer {
             disabled: false,
             tools,
             tool: tool.to_owned(),
+            model: String::new(),
+            effort: String::new(),
             folder: Some("~".to_owned()),
             form_token: form_token.to_owned(),
             words,
@@ -216,6 +235,8 @@ impl Composer {
             disabled: session.archived,
             tools,
             tool: session.tool.clone(),
+            model: session.model.clone().unwrap_or_default(),
+            effort: effort(session),
             folder: None,
             form_token: token.to_owned(),
             words,
@@ -225,6 +246,18 @@ impl Composer {
     pub(crate) fn only_demo(&self) -> bool {
         !self.tools.is_empty() && self.tools.iter().all(|tool| tool.demo)
     }
+
+    /// The name of the executor that is chosen.
+    pub(crate) fn tool_name(&self) -> &str {
+        let chosen = self.tools.iter().find(|tool| tool.id == self.tool);
+        chosen.or(self.tools.first()).map_or("", |tool| tool.name.as_str())
+    }
+}
+
+/// How hard a session asks its executor to think; `on` where that is a switch.
+fn effort(session: &Session) -> String {
+    let effort = session.effort.clone().filter(|effort| !effort.is_empty());
+    effort.unwrap_or_else(|| if session.thinking == Some(true) { "on" } else { "" }.to_owned())
 }
 
 /// A message that waits.
@@ -269,10 +302,16 @@ pub struct SessionPage {
     pub(crate) running: Option<Running>,
     pub(crate) queue: Vec<QueueItem>,
     pub(crate) composer: Composer,
+    /// Whether a message that comes now has to wait.
+    pub(crate) busy: bool,
     pub(crate) words: &'static Words,
 }
 
 impl SessionPage {
+    pub(crate) fn running_can_stop(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.can_stop && !running.stopping)
+    }
+
     /// Makes the page. `running` is [`Running::of`] the running block's events.
     #[must_use]
     pub fn of(
@@ -306,6 +345,7 @@ impl SessionPage {
             running,
             queue: session.follow_up_queue.iter().map(|item| QueueItem::of(item, viewer)).collect(),
             composer: Composer::reply(session, busy, tools, form_token, words),
+            busy,
             words,
         }
     }

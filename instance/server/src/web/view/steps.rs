@@ -5,7 +5,7 @@ use remotelab_protocol::reply::visible_text;
 use remotelab_protocol::{Activity, Event, Kind, Role};
 
 use super::{Render, Viewer};
-use crate::web::words::{Words, fill};
+use crate::web::words::{Running as RunningWords, Words, fill};
 
 /// More of one input or output is not shown, in bytes.
 const LONGEST_TEXT: usize = 64 * 1024;
@@ -110,7 +110,7 @@ fn result(output: &str, exit_code: i32, words: &Words) -> ToolResult {
 /// The row at the end of a running turn.
 #[derive(Clone, Debug)]
 pub struct Running {
-    /// ISO time at which it began.
+    /// ISO time at which it began; empty when nobody noted it.
     pub(crate) since: String,
     /// What it is doing, in plain words.
     pub(crate) doing: String,
@@ -123,14 +123,17 @@ pub struct Running {
     /// What it is saying.
     pub(crate) writing: Option<String>,
     pub(crate) stopping: bool,
+    /// What follows a turn by itself ends by itself.
+    pub(crate) can_stop: bool,
 }
 
 impl Running {
-    /// Tells of the active run; `None` when there is none. `events` are those of its block so far.
+    /// Tells of the active run, or of what follows a turn; `None` when nothing is done. `events` are those of
+    /// the run's block so far.
     #[must_use]
     pub fn of(activity: &Activity, events: &[Event], render: Render<'_>, viewer: &Viewer) -> Option<Self> {
         if !activity.is_running() {
-            return None;
+            return Self::after_turn(activity, &viewer.words().running);
         }
         let words = viewer.words();
         let (mut doing, gist) = doing(events, words);
@@ -150,6 +153,28 @@ impl Running {
             interim: interim.and_then(shown).filter(|html| !html.is_empty()),
             writing: None,
             stopping: activity.run.cancel_requested,
+            can_stop: true,
+        })
+    }
+
+    fn after_turn(activity: &Activity, words: &RunningWords) -> Option<Self> {
+        let doing = if activity.compact.state == "pending" {
+            &words.summarising
+        } else if activity.run.state == "running" {
+            &words.checking
+        } else {
+            return None;
+        };
+        Some(Self {
+            since: String::new(),
+            doing: doing.clone(),
+            gist: String::new(),
+            steps: String::new(),
+            range: None,
+            interim: None,
+            writing: None,
+            stopping: false,
+            can_stop: false,
         })
     }
 
@@ -298,6 +323,34 @@ mod tests {
         for (events, (doing_, gist_)) in cases {
             assert_eq!(doing(&events, words), (doing_.to_owned(), gist_.to_owned()));
         }
+    }
+
+    #[test]
+    fn what_follows_a_turn_is_told_and_cannot_be_stopped() {
+        let session = |more: serde_json::Value| -> remotelab_protocol::Session {
+            let mut fields = serde_json::json!({"id": "0".repeat(32)});
+            fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(fields).unwrap()
+        };
+        let told = |session: &remotelab_protocol::Session| {
+            Running::of(&Activity::of(None, session), &[], &|_, text| text.to_owned(), &viewer())
+                .map(|running| (running.doing, running.can_stop))
+        };
+        let run = remotelab_protocol::RunId::random();
+        let reviewed =
+            serde_json::json!({"afterTurn": {"runId": run, "helperRunId": null, "wants": {"review": true}}});
+        assert_eq!(told(&session(serde_json::json!({}))), None);
+        assert_eq!(told(&session(reviewed)), Some(("Checking the answer".to_owned(), false)));
+        let mut compacted = session(serde_json::json!({}));
+        compacted.compaction = Some(remotelab_protocol::pending::Compaction {
+            session_id: compacted.id.clone(),
+            request_id: "c".to_owned(),
+            through_seq: 1,
+            messages: 1,
+            automatic: false,
+            started_at: String::new(),
+        });
+        assert_eq!(told(&compacted), Some(("Summarising the conversation".to_owned(), false)));
     }
 
     #[test]

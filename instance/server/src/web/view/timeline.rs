@@ -7,6 +7,7 @@ use remotelab_protocol::display::{Block, BlockState, Entry};
 use remotelab_protocol::event::{Known, Message, Usage};
 use remotelab_protocol::reply::visible_text;
 use remotelab_protocol::{Event, Kind, Role};
+use serde_json::{Map, Value};
 
 use super::{FileCard, Time, Viewer, time};
 use crate::web::icons;
@@ -133,13 +134,11 @@ fn item_of_event(
     };
     match kind {
         Known::Message(message) => message_item(event, message, render, viewer),
+        Known::Status { content } if is_told_otherwise(content) => None,
         Known::Status { content } => Some(status_item(event, content, before, last, viewer)),
         Known::Usage(usage) => Some(("usage", usage_item(usage, words)?)),
         Known::ContextBarrier { .. } => Some(("note", Item::Note(words.thread.context.clone()))),
-        Known::ContextOperation(fields) => {
-            let text = ["title", "summary"].into_iter().find_map(|field| fields.get(field)?.as_str())?;
-            Some(("note", Item::Note(text.to_owned())))
-        }
+        Known::ContextOperation(fields) => Some(("note", Item::Note(operation(fields, words)?))),
         _ => None,
     }
 }
@@ -181,6 +180,31 @@ fn status_item(
     } else {
         ("note", Item::Note(content.to_owned()))
     }
+}
+
+/// Lines for other clients about what [`operation`] or the running row tells here.
+fn is_told_otherwise(content: &str) -> bool {
+    const LINES: [&str; 3] =
+        ["Assistant self-check:", "Summarising the conversation so far", "The conversation was summarised"];
+    LINES.iter().any(|line| content.trim_start().starts_with(line))
+}
+
+/// Says what was done about a turn or the context; nothing about what is only under way, and nothing twice.
+fn operation(fields: &Map<String, Value>, words: &Words) -> Option<String> {
+    let field = |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+    let words = &words.thread;
+    let known = match (field("operation"), field("phase")) {
+        ("continue_turn", "skipped") => &words.checked,
+        ("continue_turn", "applied") => &words.check_continued,
+        ("continue_turn", "failed") => &words.check_failed,
+        // The line in the transcript says that it was summarised, an error why it was not.
+        ("continue_turn" | "compact_context", _) => return None,
+        _ => {
+            let text = ["title", "summary"].into_iter().map(field).find(|text| !text.is_empty())?;
+            return Some(text.to_owned());
+        }
+    };
+    Some(known.clone())
 }
 
 /// Splits a failure into its first line and, when it says much more, all of it.

@@ -8,7 +8,10 @@
  * @property {string} session empty until its session exists
  * @property {string} text
  * @property {string} tool
+ * @property {string} model empty for the executor's own choice
+ * @property {string} effort a level, `on` where it is a switch, or empty
  * @property {string} folder only for a new session
+ * @property {import('../state/files.js').LocalFile[]} files
  * @property {number} at Unix ms, for the order
  * @property {'sending' | 'waiting' | 'refused'} state
  * @property {string} reason why it was refused
@@ -41,6 +44,21 @@ export function due(letters, underway) {
     seen.add(lane);
     return !underway.has(letter.id);
   });
+}
+
+/** The body of a letter whose files are on the server. @param {Letter} letter */
+export function body(letter) {
+  const { effort } = letter;
+  return {
+    requestId: letter.id,
+    text: letter.text,
+    tool: letter.tool || undefined,
+    model: letter.model || undefined,
+    effort: effort && effort !== 'on' ? effort : undefined,
+    thinking: effort === 'on' || undefined,
+    attachments: letter.files.length
+      ? letter.files.map(({ asset, name }) => ({ assetId: asset, originalName: name })) : undefined,
+  };
 }
 
 /** Mints a request id. @param {number} now @param {Uint8Array} random @returns {string} */

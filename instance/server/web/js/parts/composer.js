@@ -1,28 +1,41 @@
 // @ts-check
 /** The field in which a message is written. What is typed is kept until the server has it. */
 import * as outbox from '../net/outbox.js';
-import { isTouch } from '../state/page.js';
+import { isTouch, words } from '../state/page.js';
 import * as storage from '../state/storage.js';
+import { Attached } from './attached.js';
+import { Choice } from './choice.js';
 
 /** Safari reports the Enter that ends a composition just after its end. */
 const AFTER_COMPOSITION = 30;
 
 class Composer extends HTMLElement {
   #composedAt = 0;
+  /** @type {Attached | null} */
+  #attached = null;
+  /** @type {Choice | null} */
+  #choice = null;
 
   connectedCallback() {
     const { form, field } = this;
     const session = this.session;
     field.value ||= storage.get(`draft:${session}`) ?? '';
-    const tool = this.#select;
-    const last = storage.get('tool');
-    if (tool && !session && last && [...tool.options].some((option) => option.value === last)) tool.value = last;
+    const [list, choice] = [this.querySelector('.attached'), this.querySelector('.choice')];
+    this.#attached = new Attached(/** @type {HTMLElement} */ (list), session, (count) => this.#onFiles(count > 0));
+    if (choice instanceof HTMLElement) this.#choice = new Choice(choice, session);
     this.#resize();
     field.addEventListener('input', () => {
       this.#keep();
       this.#resize();
     });
     field.addEventListener('keydown', (event) => this.#onKey(event));
+    field.addEventListener('paste', (event) => this.#onPaste(event));
+    this.querySelector('.attach')?.addEventListener('click', () => this.#picker.click());
+    this.#picker.addEventListener('change', () => {
+      this.attach(this.#picker.files ?? []);
+      this.#picker.value = '';
+      field.focus({ preventScroll: true });
+    });
     field.addEventListener('compositionend', () => { this.#composedAt = Date.now(); });
     form.addEventListener('submit', (event) => {
       event.preventDefault();
@@ -40,6 +53,14 @@ class Composer extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener('rl:edit', this);
+    this.#attached?.release();
+  }
+
+  /** Adds files, unless nothing can be sent here. @param {Iterable<File>} files */
+  attach(files) {
+    if (this.field.disabled) return;
+    this.dataset.open = '';
+    this.#attached?.add(files);
   }
 
   get form() {
@@ -54,13 +75,14 @@ class Composer extends HTMLElement {
     return this.form.dataset.session ?? '';
   }
 
-  get #select() {
-    return /** @type {HTMLSelectElement | null} */ (this.querySelector('select'));
+  get #picker() {
+    return /** @type {HTMLInputElement} */ (this.querySelector('.pick'));
   }
 
   /** A message that was not accepted comes back. @param {Event} event */
   handleEvent(event) {
-    const text = /** @type {CustomEvent<string>} */ (event).detail;
+    const { text, files } = /** @type {CustomEvent<import('../net/delivery.js').Letter>} */ (event).detail;
+    this.#attached?.restore(files);
     this.field.value = [text, this.field.value].filter(Boolean).join('\n\n');
     this.#keep();
     this.#resize();
@@ -74,6 +96,7 @@ class Composer extends HTMLElement {
     if (!field || !send) return;
     this.field.placeholder = field.placeholder;
     this.field.disabled = field.disabled;
+    this.querySelector('.attach')?.toggleAttribute('disabled', field.disabled);
     const own = /** @type {HTMLButtonElement} */ (this.querySelector('.send'));
     own.disabled = /** @type {HTMLButtonElement} */ (send).disabled;
     own.title = /** @type {HTMLElement} */ (send).title;
@@ -95,17 +118,36 @@ class Composer extends HTMLElement {
   }
 
   #send() {
-    const text = this.field.value.trim();
+    const files = this.#attached?.take();
+    const text = this.field.value.trim() || (files?.taken.length ? words.client.only_files ?? '' : '');
     if (!text) return;
     const folder = /** @type {HTMLInputElement | null} */ (this.querySelector('#folder'));
-    const tool = this.#select?.value ?? '';
-    if (!this.session) storage.set('tool', tool);
+    const choice = this.#choice?.value;
+    if (!this.session) storage.set('tool', choice?.tool ?? '');
     // Stored there before it is forgotten here.
-    const letter = outbox.add({ session: this.session, text, tool, folder: folder?.value.trim() || '~' });
+    const letter = outbox.add({
+      session: this.session, text, folder: folder?.value.trim() || '~', files: files?.taken ?? [], ...choice,
+    });
     this.field.value = '';
+    files?.forget();
     this.#keep();
     this.#resize();
     this.dispatchEvent(new CustomEvent('rl:sent', { bubbles: true, detail: letter }));
+  }
+
+  /** @param {ClipboardEvent} event */
+  #onPaste(event) {
+    const files = event.clipboardData?.files;
+    // A table copied from a program comes as text and as a picture; the text is meant.
+    if (!files?.length || event.clipboardData?.types.includes('text/plain')) return;
+    event.preventDefault();
+    this.attach(files);
+  }
+
+  /** Files need no words. @param {boolean} some */
+  #onFiles(some) {
+    this.form.toggleAttribute('data-files', some);
+    this.field.required = !some;
   }
 
   #keep() {

@@ -27,7 +27,7 @@ export function mark() {
   const open = session?.dataset.session ?? '';
   const baseline = Number(storage.get('read-baseline') ?? 0);
   let unread = 0;
-  for (const node of document.querySelectorAll('#list .row')) {
+  for (const node of document.querySelectorAll('.list .row')) {
     const row = /** @type {HTMLAnchorElement} */ (node);
     const id = row.dataset.session ?? '';
     const answered = Number(row.dataset.answered);
@@ -35,7 +35,7 @@ export function mark() {
     else row.removeAttribute('aria-current');
     if (id === open && !document.hidden && answered) storage.set(`read:${id}`, String(answered));
     const seen = Math.max(baseline, Number(storage.get(`read:${id}`) ?? 0));
-    const isNew = answered > seen && row.dataset.state !== 'running' && row.dataset.state !== 'queued';
+    const isNew = row.closest('#list') !== null && answered > seen && row.dataset.state !== 'running' && row.dataset.state !== 'queued';
     row.toggleAttribute('data-unread', isNew);
     row.querySelector('.row-unread')?.toggleAttribute('hidden', !isNew);
     if (isNew) unread += 1;

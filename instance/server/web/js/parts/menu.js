@@ -13,8 +13,22 @@ export function act(session, what) {
     case 'unpin': return change(id, { pinned: false });
     case 'archive': return archive(id);
     case 'restore': return change(id, { archived: false });
+    case 'stop': return stop(id);
+    case 'compact': return post(id, 'compact');
+    case 'fork': return fork(id);
     default: return undefined;
   }
+}
+
+/** Asks the run to end. @param {string} id */
+export const stop = (id) => post(id, 'cancel');
+
+/** @param {string} id */
+async function fork(id) {
+  const data = await post(id, 'fork');
+  if (!data) return;
+  document.dispatchEvent(new CustomEvent('rl:go', { detail: `s/${data.session.id}` }));
+  toast(words.client.forked ?? '');
 }
 
 /** @param {string} id */
@@ -53,12 +67,21 @@ function rename(session, id) {
 
 /** @param {string} id @param {Record<string, unknown>} fields */
 async function change(id, fields) {
-  const { status, data } = await request('PATCH', `api/sessions/${id}`, fields);
+  return done(id, await request('PATCH', `api/sessions/${id}`, fields)) !== null;
+}
+
+/** @param {string} id @param {string} what */
+async function post(id, what) {
+  return done(id, await request('POST', `api/sessions/${id}/${what}`, {}));
+}
+
+/** Shows what came of it. @param {string} id @param {import('../net/http.js').Answer} answer */
+function done(id, { status, data }) {
   if (status >= 200 && status < 300) {
     // The socket tells it too, but may be down.
     document.dispatchEvent(new CustomEvent('rl:hint', { detail: id }));
-    return true;
+    return data ?? {};
   }
   toast(fill(words.client.not_done ?? '', { reason: data?.error ?? words.client.no_server ?? '' }));
-  return false;
+  return null;
 }

@@ -1,13 +1,18 @@
 // @ts-check
 /** Messages on their way, drawn as bubbles at the end of the transcript. */
-import { discard, letters, retry } from '../net/outbox.js';
+import { discard, letters, progress, retry, withdraw } from '../net/outbox.js';
 import { fill, words } from '../state/page.js';
+import { fileLine } from './file.js';
 
 /** @typedef {import('../net/delivery.js').Letter} Letter */
 
 /** @type {Record<Letter['state'], (letter: Letter) => string>} */
 const SENTENCES = {
-  sending: () => words.client.sending ?? '',
+  sending: (letter) => {
+    const share = progress(letter);
+    if (share === undefined) return words.client.sending ?? '';
+    return fill(words.client.uploading ?? '', { percent: Math.floor(share * 100) });
+  },
   waiting: () => words.client.waiting ?? '',
   refused: (letter) => fill(words.client.refused ?? '', { reason: letter.reason }),
 };
@@ -19,16 +24,22 @@ class Outbox extends HTMLElement {
   connectedCallback() {
     document.addEventListener('rl:outbox', this);
     document.addEventListener('rl:accepted', this);
+    document.addEventListener('rl:progress', this);
     this.draw();
   }
 
   disconnectedCallback() {
     document.removeEventListener('rl:outbox', this);
     document.removeEventListener('rl:accepted', this);
+    document.removeEventListener('rl:progress', this);
   }
 
   /** @param {Event} event */
   handleEvent(event) {
+    if (event.type === 'rl:progress') {
+      this.#move(/** @type {CustomEvent<string>} */ (event).detail);
+      return;
+    }
     const letter = /** @type {CustomEvent<Letter>} */ (event).detail;
     if (event.type === 'rl:accepted' && this.#isMine(letter)) this.#settling.push(letter);
     this.draw();
@@ -46,6 +57,16 @@ class Outbox extends HTMLElement {
     this.replaceChildren(...shown.map(bubble));
   }
 
+  /** Tells how far a letter's files are. @param {string} id */
+  #move(id) {
+    const letter = letters().find((one) => one.id === id);
+    const bar = this.querySelector(`[data-letter="${id}"] progress`);
+    const text = bar?.parentElement?.querySelector('.pending-word');
+    if (!letter || !(bar instanceof HTMLProgressElement) || !text) return;
+    bar.value = progress(letter) ?? 0;
+    text.textContent = SENTENCES[letter.state](letter);
+  }
+
   /** @param {Letter} letter */
   #isMine(letter) {
     return letter.session === this.dataset.session;
@@ -55,19 +76,33 @@ class Outbox extends HTMLElement {
 /** @param {Letter} letter */
 function bubble(letter) {
   const entry = element('div', `entry user pending ${letter.state}`);
+  entry.dataset.letter = letter.id;
   const text = element('div', 'bubble');
   text.textContent = letter.text;
   const state = element('p', 'pending-state');
-  state.textContent = SENTENCES[letter.state](letter);
+  const word = element('span', 'pending-word');
+  word.textContent = SENTENCES[letter.state](letter);
+  state.append(word);
+  if (letter.state === 'sending' && letter.files.length) {
+    const bar = document.createElement('progress');
+    bar.max = 1;
+    bar.value = progress(letter) ?? 0;
+    state.append(bar, action(words.client.discard, () => discard(letter)));
+  }
   if (letter.state !== 'sending') {
     state.append(
       action(words.client.retry, () => retry(letter)),
       action(words.client.edit, () => {
-        document.dispatchEvent(new CustomEvent('rl:edit', { detail: letter.text }));
-        discard(letter);
+        withdraw(letter);
+        document.dispatchEvent(new CustomEvent('rl:edit', { detail: letter }));
       }),
       action(words.client.discard, () => discard(letter)),
     );
+  }
+  if (letter.files.length) {
+    const list = element('ul', 'sent-files');
+    list.append(...letter.files.map(fileLine));
+    entry.append(list);
   }
   entry.append(text, state);
   return entry;

@@ -1,13 +1,12 @@
 // @ts-check
 /** The open session: keeps what is shown equal to what the server tells. */
 import { read } from '../net/fragment.js';
-import { request } from '../net/http.js';
 import * as outbox from '../net/outbox.js';
 import { announce, coalesced, fill, words } from '../state/page.js';
 import { addCopyButtons } from './code.js';
 import { mergeDays, reconcile } from './entries.js';
 import { Follow } from './follow.js';
-import { act } from './menu.js';
+import { act, stop } from './menu.js';
 import { morph } from './morph.js';
 import { elapsed, localise } from './time.js';
 import { toast } from './toast.js';
@@ -100,7 +99,7 @@ class Session extends HTMLElement {
       for (const entry of added) this.#dress(entry);
       this.#showRunning(fresh);
       this.#swap(fresh, '.queue-box');
-      this.#swap(fresh, '.bar');
+      this.#showBar(fresh);
       this.#settle();
       return told;
     });
@@ -135,6 +134,15 @@ class Session extends HTMLElement {
     this.#parts[selector] = now.outerHTML;
     this.#dress(now);
     old.replaceWith(now);
+  }
+
+  /** A menu that is open stays so, and a name that is being written is not taken away. @param {Element} fresh */
+  #showBar(fresh) {
+    const now = fresh.querySelector('.bar');
+    const old = this.querySelector('.bar');
+    if (!now || !old || old.querySelector('.rename') || this.#parts['.bar'] === now.outerHTML) return;
+    this.#parts['.bar'] = now.outerHTML;
+    morph(old, now, '.badge');
   }
 
   /** @param {Element} root */
@@ -194,16 +202,12 @@ class Session extends HTMLElement {
     if (form.matches('.retry')) {
       event.preventDefault();
       const data = new FormData(form);
-      outbox.add({ session: this.id_, text: String(data.get('text')), tool: '', folder: '', id: String(data.get('requestId')) });
+      outbox.add({ session: this.id_, text: String(data.get('text')), id: String(data.get('requestId')) });
       form.querySelector('button')?.setAttribute('disabled', '');
     } else if (form.matches('.stop')) {
       event.preventDefault();
       form.querySelector('button')?.setAttribute('disabled', '');
-      const { status, data } = await request('POST', `api/sessions/${this.id_}/cancel`, {});
-      if (status >= 400 || status === 0) {
-        form.querySelector('button')?.removeAttribute('disabled');
-        toast(fill(words.client.not_done ?? '', { reason: data?.error ?? words.client.no_server ?? '' }));
-      }
+      if (!await stop(this.id_)) form.querySelector('button')?.removeAttribute('disabled');
     }
   }
 
@@ -249,7 +253,7 @@ class Session extends HTMLElement {
     const row = this.querySelector('.now');
     const place = row?.querySelector('.elapsed');
     const since = Date.parse(row instanceof HTMLElement ? row.dataset.since ?? '' : '');
-    if (place && !Number.isNaN(since)) place.textContent = elapsed(Date.now() - since);
+    if (place) place.textContent = Number.isNaN(since) ? '' : elapsed(Date.now() - since);
   }
 }
 

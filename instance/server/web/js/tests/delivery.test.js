@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { delay } from '../net/backoff.js';
-import { due, outcome, requestId } from '../net/delivery.js';
+import { body, due, outcome, requestId } from '../net/delivery.js';
 
 /** @param {string} id @param {string} session @param {string} [state] */
 const letter = (id, session, state = 'sending') =>
-  ({ id, session, text: 't', tool: '', folder: '', at: 0, state, reason: '' });
+  ({ id, session, text: 't', tool: '', model: '', effort: '', folder: '', files: [], at: 0, state, reason: '' });
 
 test('an answer decides between done, later and never', () => {
   const cases = [
@@ -33,6 +33,16 @@ test('each session sends in order, and a refused letter holds up no other', () =
   const ids = (/** @type {string[]} */ ...underway) => due(letters, new Set(underway)).map(({ id }) => id);
   assert.deepEqual(ids(), ['b', 'd', 'e', 'f']);
   assert.deepEqual(ids('b', 'e'), ['d', 'f']);
+});
+
+test('the body of a letter holds what was chosen and nothing else', () => {
+  const sent = (/** @type {object} */ more) => JSON.parse(JSON.stringify(body({ ...letter('a', 's'), ...more })));
+  const plain = { requestId: 'a', text: 't' };
+  assert.deepEqual(sent({}), plain);
+  assert.deepEqual(sent({ tool: 'codex', model: 'm', effort: 'high' }), { ...plain, tool: 'codex', model: 'm', effort: 'high' });
+  assert.deepEqual(sent({ effort: 'on' }), { ...plain, thinking: true });
+  const file = { key: 'k', name: 'a.txt', type: '', size: 1, asset: 'fasset_1', sent: true };
+  assert.deepEqual(sent({ files: [file] }), { ...plain, attachments: [{ assetId: 'fasset_1', originalName: 'a.txt' }] });
 });
 
 test('waiting doubles to half a minute, with jitter', () => {
