@@ -149,7 +149,6 @@ async fn compactor(app: &Shared, cell: &SessionCell) -> Result<Arc<SessionCell>,
 /// Brings a summary that is under way one step further: starts its run, waits for it, or takes it over. Safe
 /// to repeat.
 async fn work(app: &Shared, source: &Arc<SessionCell>) -> Result<(), StorageRefused> {
-    app.store.settled().await?;
     let (worker, target) = (Arc::clone(app), Arc::clone(source));
     let (step, commit) = blocking(move || worker.step(&target)).await;
     if let Some(commit) = commit {
@@ -238,7 +237,7 @@ impl App {
 
     /// Returns what a finished run said, or why it said nothing.
     fn said(&self, compactor: &SessionCell, run: &RunId) -> Result<String, String> {
-        let record = records::load(&self.settings.paths, run).ok().flatten();
+        let record = records::load(self.store.files(), run).ok().flatten();
         let record = record.ok_or_else(|| "its record is damaged".to_owned())?;
         if record.state != RunState::Completed {
             return Err(record.failure_reason.unwrap_or_else(|| "it was stopped".to_owned()));

@@ -39,7 +39,7 @@ pub(super) async fn prompt(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let run = runs::find(&app, &id).await?;
-    let manifest = blocking(move || stored::manifest(&app.settings.paths, &run.id)).await;
+    let manifest = blocking(move || stored::manifest(app.store.files(), &run.id)).await;
     let missing = || Refusal::not_found("Prompt not found");
     let manifest = manifest.ok().flatten().ok_or_else(missing)?;
     Ok(conditional::json(&headers, &json!({"prompt": told(&manifest)})))
@@ -80,7 +80,7 @@ pub(super) async fn of_session(
     app.store.settled().await.map_err(StorageRefused)?;
     let (worker, latest) = (Arc::clone(&app), cell.with(|state| state.meta.latest_seq));
     let (runs, next) = blocking(move || {
-        let ids = requests::runs(&worker.settings.paths, cell.id(), latest);
+        let ids = requests::runs(worker.store.files(), cell.id(), latest);
         let end = before.map_or(ids.len(), |before| before.min(ids.len()));
         let start = end.saturating_sub(limit);
         let runs = ids[start..end].iter().rev().filter_map(|id| worker.store.run(id).ok().flatten());

@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::disk::{Disk, Pace, RealDisk};
 
 /// Syncs nothing for real, which keeps the tests fast; what it should have synced it remembers.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +101,15 @@ impl From<Failed> for io::Error {
 
 impl Disk for FaultyDisk {
     const JOURNAL_LIMIT: u64 = 6_000;
+
+    /// Time decides nothing: changes stay where they are until they are many or somebody asks.
+    const PACE: Pace = Pace {
+        quiet: Duration::MAX,
+        late: Duration::MAX,
+        files: 12,
+        bytes: 20_000,
+        most_bytes: 40_000,
+    };
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
         self.step()?;
