@@ -2,15 +2,16 @@
 //!
 //! Two threads are at work. The writer takes every transaction that waits, appends them to the journal file
 //! in one write, syncs once and answers all of them. The carrier writes the files behind it, each of them
-//! once however often it was changed meanwhile; until then [`Files`] reads them from memory. When a journal
-//! file has grown past its limit a new one is begun; the old one is deleted when what it holds is carried out
-//! and the file system has been synced.
+//! once however often it was changed meanwhile; until then [`Files`] reads them from memory. It also makes the
+//! next journal file, which the writer goes on in when one is full; the old one is deleted when what it holds
+//! is carried out and the file system has been synced.
 
 mod apply;
 mod carrier;
 mod changes;
 pub(crate) mod disk;
 mod files;
+mod journal_file;
 mod queue;
 pub mod record;
 mod writer;
@@ -81,8 +82,8 @@ impl Journal {
         let queue = Arc::new(Queue::new(D::PACE));
         let files = Files::ahead_of(root, &queue);
         let mut work = Work { queue: Arc::clone(&queue), threads: Vec::new() };
-        work.threads.push(writer::start(disk.clone(), folder.clone(), number, Arc::clone(&queue))?);
-        work.threads.push(carrier::start(disk, root.to_owned(), folder, queue)?);
+        work.threads.push(writer::start(disk.clone(), &folder, number, Arc::clone(&queue))?);
+        work.threads.push(carrier::start(disk, root.to_owned(), folder, number, queue)?);
         Ok((Self { work: Arc::new(work), files }, found))
     }
 

@@ -19,6 +19,9 @@ struct Faults {
     fail_at: Option<usize>,
     /// Whether all operations after the failing one fail too, as after kill -9.
     dies: bool,
+    /// Whether no file can be put in its place: the journal is written, what follows is not.
+    no_renames: bool,
+    renames: usize,
     /// Files written since they were last synced, and how many of their first bytes are safe.
     unsynced: BTreeMap<PathBuf, u64>,
     /// Files removed since their folder was last synced.
@@ -29,6 +32,16 @@ impl FaultyDisk {
     /// Fails the n-th operation, counted from 0; when it `dies`, all later ones as well.
     pub(super) fn failing(nth: usize, dies: bool) -> Self {
         Self(Arc::new(Mutex::new(Faults { fail_at: Some(nth), dies, ..Faults::default() })))
+    }
+
+    /// Lets no file be put in its place from here on.
+    pub(super) fn refuse_renames(&self) {
+        self.faults().no_renames = true;
+    }
+
+    /// How many files were put in their place.
+    pub(super) fn renames(&self) -> usize {
+        self.faults().renames
     }
 
     pub(super) fn operations(&self) -> usize {
@@ -147,7 +160,11 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
+        if self.faults().no_renames {
+            return Err(Failed::Now.into());
+        }
         RealDisk.rename(from, to)?;
+        self.faults().renames += 1;
         self.faults().unsynced.remove(from);
         self.wrote(to, 0);
         Ok(())

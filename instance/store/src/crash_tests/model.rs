@@ -22,6 +22,8 @@ pub(super) enum Step {
     Queue { session: usize, request: u8 },
     Archive { session: usize, archived: bool },
     Rekey { session: usize, key: Option<u8> },
+    /// Everything is written to its files.
+    CarryOut,
 }
 
 /// What a store holds.
@@ -53,6 +55,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         2 => (session(), 0..NAMES).prop_map(|(session, request)| Step::Queue { session, request }),
         2 => (session(), any::<bool>()).prop_map(|(session, archived)| Step::Archive { session, archived }),
         1 => (session(), key()).prop_map(|(session, key)| Step::Rekey { session, key }),
+        2 => Just(Step::CarryOut),
     ]
 }
 
@@ -171,6 +174,7 @@ impl Model {
                 talk.key = key.map(name);
                 Some(change(store, &id, |draft| draft.session_mut().external_trigger_id = key.map(name)))
             }
+            Step::CarryOut => Some(store.carry_out()),
         }
     }
 

@@ -7,17 +7,19 @@ use std::thread::JoinHandle;
 
 use super::apply::apply;
 use super::disk::Disk;
+use super::journal_file::JournalFile;
 use super::journal_files;
 use super::queue::{Queue, Round};
 
-/// Starts the carrier's thread; it ends with the queue.
+/// Starts the carrier's thread beside a journal file of that number; it ends with the queue.
 pub(super) fn start<D: Disk>(
     disk: D,
     root: PathBuf,
     folder: PathBuf,
+    number: u64,
     queue: Arc<Queue>,
 ) -> io::Result<JoinHandle<()>> {
-    let mut carrier = Carrier { disk, root, folder, queue, retiring: None, needed: 0, retired: 0 };
+    let mut carrier = Carrier { disk, root, folder, number, queue, retiring: None, needed: 0, retired: 0 };
     std::thread::Builder::new().name("journal-carry".into()).spawn(move || carrier.run())
 }
 
@@ -25,6 +27,8 @@ struct Carrier<D> {
     disk: D,
     root: PathBuf,
     folder: PathBuf,
+    /// The last journal file that was made.
+    number: u64,
     queue: Arc<Queue>,
     retiring: Option<JoinHandle<()>>,
     /// The first journal file that is needed, and the one before which they are being removed.
@@ -45,6 +49,7 @@ impl<D: Disk> Carrier<D> {
                         // What was acknowledged is in the journal: the next start carries it out.
                         Err(error) => self.queue.refuse(&super::refused(&error)),
                     }
+                    self.make_spare();
                     self.retire_old();
                 }
                 Round::Close => {
@@ -54,6 +59,19 @@ impl<D: Disk> Carrier<D> {
                 }
                 Round::Leave => return self.wait_for_retiring(),
             }
+        }
+    }
+
+    /// Makes the next journal file. Without one the writer goes on in the one it has.
+    fn make_spare(&mut self) {
+        if self.queue.refusal().is_some() || !self.queue.wants_spare() {
+            return;
+        }
+        // What a failure leaves of a file is not touched again.
+        self.number += 1;
+        match JournalFile::create_filled(&self.disk, &self.folder, self.number) {
+            Ok(spare) => self.queue.put_spare(spare),
+            Err(error) => tracing::warn!(%error, "cannot make a new journal file"),
         }
     }
 

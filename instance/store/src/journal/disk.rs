@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What the journal does to files. The methods as they stand are the real thing.
 pub(crate) trait Disk: Clone + Send + 'static {
-    /// A journal file that has grown past this is replaced: what a start after a crash has to carry
+    /// The room in a journal file. One that is fuller is replaced: what a start after a crash has to carry
     /// out again stays small.
     const JOURNAL_LIMIT: u64 = 1 << 20;
 

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::changes::{Change, Changes};
 use super::disk::Pace;
+use super::journal_file::JournalFile;
 use super::record::{self, Transaction};
 use super::{Commit, Error};
 
@@ -54,6 +55,8 @@ struct Inner {
     waiters: Vec<(u64, Done)>,
     /// A journal file's number, and how many transactions are in the files before it.
     begun: VecDeque<(u64, u64)>,
+    /// The next journal file.
+    spare: Option<JournalFile>,
     refused: Option<Error>,
     end: Option<End>,
 }
@@ -99,6 +102,7 @@ impl Queue {
             last: now,
             waiters: Vec::new(),
             begun: VecDeque::new(),
+            spare: None,
             refused: None,
             end: None,
         };
@@ -220,11 +224,13 @@ impl Queue {
         self.to_carry.notify_one();
     }
 
-    /// Notes that a new journal file is begun: what is synced is in those before it.
-    pub(super) fn begun(&self, number: u64) {
+    /// Takes the next journal file, if it is made: what is synced is in those before it.
+    pub(super) fn take_spare(&self) -> Option<JournalFile> {
         let mut inner = self.lock();
+        let spare = inner.spare.take()?;
         let synced = inner.synced;
-        inner.begun.push_back((number, synced));
+        inner.begun.push_back((spare.number, synced));
+        Some(spare)
     }
 
     /// Accepts nothing more, nor what waits.
@@ -291,6 +297,15 @@ impl Queue {
         drop(inner);
         self.room.notify_all();
         needed
+    }
+
+    /// Tells whether the next journal file is to be made.
+    pub(super) fn wants_spare(&self) -> bool {
+        self.lock().spare.is_none()
+    }
+
+    pub(super) fn put_spare(&self, spare: JournalFile) {
+        self.lock().spare = Some(spare);
     }
 
     /// Notes that the journal is gone.

@@ -1,39 +1,30 @@
 //! The thread that owns the journal file.
 
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use super::disk::Disk;
+use super::journal_file::JournalFile;
 use super::queue::{Queue, Request};
 
 /// Starts the writer's thread with a new file of that number; it ends with the queue.
 pub(super) fn start<D: Disk>(
     disk: D,
-    folder: PathBuf,
+    folder: &Path,
     number: u64,
     queue: Arc<Queue>,
 ) -> io::Result<JoinHandle<()>> {
-    let current = JournalFile::create(&disk, &folder, number)?;
-    let mut writer = Writer { disk, folder, current, queue };
+    let current = JournalFile::create(&disk, folder, number)?;
+    let mut writer = Writer { disk, current, queue };
     std::thread::Builder::new().name("journal".into()).spawn(move || writer.run())
 }
 
 struct Writer<D> {
     disk: D,
-    folder: PathBuf,
     current: JournalFile,
     queue: Arc<Queue>,
-}
-
-struct JournalFile {
-    path: PathBuf,
-    file: File,
-    number: u64,
-    /// Up to where it holds acknowledged records.
-    length: u64,
 }
 
 impl<D: Disk> Writer<D> {
@@ -54,8 +45,8 @@ impl<D: Disk> Writer<D> {
                 // The caller may have stopped waiting; the change stands all the same.
                 let _ = done.send(outcome.clone());
             }
-            if outcome.is_ok() && self.current.length > D::JOURNAL_LIMIT {
-                self.begin_next();
+            if outcome.is_ok() {
+                self.change_files();
             }
         }
     }
@@ -75,22 +66,13 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    fn begin_next(&mut self) {
-        match JournalFile::create(&self.disk, &self.folder, self.current.number + 1) {
-            Ok(next) => {
-                self.current = next;
-                self.queue.begun(self.current.number);
-            }
-            Err(error) => tracing::warn!(%error, "cannot begin a new journal file"),
+    /// Goes on in the next file when this one is full or not filled, as soon as there is one.
+    fn change_files(&mut self) {
+        if self.current.is_filled && self.current.length <= D::JOURNAL_LIMIT {
+            return;
         }
-    }
-}
-
-impl JournalFile {
-    fn create(disk: &impl Disk, folder: &Path, number: u64) -> io::Result<Self> {
-        let path = folder.join(format!("{number:09}.wal"));
-        let file = disk.create_new(&path)?;
-        disk.sync_folder(folder)?;
-        Ok(Self { path, file, number, length: 0 })
+        if let Some(spare) = self.queue.take_spare() {
+            self.current = spare;
+        }
     }
 }
