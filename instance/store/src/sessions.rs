@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 
 use crate::damage::Damage;
 use crate::history::History;
-use crate::journal::Files;
 use crate::index::{self, Index, Record, Stamps};
+use crate::journal::Files;
 
 /// A thread is worth starting for this many sessions.
 const SESSIONS_PER_THREAD: usize = 256;

@@ -111,10 +111,11 @@ impl Store {
         let mut damaged = loaded.damaged;
         let mut keys = ground.triggers.lock();
         let cells = loaded.sessions.into_iter().map(|(id, record)| {
-            let active = active_run(paths, ground.journal.files(), &record.session).unwrap_or_else(|damage| {
-                damaged.push(damage);
-                None
-            });
+            let active =
+                active_run(paths, ground.journal.files(), &record.session).unwrap_or_else(|damage| {
+                    damaged.push(damage);
+                    None
+                });
             keys.replace(&id, None, triggers::key_of(&record.session));
             (id, Arc::new(SessionCell::new(Arc::clone(&ground), record, active)))
         });

@@ -11,11 +11,7 @@ use super::{Past, open, scratch};
 use crate::{Store, damage, journal};
 
 fn begin() -> [Step; 3] {
-    [
-        Step::Create { key: None },
-        Step::Start { session: 0, request: 1 },
-        Step::Say { session: 0, long: true },
-    ]
+    [Step::Create { key: None }, Step::Start { session: 0, request: 1 }, Step::Say { session: 0, long: true }]
 }
 
 #[test]

@@ -116,13 +116,8 @@ impl Disk for FaultyDisk {
     const JOURNAL_LIMIT: u64 = 6_000;
 
     /// Time decides nothing: changes stay where they are until they are many or somebody asks.
-    const PACE: Pace = Pace {
-        quiet: Duration::MAX,
-        late: Duration::MAX,
-        files: 12,
-        bytes: 20_000,
-        most_bytes: 40_000,
-    };
+    const PACE: Pace =
+        Pace { quiet: Duration::MAX, late: Duration::MAX, files: 12, bytes: 20_000, most_bytes: 40_000 };
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
         self.step()?;

@@ -15,13 +15,32 @@ use crate::{Commit, Inserted, Store};
 /// Something done to a store. Sessions are meant by their place in id order.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Create { key: Option<u8> },
-    Say { session: usize, long: bool },
-    Start { session: usize, request: u8 },
-    Finish { session: usize },
-    Queue { session: usize, request: u8 },
-    Archive { session: usize, archived: bool },
-    Rekey { session: usize, key: Option<u8> },
+    Create {
+        key: Option<u8>,
+    },
+    Say {
+        session: usize,
+        long: bool,
+    },
+    Start {
+        session: usize,
+        request: u8,
+    },
+    Finish {
+        session: usize,
+    },
+    Queue {
+        session: usize,
+        request: u8,
+    },
+    Archive {
+        session: usize,
+        archived: bool,
+    },
+    Rekey {
+        session: usize,
+        key: Option<u8>,
+    },
     /// Everything is written to its files.
     CarryOut,
 }

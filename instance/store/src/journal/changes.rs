@@ -32,7 +32,8 @@ impl Change {
 
     /// Makes one change of this one and the next.
     fn then(&mut self, next: Self) {
-        let kept = next.from.and_then(|from| from.checked_sub(self.from.unwrap_or(0)).filter(|kept| *kept > 0));
+        let kept =
+            next.from.and_then(|from| from.checked_sub(self.from.unwrap_or(0)).filter(|kept| *kept > 0));
         let Some(kept) = kept.and_then(|kept| usize::try_from(kept).ok()) else {
             // It begins where this one did or in front of it. A file that is to be whole stays so.
             let is_whole = self.from.is_none() && next.from.is_some();

@@ -66,7 +66,8 @@ impl Files {
     #[must_use]
     pub fn names(&self, folder: &str) -> Vec<String> {
         let listed = fs::read_dir(self.root.join(folder)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = listed.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let mut names: Vec<String> =
+            listed.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         if let Some(queue) = &self.queue {
             queue.each_below(&format!("{folder}/"), |name| names.push(name.to_owned()));
         }

@@ -33,9 +33,8 @@ impl JournalFile {
         let made = Self::create(disk, folder, number)?;
         // Nought is no record.
         let room = vec![0; usize::try_from(D::JOURNAL_LIMIT).unwrap_or_default()];
-        let filled = disk
-            .write(&made.path, &made.file, 0, &room)
-            .and_then(|()| disk.sync(&made.path, &made.file));
+        let filled =
+            disk.write(&made.path, &made.file, 0, &room).and_then(|()| disk.sync(&made.path, &made.file));
         if let Err(error) = filled {
             // On a full disk it would take the last room.
             let _ = disk.remove(&made.path);

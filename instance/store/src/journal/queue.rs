@@ -220,8 +220,12 @@ impl Queue {
 
     /// Notes that so many more transactions are in the journal.
     pub(super) fn synced(&self, count: usize) {
-        self.lock().synced += count as u64;
-        self.to_carry.notify_one();
+        let mut inner = self.lock();
+        inner.synced += count as u64;
+        // Otherwise the carrier sleeps until its time.
+        if inner.in_hand.is_some() || !inner.waiters.is_empty() || inner.end.is_some() {
+            self.to_carry.notify_one();
+        }
     }
 
     /// Takes the next journal file, if it is made: what is synced is in those before it.
