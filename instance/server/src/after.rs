@@ -104,7 +104,6 @@ async fn finish_turn(app: &Shared, cell: &Arc<SessionCell>) -> Result<(), Storag
         tracing::info!(session.id = %cell.id(), run.id = %after.run_id, %reason, "nothing was learned about a turn");
     }
     let outcome = loop {
-        app.store.settled().await.map_err(StorageRefused)?;
         let (worker, target, after, answer) =
             (Arc::clone(app), Arc::clone(cell), after.clone(), answer.clone());
         let (outcome, commit) = blocking(move || worker.apply(&target, &after, answer)).await;
@@ -135,7 +134,6 @@ async fn ask(
     let run = match &after.helper_run_id {
         Some(run) => run.clone(),
         None => {
-            app.store.settled().await.map_err(StorageRefused)?;
             let (worker, target, turn) = (Arc::clone(app), Arc::clone(cell), after.clone());
             match blocking(move || helper::begin(&worker, &target, &turn)).await {
                 Some((run, commit)) => {

@@ -149,7 +149,6 @@ async fn compactor(app: &Shared, cell: &SessionCell) -> Result<Arc<SessionCell>,
 /// Brings a summary that is under way one step further: starts its run, waits for it, or takes it over. Safe
 /// to repeat.
 async fn work(app: &Shared, source: &Arc<SessionCell>) -> Result<(), StorageRefused> {
-    app.store.settled().await?;
     let (worker, target) = (Arc::clone(app), Arc::clone(source));
     let (step, commit) = blocking(move || worker.step(&target)).await;
     if let Some(commit) = commit {

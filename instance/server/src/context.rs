@@ -1,12 +1,14 @@
 //! What was said before, for an executor that does not remember it.
 
+use std::ops::RangeInclusive;
+
 use remotelab_protocol::event::Known;
 use remotelab_protocol::session::ResumePoint;
 use remotelab_protocol::tool::Tool;
 use remotelab_protocol::{Context, Event, Kind, Role};
 use remotelab_store::SessionCell;
 use remotelab_store::body::cut_middle;
-use remotelab_store::history::Bodies;
+use remotelab_store::history::{Bodies, History};
 
 use crate::resume;
 
@@ -15,8 +17,14 @@ const TOOL_INPUT_CHARS: usize = 2_500;
 const STATUS_CHARS: usize = 1_000;
 const TOTAL_CHARS: usize = 24_000;
 
-/// More events than fit into [`TOTAL_CHARS`] are not read.
+/// How many of them come from the beginning of a conversation that is longer: what was said last counts most.
+const HEAD_CHARS: usize = TOTAL_CHARS * 35 / 100;
+const TAIL_CHARS: usize = TOTAL_CHARS - HEAD_CHARS;
+
+/// How far back a conversation is told.
 const LAST_EVENTS: u64 = 400;
+/// How many events are read at once.
+const PIECE: u64 = 16;
 
 /// A session's history up to a moment, as far as an executor has to be told of it.
 #[derive(Debug)]
@@ -30,7 +38,7 @@ pub(crate) struct Conversation {
 #[derive(Debug)]
 struct Read {
     context: Context,
-    events: Vec<Event>,
+    said: String,
 }
 
 impl Conversation {
@@ -48,8 +56,11 @@ impl Conversation {
             (None, None) => (Context::default(), 0),
         };
         let first = latest_seq.saturating_sub(LAST_EVENTS - 1).max(after.saturating_add(1));
-        let events = history.read(first..=latest_seq, Bodies::Whole);
-        Self { latest_seq, resume, read: Some(Read { context, events }) }
+        let said = match &resume {
+            Some(_) => said_by_others(&history.read(first..=latest_seq, Bodies::Whole)),
+            None => said(&history, first..=latest_seq),
+        };
+        Self { latest_seq, resume, read: Some(Read { context, said }) }
     }
 
     /// Notes only where the history stands.
@@ -79,18 +90,10 @@ impl Conversation {
 
     /// What it has to be told, at most some 24,000 characters and the summary; `None` when that is nothing.
     pub(crate) fn text(&self) -> Option<String> {
-        let Read { context, events } = self.read.as_ref()?;
-        // One that goes on needs to hear only of what others said in between; the files it made it knows.
-        let said = |event: &Event| {
-            event.as_message().is_some_and(|message| message.source.as_deref() != Some("result_file_assets"))
-        };
-        if self.resume.is_some() && !events.iter().any(said) {
-            return None;
-        }
-        let said = continuation(events);
+        let Read { context, said } = self.read.as_ref()?;
         let parts = [
             headed("[Conversation summary]", &context.summary),
-            Some(said).filter(|text| !text.is_empty()),
+            Some(said.clone()).filter(|text| !text.is_empty()),
             headed("[Earlier tool activity index]", &context.tool_index),
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n");
@@ -101,6 +104,35 @@ impl Conversation {
 fn headed(heading: &str, text: &str) -> Option<String> {
     let text = text.trim();
     (!text.is_empty()).then(|| format!("{heading}\n{text}"))
+}
+
+/// Writes what one that goes on has not heard of. The files it made it knows.
+fn said_by_others(events: &[Event]) -> String {
+    let is_said = |event: &Event| {
+        event.as_message().is_some_and(|message| message.source.as_deref() != Some("result_file_assets"))
+    };
+    if events.iter().any(is_said) { continuation(events) } else { String::new() }
+}
+
+/// Writes a part of a history as a conversation. Of a long one no more is read than is told.
+fn said(history: &History, range: RangeInclusive<u64>) -> String {
+    let segments = |range| history.read(range, Bodies::Whole).iter().filter_map(segment).collect::<Vec<_>>();
+    let chars = |segments: &[String]| segments.iter().map(|text| text.chars().count()).sum::<usize>();
+    // What is not read yet.
+    let (mut first, mut last) = range.into_inner();
+    let (mut head, mut tail) = (Vec::new(), Vec::new());
+    while first <= last && chars(&head) < HEAD_CHARS {
+        let end = last.min(first + PIECE - 1);
+        head.extend(segments(first..=end));
+        first = end + 1;
+    }
+    while first <= last && chars(&tail) < TAIL_CHARS {
+        let start = first.max(last.saturating_sub(PIECE - 1));
+        tail.splice(..0, segments(start..=last));
+        last = start - 1;
+    }
+    head.append(&mut tail);
+    cut_weighted(&head.join("\n\n"))
 }
 
 /// Writes events as a conversation.
@@ -148,16 +180,14 @@ fn segment(event: &Event) -> Option<String> {
     Some(text)
 }
 
-/// Keeps 35 % of the head and 65 % of the tail: what was said last counts most.
+/// Keeps the head and the tail of what is too long.
 pub(crate) fn cut_weighted(text: &str) -> String {
     let total = text.chars().count();
     if total <= TOTAL_CHARS {
         return text.to_owned();
     }
-    let head = TOTAL_CHARS * 35 / 100;
-    let tail = TOTAL_CHARS - head;
-    let start: String = text.chars().take(head).collect();
-    let end: String = text.chars().skip(total - tail).collect();
+    let start: String = text.chars().take(HEAD_CHARS).collect();
+    let end: String = text.chars().skip(total - TAIL_CHARS).collect();
     format!("{start}\n{}\n{end}", remotelab_store::body::CUT_MARK)
 }
 
@@ -186,6 +216,37 @@ mod tests {
             "[User]\nbuild fails\n\n[Assistant tool call: bash]\nmake\n\n[Tool result: bash, exit 2]\nno\n\n\
              [File change: update] a.c\n\n[System status]\nerror: broke\n\n[Assistant]\nsorry"
         );
+    }
+
+    /// What is told is the same as if all had been read.
+    #[test]
+    fn of_a_long_conversation_only_what_is_told_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = remotelab_config::InstancePaths::below(root.path());
+        let store = remotelab_store::Store::open(&paths).unwrap().0;
+        let session = remotelab_protocol::Session::new("~".into(), "codex".into(), "");
+        let (cell, _) = store.find_or_insert(session);
+        let history = cell.history();
+        for number in 1..=120_usize {
+            let content = format!("{number} {}", "长".repeat(number * 37 % 900));
+            let event = match number % 3 {
+                0 => Event::new(Known::Reasoning { content }, 0),
+                _ => Event::message(Role::User, Message { content, ..Message::default() }, 0),
+            };
+            cell.change(|draft| draft.append(event)).1.wait().unwrap();
+            let latest = number as u64;
+            for first in [1, 20, latest] {
+                let all = continuation(&history.read(first..=latest, Bodies::Whole));
+                assert_eq!(said(&history, first..=latest), all, "{first} to {latest}");
+            }
+        }
+        store.carry_out().wait().unwrap();
+        // Nobody looks at the middle.
+        for number in 40..60 {
+            let file = format!("chat-history/{}/events/{number:09}.json", cell.id());
+            std::fs::remove_file(paths.config().join(file)).unwrap();
+        }
+        assert!(!said(&history, 1..=120).contains("damaged"));
     }
 
     #[test]

@@ -29,7 +29,6 @@ pub(crate) enum Error {
 
 /// Puts what was said in the place of the history.
 pub(crate) async fn drop_tools(app: &Shared, cell: &Arc<SessionCell>) -> Result<(), Error> {
-    app.store.settled().await.map_err(StorageRefused)?;
     let target = Arc::clone(cell);
     let (dropped, commit) = blocking(move || change(&target)).await;
     commit.durable().await.map_err(StorageRefused)?;

@@ -48,7 +48,6 @@ pub(crate) async fn fork(app: &Shared, parent: &Arc<SessionCell>) -> Result<Arc<
     if let Inserted::New(commit) = inserted {
         commit.durable().await.map_err(StorageRefused)?;
     }
-    app.store.settled().await.map_err(StorageRefused)?;
     let (source, target) = (Arc::clone(parent), Arc::clone(&child));
     blocking(move || copy_events(&source, &target, state.meta.latest_seq)).await?;
     let (context, mark) = (parent.history().context(), from.context_mark.clone());

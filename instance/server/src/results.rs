@@ -91,10 +91,9 @@ pub(crate) fn resume(app: &Shared, cell: &Arc<SessionCell>) {
 }
 
 async fn publish_now(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) -> Result<(), Error> {
-    app.store.settled().await?;
     let (worker, target, id) = (Arc::clone(app), Arc::clone(cell), run.clone());
     let (record, found) = blocking(move || {
-        let run = runs::load(&worker.settings.paths, &id)?;
+        let run = runs::load(worker.store.files(), &id)?;
         let found = run.as_ref().map_or_else(|| Ok(Vec::new()), |run| worker.declared(&target, run));
         Ok::<_, Error>((run, found?))
     })
@@ -162,7 +161,7 @@ async fn announce(
 impl App {
     /// Finds the files that a run declares as its results. Blocks.
     fn declared(&self, cell: &SessionCell, run: &Run) -> Result<Vec<Found>, Error> {
-        let Some(manifest) = runs::manifest(&self.settings.paths, &run.id)? else { return Ok(Vec::new()) };
+        let Some(manifest) = runs::manifest(self.store.files(), &run.id)? else { return Ok(Vec::new()) };
         if manifest.internal_operation.is_some() {
             return Ok(Vec::new());
         }

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use remotelab_config::atomic;
 use remotelab_protocol::{Run, RunId};
 use remotelab_store::{SessionCell, runs};
 use tokio::sync::{Notify, watch};
@@ -84,7 +85,6 @@ impl Runs {
             Entry::Occupied(_) => return,
             Entry::Vacant(place) => place.insert(Arc::clone(&followed)),
         };
-        self.watch_folder(&folder);
         let (app, run) = (Arc::clone(app), run.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -92,7 +92,8 @@ impl Runs {
                 // The next server goes on with it.
                 () = app.stopping.cancelled() => return,
             }
-            app.runs.forget(&run, &folder);
+            let (worker, gone) = (Arc::clone(&app), run.clone());
+            blocking(move || worker.runs.forget(&gone, &folder)).await;
             followed.over.cancel();
             app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
@@ -167,6 +168,7 @@ pub(crate) async fn cancel(
 }
 
 async fn follow(app: &Shared, run: &RunId, followed: &Arc<Followed>) {
+    prepare(app, run).await;
     let mut started: Option<Instant> = None;
     let mut told = Told::at(followed);
     loop {
@@ -188,6 +190,21 @@ async fn follow(app: &Shared, run: &RunId, followed: &Arc<Followed>) {
         let wait = told.tell(app, followed).min(look);
         // Either the folder changed or it is time to look anyway: both mean the same.
         let _ = tokio::time::timeout(wait, followed.wake.notified()).await;
+    }
+}
+
+/// Makes a run's folder and watches it: it is needed before its records are there.
+async fn prepare(app: &Shared, run: &RunId) {
+    loop {
+        let (worker, run) = (Arc::clone(app), run.clone());
+        let made = blocking(move || {
+            let folder = runs::make_folder(&worker.settings.paths, &run)?;
+            worker.runs.watch_folder(&folder);
+            Ok::<_, atomic::Error>(())
+        });
+        let Err(error) = made.await else { return };
+        tracing::warn!(%error, "cannot make a run's folder");
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -80,8 +80,6 @@ pub(crate) async fn submit(
         return Err(Error::TooLong);
     }
     let (accepted, commit) = loop {
-        // What others changed must be in the files before the conversation is read from them.
-        app.store.settled().await.map_err(StorageRefused)?;
         let (worker, target, submission) = (Arc::clone(app), Arc::clone(cell), submission.clone());
         let (decision, commit) = blocking(move || worker.decide(&target, submission)).await;
         if let Some(accepted) = decision? {
@@ -176,7 +174,7 @@ impl App {
     fn known_run(&self, draft: &Draft<'_>, id: &RunId) -> Option<Run> {
         match draft.active().filter(|active| active.id == *id) {
             Some(active) => Some(active.clone()),
-            None => remotelab_store::runs::load(&self.settings.paths, id).ok().flatten(),
+            None => remotelab_store::runs::load(self.store.files(), id).ok().flatten(),
         }
     }
 }

@@ -76,6 +76,8 @@ fn message_acknowledged() {
                 })
                 .collect(),
         );
+        // What prepared the world is not what is measured.
+        store.carry_out().wait().unwrap();
         let mut number = count;
         let acknowledged = percentiles(|| {
             number += 1;
@@ -182,7 +184,8 @@ fn begin(draft: &mut remotelab_store::Draft<'_>, number: usize) {
     };
     assert_eq!(draft.run_of("unheard of"), None);
     draft.start_run(&manifest, Run::accepted(&manifest, NOW));
-    draft.append(said("please clean up the March sales"));
+    let (run_id, request_id) = (Some(manifest.id.to_string()), Some(manifest.request_id));
+    draft.append(Event { run_id, request_id, ..said("please clean up the March sales") });
 }
 
 fn said(text: &str) -> Event {

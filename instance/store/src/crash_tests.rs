@@ -1,5 +1,6 @@
 //! Crashes at every moment: what was acknowledged is there afterwards, the rest wholly or not at all.
 
+mod behind;
 mod damage;
 mod disk;
 mod model;
@@ -67,16 +68,19 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// Something of everything, long enough to begin new journal files.
+/// Something of everything, long enough to begin new journal files. What comes behind the last time that all
+/// is carried out is in the journal alone.
 fn story() -> Vec<Step> {
     vec![
         Step::Create { key: Some(1) },
         Step::Create { key: None },
         Step::Start { session: 0, request: 1 },
         Step::Say { session: 0, long: true },
+        Step::CarryOut,
         Step::Say { session: 1, long: false },
         Step::Queue { session: 0, request: 2 },
         Step::Finish { session: 0 },
+        Step::CarryOut,
         Step::Start { session: 0, request: 3 },
         Step::Archive { session: 0, archived: true },
         Step::Create { key: Some(1) },

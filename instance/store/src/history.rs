@@ -1,17 +1,16 @@
 //! Reading a session's events. Writing goes through [`crate::Draft`].
 
-use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use remotelab_config::InstancePaths;
 use remotelab_protocol::context::ContextMark;
 use remotelab_protocol::event::{Body, Known};
 use remotelab_protocol::session::HistoryMeta;
 use remotelab_protocol::{Context, Event, SessionId};
 
 use crate::body;
+use crate::journal::Files;
 
 /// Whether long texts are read with their events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +24,15 @@ pub enum Bodies {
 /// The events of one session. All reads block; call them off the async threads.
 #[derive(Clone, Debug)]
 pub struct History {
-    folder: PathBuf,
+    files: Files,
+    session: SessionId,
 }
 
 impl History {
     /// Points at a session's history, which need not exist.
     #[must_use]
-    pub fn of(paths: &InstancePaths, session: &SessionId) -> Self {
-        Self { folder: paths.chat_history().join(session.as_str()) }
+    pub fn of(files: &Files, session: &SessionId) -> Self {
+        Self { files: files.clone(), session: session.clone() }
     }
 
     /// Reads the events of a range in order. An event that is missing or cannot be read is replaced by a
@@ -54,7 +54,7 @@ impl History {
     /// Reads one event with its whole text; `None` when there is none of that number.
     #[must_use]
     pub fn event(&self, seq: u64, bodies: Bodies) -> Option<Event> {
-        let bytes = match fs::read(self.event_path(seq)) {
+        let bytes = match self.files.read(&relative::event(&self.session, seq)) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(_) => return Some(unreadable(seq)),
@@ -72,11 +72,11 @@ impl History {
     /// Reads `meta.json`; a missing or damaged one is rebuilt from the events.
     #[must_use]
     pub fn meta(&self) -> HistoryMeta {
-        let stored = fs::read(self.folder.join("meta.json")).ok();
+        let stored = self.files.read(&relative::meta(&self.session)).ok();
         let mut meta: HistoryMeta =
             stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         // Other tools write the event before the figures, and may have died between the two.
-        if meta.latest_seq == 0 || self.event_path(meta.latest_seq + 1).exists() {
+        if meta.latest_seq == 0 || self.event(meta.latest_seq + 1, Bodies::Preview).is_some() {
             self.read(meta.latest_seq + 1..=u64::MAX, Bodies::Preview)
                 .iter()
                 .for_each(|event| count(&mut meta, event));
@@ -87,7 +87,7 @@ impl History {
     /// Reads `context.json`; a missing or damaged one means that the whole history counts.
     #[must_use]
     pub fn context(&self) -> Context {
-        let stored = fs::read(self.folder.join("context.json")).ok();
+        let stored = self.files.read(&relative::context(&self.session)).ok();
         stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
@@ -104,27 +104,17 @@ impl History {
 
     /// Returns the highest number of an event's file; 0 without any.
     fn last_seq(&self) -> u64 {
-        let Ok(entries) = fs::read_dir(self.folder.join("events")) else {
-            return 0;
-        };
-        let number = |entry: fs::DirEntry| {
-            entry.file_name().to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok())
-        };
-        entries.filter_map(|entry| number(entry.ok()?)).max().unwrap_or(0)
+        let names = self.files.names(&relative::events(&self.session));
+        names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).max().unwrap_or(0)
     }
 
     fn load_body(&self, event: &mut Event) {
         let Some(reference) = event.body.body_ref.as_deref().filter(|name| is_reference(name)) else {
             return;
         };
-        let path = self.folder.join("bodies").join(format!("{reference}.txt"));
-        if let Ok(bytes) = fs::read(path) {
+        if let Ok(bytes) = self.files.read(&relative::body(&self.session, reference)) {
             body::inline(event, String::from_utf8_lossy(&bytes).into_owned());
         }
-    }
-
-    fn event_path(&self, seq: u64) -> PathBuf {
-        self.folder.join("events").join(format!("{seq:09}.json"))
     }
 }
 
@@ -164,6 +154,10 @@ pub(crate) mod relative {
 
     pub(crate) fn requests(id: &SessionId) -> String {
         format!("chat-history/{id}/requests.jsonl")
+    }
+
+    pub(crate) fn events(id: &SessionId) -> String {
+        format!("chat-history/{id}/events")
     }
 
     pub(crate) fn event(id: &SessionId, seq: u64) -> String {

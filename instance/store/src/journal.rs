@@ -1,11 +1,18 @@
-//! The write-ahead journal: durable first, carried out second, many at a time.
+//! The write-ahead journal: durable first, carried out later, many at a time.
 //!
-//! One thread owns the journal file. It takes every transaction that waits, appends them in one write,
-//! syncs once, carries out their file writes in order and answers all of them. When a file has grown
-//! past its limit a new one is begun; the old one is deleted after the file system has been synced.
+//! Two threads are at work. The writer takes every transaction that waits, appends them to the journal file
+//! in one write, syncs once and answers all of them. The carrier writes the files behind it, each of them
+//! once however often it was changed meanwhile; until then [`Files`] reads them from memory. It also makes the
+//! next journal file, which the writer goes on in when one is full; the old one is deleted when what it holds
+//! is carried out and the file system has been synced.
 
 mod apply;
+mod carrier;
+mod changes;
 pub(crate) mod disk;
+mod files;
+mod journal_file;
+mod queue;
 pub mod record;
 mod writer;
 
@@ -13,17 +20,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use changes::Changes;
 use disk::{Disk, RealDisk};
+use queue::Queue;
 
+pub use files::Files;
 pub use record::{Op, Transaction};
-
-/// How many transactions may wait for the writer before callers are held back.
-const QUEUE: usize = 1024;
 
 /// Why a transaction was not made durable.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -31,17 +37,24 @@ pub enum Error {
     /// The disk refused; nothing is accepted until the instance is restarted.
     #[error("storage refused a write: {0}")]
     Refused(Arc<str>),
-    /// The writer has stopped.
+    /// The journal was closed.
     #[error("storage is closed")]
     Closed,
 }
 
-/// A handle on the journal; cheap to clone.
+/// A handle on the journal; cheap to clone. When the last one goes without [`Journal::close`], the next start
+/// carries out what is left.
 #[derive(Clone, Debug)]
 pub struct Journal {
-    queue: SyncSender<writer::Request>,
-    enqueued: Arc<AtomicU64>,
-    applied: Arc<AtomicU64>,
+    work: Arc<Work>,
+    files: Files,
+}
+
+/// The threads and what they work on.
+#[derive(Debug)]
+struct Work {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// A transaction on its way to the disk.
@@ -51,7 +64,7 @@ pub struct Commit(oneshot::Receiver<Result<(), Error>>);
 
 impl Journal {
     /// Opens the journal of a root folder: carries out what a crash left behind, then starts the
-    /// writer. Returns how many transactions were found.
+    /// threads. Returns how many transactions were found.
     ///
     /// # Errors
     /// When the journal folder cannot be made, read or synced.
@@ -59,58 +72,81 @@ impl Journal {
         Self::open_on(RealDisk, root)
     }
 
-    pub(crate) fn open_on(disk: impl Disk, root: &Path) -> io::Result<(Self, usize)> {
+    pub(crate) fn open_on<D: Disk>(disk: D, root: &Path) -> io::Result<(Self, usize)> {
         let folder = root.join("journal");
         disk.make_folder(&folder)?;
         let files = journal_files(&folder)?;
         // A number is never used twice, so that nobody takes a new file for an old one.
         let number = files.last().map_or(1, |(last, _)| last + 1);
         let found = replay(&disk, root, &files)?;
-        let (queue, requests) = sync_channel(QUEUE);
-        let applied = Arc::new(AtomicU64::new(0));
-        writer::start(disk, root.to_owned(), folder, number, requests, Arc::clone(&applied))?;
-        Ok((Self { queue, enqueued: Arc::new(AtomicU64::new(0)), applied }, found))
+        let queue = Arc::new(Queue::new(D::PACE));
+        let files = Files::ahead_of(root, &queue);
+        let mut work = Work { queue: Arc::clone(&queue), threads: Vec::new() };
+        work.threads.push(writer::start(disk.clone(), &folder, number, Arc::clone(&queue))?);
+        work.threads.push(carrier::start(disk, root.to_owned(), folder, number, queue)?);
+        Ok((Self { work: Arc::new(work), files }, found))
     }
 
-    /// Hands a transaction to the writer. Transactions are carried out in the order of these calls;
-    /// when very many wait, the call blocks until there is room.
+    /// Hands a transaction to the writer. Transactions are in the journal in the order of these calls, and
+    /// what they change can be read from [`Journal::files`] at once; when very many wait, the call blocks
+    /// until there is room.
     pub fn enqueue(&self, transaction: Transaction) -> Commit {
-        self.send(transaction, false)
+        self.work.queue.add(transaction)
     }
 
-    /// Carries out what waits, empties the journal and stops the writer. Blocks.
-    ///
-    /// # Errors
-    /// When the writer refused or had stopped.
-    pub fn close(&self) -> Result<(), Error> {
-        self.send(Transaction::default(), true).wait()
+    /// The files as they are when everything is carried out.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        &self.files
     }
 
-    /// Waits until everything that was enqueued before is carried out. Costs nothing when all is.
+    /// Waits until everything that was enqueued before is durable. Costs nothing when all is.
     ///
     /// # Errors
-    /// When the writer refused or stopped.
+    /// When the disk refuses it, or the journal is closed meanwhile.
     pub async fn barrier(&self) -> Result<(), Error> {
-        if self.applied.load(Ordering::SeqCst) >= self.enqueued.load(Ordering::SeqCst) {
+        if self.work.queue.is_synced() {
             return Ok(());
         }
         self.enqueue(Transaction::default()).durable().await
     }
 
-    fn send(&self, transaction: Transaction, last: bool) -> Commit {
-        let (done, commit) = oneshot::channel();
-        self.enqueued.fetch_add(1, Ordering::SeqCst);
-        // A closed writer drops the sender, and the commit then says so.
-        let _ = self.queue.send(writer::Request { transaction, done, last });
-        Commit(commit)
+    /// Asks that everything that was enqueued before be carried out now; the commit waits for that.
+    pub fn carry_out(&self) -> Commit {
+        self.work.queue.carry_out()
+    }
+
+    /// Tells why nothing is accepted any longer; `None` while all is well.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Error> {
+        self.work.queue.refusal()
+    }
+
+    /// Carries out what waits, empties the journal and stops. Blocks.
+    ///
+    /// # Errors
+    /// When the disk has refused something, or the journal was closed before.
+    pub fn close(&self) -> Result<(), Error> {
+        self.work.queue.close().wait()
+    }
+}
+
+impl Drop for Work {
+    /// Ends the threads, so that whoever opens the folder next has it for himself.
+    fn drop(&mut self) {
+        self.queue.abandon();
+        for thread in self.threads.drain(..) {
+            // Its panic was told by itself.
+            let _ = thread.join();
+        }
     }
 }
 
 impl Commit {
-    /// Waits until the transaction is synced and carried out.
+    /// Waits until what it stands for has happened: a transaction is durable.
     ///
     /// # Errors
-    /// When the writer refused or stopped: the change must then not be acknowledged.
+    /// When the disk refused or the journal is closed: the change must then not be acknowledged.
     pub async fn durable(self) -> Result<(), Error> {
         self.0.await.unwrap_or(Err(Error::Closed))
     }
@@ -124,16 +160,34 @@ impl Commit {
     }
 }
 
+/// Tells all who wait when a thread of the journal panics.
+struct Watch(Arc<Queue>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.refuse(&Error::Closed);
+        }
+    }
+}
+
+fn refused(error: &io::Error) -> Error {
+    tracing::error!(%error, "storage refused a write; restart the instance after making room");
+    Error::Refused(error.to_string().into())
+}
+
 /// Carries out the transactions of all journal files, oldest first, makes that durable and removes
 /// the files.
 fn replay(disk: &impl Disk, root: &Path, files: &[(u64, PathBuf)]) -> io::Result<usize> {
     let mut found = 0;
     for (_, file) in files {
+        let mut changes = Changes::default();
         // A torn tail was never acknowledged: decoding stops there.
         for transaction in record::decode_all(&fs::read(file)?) {
-            apply::apply(disk, root, &transaction)?;
+            transaction.into_ops().into_iter().for_each(|op| changes.add(op));
             found += 1;
         }
+        apply::apply(disk, root, &changes, || true)?;
     }
     if found > 0 {
         disk.sync_file_system(root)?;

@@ -1,7 +1,7 @@
 //! The files of one instance, crash-safe.
 //!
-//! Every change is a [`journal::Transaction`]: a list of file writes that is appended to a journal,
-//! synced, and only then carried out. A crash at any moment leaves either all of a change or nothing,
+//! Every change is a [`journal::Transaction`]: a list of file writes that is appended to a journal and synced,
+//! and carried out a little later; until then [`journal::Files`] reads it from memory. A crash at any moment leaves either all of a change or nothing,
 //! and what was acknowledged is there after the next [`Store::open`]. The documented layout of the
 //! files is kept, so that older tools can read them; see `docs/architecture.md`, "Storage".
 
@@ -24,6 +24,6 @@ mod store;
 mod triggers;
 
 pub use damage::Damage;
-pub use journal::{Commit, Journal, Transaction};
+pub use journal::{Commit, Files, Journal, Transaction};
 pub use session::{Draft, SessionCell};
 pub use store::{Error, Inserted, Recovery, Store};

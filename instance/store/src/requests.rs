@@ -2,14 +2,12 @@
 //! the same whatever the number of runs.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 
-use remotelab_config::InstancePaths;
 use remotelab_protocol::{Event, Role, RunId, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Bodies, History, relative};
-use crate::journal::Transaction;
+use crate::journal::{Files, Transaction};
 
 /// The requests of one session.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +21,8 @@ pub struct Requests {
 
 /// Returns the runs of a session that answer requests, the oldest first. Blocks.
 #[must_use]
-pub fn runs(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> Vec<RunId> {
-    read(paths, session, latest_seq).0.into_iter().map(|(_, run)| run).collect()
+pub fn runs(files: &Files, session: &SessionId, latest_seq: u64) -> Vec<RunId> {
+    read(files, session, latest_seq).0.into_iter().map(|(_, run)| run).collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,8 +36,8 @@ impl Requests {
     /// Reads a session's list. One that is missing, damaged or behind the history, which ends at
     /// `latest_seq`, is completed from the user messages. Blocks.
     #[must_use]
-    pub fn load(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> Self {
-        let (list, length) = read(paths, session, latest_seq);
+    pub fn load(files: &Files, session: &SessionId, latest_seq: u64) -> Self {
+        let (list, length) = read(files, session, latest_seq);
         let runs = list.iter().cloned().collect();
         Self { runs, unwritten: if length == 0 { list } else { Vec::new() }, length }
     }
@@ -71,9 +69,9 @@ impl Requests {
 }
 
 /// Reads a session's list in order, and the length of its file; 0 when the file is not to be gone on with.
-fn read(paths: &InstancePaths, session: &SessionId, latest_seq: u64) -> (Vec<(String, RunId)>, u64) {
-    let history = History::of(paths, session);
-    let stored = fs::read(paths.config().join(relative::requests(session))).unwrap_or_default();
+fn read(files: &Files, session: &SessionId, latest_seq: u64) -> (Vec<(String, RunId)>, u64) {
+    let history = History::of(files, session);
+    let stored = files.read(&relative::requests(session)).unwrap_or_default();
     if let Some(list) = parse(&stored) {
         // Older tools append messages and know no list; a list that was cut lacks the last one, too.
         let last = (1..=latest_seq).rev().find_map(|seq| asked(&history.event(seq, Bodies::Preview)?));

@@ -6,26 +6,38 @@ use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::run::{Manifest, RunnerReport};
 use remotelab_protocol::{Run, RunId, run::RunResult};
 
+use crate::journal::Files;
+
 /// Returns the folder of a run.
 #[must_use]
 pub fn folder(paths: &InstancePaths, run: &RunId) -> PathBuf {
     paths.chat_runs().join(run.as_str())
 }
 
+/// Makes the folder of a run that is durable, for what its runner writes: its records may come later. Blocks.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_folder(paths: &InstancePaths, run: &RunId) -> Result<PathBuf, atomic::Error> {
+    let folder = folder(paths, run);
+    atomic::create_private_dir(&folder)?;
+    Ok(folder)
+}
+
 /// Reads a run's record; `None` when there is no such run. Blocks.
 ///
 /// # Errors
 /// When the record exists and cannot be read.
-pub fn load(paths: &InstancePaths, run: &RunId) -> Result<Option<Run>, atomic::Error> {
-    atomic::read_json(&folder(paths, run).join("status.json"))
+pub fn load(files: &Files, run: &RunId) -> Result<Option<Run>, atomic::Error> {
+    files.read_json(&relative::status(run))
 }
 
 /// Reads what a run was asked to do. Blocks.
 ///
 /// # Errors
 /// When the file exists and cannot be read.
-pub fn manifest(paths: &InstancePaths, run: &RunId) -> Result<Option<Manifest>, atomic::Error> {
-    atomic::read_json(&folder(paths, run).join("manifest.json"))
+pub fn manifest(files: &Files, run: &RunId) -> Result<Option<Manifest>, atomic::Error> {
+    files.read_json(&relative::manifest(run))
 }
 
 /// Reads what a run's runner told of itself. Blocks.

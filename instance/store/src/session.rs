@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::history::{self, History, relative};
 use crate::index::Record;
-use crate::journal::{Commit, Journal, Transaction};
+use crate::journal::{Commit, Files, Journal, Transaction};
 use crate::requests::Requests;
 use crate::triggers::{self, Triggers};
 use crate::{body, runs};
@@ -56,7 +56,7 @@ pub struct State {
 #[derive(Debug)]
 pub struct Draft<'a> {
     id: &'a SessionId,
-    paths: &'a InstancePaths,
+    files: &'a Files,
     state: &'a mut State,
     requests: &'a mut Option<Requests>,
     transaction: Transaction,
@@ -83,7 +83,7 @@ impl SessionCell {
     /// The session's events, for reading.
     #[must_use]
     pub fn history(&self) -> History {
-        History::of(&self.ground.paths, &self.id)
+        History::of(self.ground.journal.files(), &self.id)
     }
 
     /// Returns a copy of what is known.
@@ -105,7 +105,7 @@ impl SessionCell {
         let Inner { state, requests } = &mut *inner;
         let mut draft = Draft {
             id: &self.id,
-            paths: &self.ground.paths,
+            files: self.ground.journal.files(),
             state,
             requests,
             transaction: Transaction::default(),
@@ -179,8 +179,8 @@ impl Draft<'_> {
 
     /// Returns the run that answers a request. The first call of a session reads a file.
     pub fn run_of(&mut self, request_id: &str) -> Option<RunId> {
-        let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
-        let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
+        let (id, files, latest_seq) = (self.id, self.files, self.state.meta.latest_seq);
+        let requests = self.requests.get_or_insert_with(|| Requests::load(files, id, latest_seq));
         requests.run(request_id).cloned()
     }
 
@@ -218,8 +218,8 @@ impl Draft<'_> {
 
     /// Notes that a run answers one more request than its own.
     pub fn note_request(&mut self, request_id: &str, run: &RunId) {
-        let (id, paths, latest_seq) = (self.id, self.paths, self.state.meta.latest_seq);
-        let requests = self.requests.get_or_insert_with(|| Requests::load(paths, id, latest_seq));
+        let (id, files, latest_seq) = (self.id, self.files, self.state.meta.latest_seq);
+        let requests = self.requests.get_or_insert_with(|| Requests::load(files, id, latest_seq));
         requests.note(id, request_id, run, &mut self.transaction);
     }
 

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::damage::Damage;
 use crate::history::History;
 use crate::index::{self, Index, Record, Stamps};
+use crate::journal::Files;
 
 /// A thread is worth starting for this many sessions.
 const SESSIONS_PER_THREAD: usize = 256;
@@ -138,7 +139,7 @@ fn own_file(paths: &InstancePaths, index: &Index<'_>, id: &SessionId) -> Found {
     let path = folder.join("session.json");
     match atomic::read_json::<Session>(&path) {
         Ok(Some(session)) if session.id == *id => {
-            Found::InFile(Box::new(Record { session, meta: History::of(paths, id).meta() }))
+            Found::InFile(Box::new(Record { session, meta: stored(paths, id).meta() }))
         }
         Ok(None) => Found::Nothing,
         Ok(Some(session)) => Found::Damage(Damage::new(path, format!("it tells of session {}", session.id))),
@@ -188,10 +189,10 @@ impl Export {
                 !self.is_ours && session.updated_at >= known.session.updated_at && session != known.session
             });
             if wins {
-                session.context_mark = History::of(paths, &session.id).context_mark();
+                session.context_mark = stored(paths, &session.id).context_mark();
                 loaded.imported.push(session.id.clone());
                 let meta =
-                    known.map_or_else(|| History::of(paths, &session.id).meta(), |known| known.meta.clone());
+                    known.map_or_else(|| stored(paths, &session.id).meta(), |known| known.meta.clone());
                 loaded.sessions.insert(session.id.clone(), Box::new(Record { session, meta }));
             }
         }
@@ -204,6 +205,11 @@ impl Export {
             }
         }
     }
+}
+
+/// A session's history as it is on the disk.
+fn stored(paths: &InstancePaths, session: &SessionId) -> History {
+    History::of(&Files::on_disk(paths.config()), session)
 }
 
 /// Copies a damaged file that is going to be replaced; returns the copy's path.

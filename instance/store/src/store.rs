@@ -16,7 +16,7 @@ use crate::damage::Damage;
 use crate::history::relative;
 use crate::index::{self, Record, Stamps};
 use crate::journal::disk::{Disk, RealDisk};
-use crate::journal::{self, Commit, Journal, Transaction};
+use crate::journal::{self, Commit, Files, Journal, Transaction};
 use crate::session::{Ground, SessionCell, State, pretty};
 use crate::triggers::{self, Triggers};
 use crate::{runs, sessions};
@@ -111,10 +111,11 @@ impl Store {
         let mut damaged = loaded.damaged;
         let mut keys = ground.triggers.lock();
         let cells = loaded.sessions.into_iter().map(|(id, record)| {
-            let active = active_run(paths, &record.session).unwrap_or_else(|damage| {
-                damaged.push(damage);
-                None
-            });
+            let active =
+                active_run(paths, ground.journal.files(), &record.session).unwrap_or_else(|damage| {
+                    damaged.push(damage);
+                    None
+                });
             keys.replace(&id, None, triggers::key_of(&record.session));
             (id, Arc::new(SessionCell::new(Arc::clone(&ground), record, active)))
         });
@@ -148,6 +149,12 @@ impl Store {
     #[must_use]
     pub fn paths(&self) -> &InstancePaths {
         &self.ground.paths
+    }
+
+    /// The instance's files as they are once everything decided so far is carried out.
+    #[must_use]
+    pub fn files(&self) -> &Files {
+        self.ground.journal.files()
     }
 
     /// Returns a session.
@@ -188,7 +195,7 @@ impl Store {
     /// # Errors
     /// When the record exists and cannot be read.
     pub fn run(&self, id: &RunId) -> Result<Option<Run>, atomic::Error> {
-        let Some(stored) = runs::load(&self.ground.paths, id)? else {
+        let Some(stored) = runs::load(self.files(), id)? else {
             return Ok(None);
         };
         let active = self
@@ -206,12 +213,24 @@ impl Store {
         self.ground.journal.enqueue(transaction)
     }
 
-    /// Waits until everything decided so far can be read from the files.
+    /// Waits until everything decided so far is durable: what is read then may be told.
     ///
     /// # Errors
-    /// When storage refused a write.
+    /// When storage refused some of it.
     pub async fn settled(&self) -> Result<(), journal::Error> {
         self.ground.journal.barrier().await
+    }
+
+    /// Asks that everything decided so far be written to the documented files now; the commit waits for that.
+    /// Only those need it who reach past [`Store::files`].
+    pub fn carry_out(&self) -> Commit {
+        self.ground.journal.carry_out()
+    }
+
+    /// Tells whether storage takes what is to be stored.
+    #[must_use]
+    pub fn accepts_writes(&self) -> bool {
+        self.ground.journal.refusal().is_none()
     }
 
     /// Writes `chat-sessions.json` for older tools. Blocks.
@@ -267,11 +286,11 @@ pub enum Inserted {
 }
 
 /// Reads the record of a session's active run.
-fn active_run(paths: &InstancePaths, session: &Session) -> Result<Option<Run>, Damage> {
+fn active_run(paths: &InstancePaths, files: &Files, session: &Session) -> Result<Option<Run>, Damage> {
     let Some(id) = &session.active_run_id else {
         return Ok(None);
     };
-    match runs::load(paths, id) {
+    match runs::load(files, id) {
         Ok(Some(run)) => Ok(Some(run)),
         Ok(None) => Err(Damage::new(runs::folder(paths, id).join("status.json"), "it is missing".to_owned())),
         Err(error) => Err(Damage::of(&error)),

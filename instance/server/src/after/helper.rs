@@ -35,7 +35,7 @@ const OUTPUT_BYTES: u64 = 8 << 20;
 
 /// Adds the run that asks about a turn; `None` when there is nobody to ask. Blocks.
 pub(super) fn begin(app: &App, cell: &SessionCell, after: &AfterTurn) -> Option<(RunId, Commit)> {
-    let ended = runs::load(&app.settings.paths, &after.run_id).ok().flatten()?;
+    let ended = runs::load(app.store.files(), &after.run_id).ok().flatten()?;
     let tool = app.asked_tool(&app.tool_or_unknown(&ended.tool))?;
     let prompt = question::about(app, cell, after);
     let id = RunId::random();
@@ -67,7 +67,9 @@ pub(super) fn begin(app: &App, cell: &SessionCell, after: &AfterTurn) -> Option<
 
 /// Carries the call out, or waits for one that is under way, and returns what was said or why nothing was.
 pub(super) async fn answer(app: &Shared, cell: &Arc<SessionCell>, id: &RunId) -> Result<String, String> {
-    let folder = runs::folder(&app.settings.paths, id);
+    let (paths, run) = (app.settings.paths.clone(), id.clone());
+    let made = blocking(move || runs::make_folder(&paths, &run)).await;
+    let folder = made.map_err(|error| error.to_string())?;
     let result = ended(app, id, &folder).await?;
     let (worker, id) = (Arc::clone(app), id.clone());
     let (said, run) = blocking(move || conclude(&worker, &id, &folder, result)).await;
@@ -118,7 +120,7 @@ fn conclude(
     folder: &Path,
     result: RunResult,
 ) -> (Result<String, String>, Option<Run>) {
-    let Ok(Some(mut run)) = runs::load(&app.settings.paths, id) else {
+    let Ok(Some(mut run)) = runs::load(app.store.files(), id) else {
         return (Err("the record of the call is damaged".to_owned()), None);
     };
     let mut adapter = Adapter::for_tool(&app.tool_or_unknown(&run.tool));

@@ -83,7 +83,7 @@ impl App {
 
     /// Returns what a finished run said, or why it said nothing.
     fn said(&self, compactor: &SessionCell, run: &RunId) -> Result<String, String> {
-        let record = runs::load(&self.settings.paths, run).ok().flatten();
+        let record = runs::load(self.store.files(), run).ok().flatten();
         let record = record.ok_or_else(|| "its record is damaged".to_owned())?;
         if record.state != RunState::Completed {
             return Err(record.failure_reason.unwrap_or_else(|| "it was stopped".to_owned()));

@@ -143,8 +143,9 @@ pub(super) async fn end(app: &Shared, cell: &Arc<SessionCell>) -> Result<(u64, b
     if let Some(run) = cell.with(|state| state.session.active_run_id.clone()) {
         app.runs.synchronise(app, &run).await;
     }
+    let end = cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running()));
     app.store.settled().await?;
-    Ok(cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running())))
+    Ok(end)
 }
 
 /// Parses `3-17`.

@@ -12,7 +12,7 @@ use crate::app::Shared;
 /// `GET /api/health`: records that could not be read when the server started, and whether the disk takes
 /// what is to be stored. `remotelab doctor` looks at everything anew.
 pub(super) async fn health(State(app): State<Shared>) -> Response {
-    let accepts_writes = app.store.settled().await.is_ok();
+    let accepts_writes = app.store.accepts_writes();
     let config = app.settings.paths.config();
     let damaged: Vec<Value> = app
         .store

@@ -37,9 +37,10 @@ pub(super) async fn post(
     }
     let given = message.request_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
     let request_id = given.map_or_else(|| ids::request_id("compat", now_ms()), str::to_owned);
-    // The files of a repeated message are stored already.
+    let has_files = !uploads.is_empty() || message.attachments.is_some() || message.images.is_some();
     let (target, given) = (Arc::clone(&cell), request_id.clone());
-    let attachments = if blocking(move || submit::is_known(&target, &given)).await {
+    // The files of a repeated message are stored already.
+    let attachments = if !has_files || blocking(move || submit::is_known(&target, &given)).await {
         Vec::new()
     } else {
         stored(&app, &id, &mut message, uploads).await?

@@ -41,7 +41,7 @@ pub(super) async fn prompt(
 ) -> Result<Response, Refusal> {
     let run = runs::find(&app, &id).await?;
     let manifest = blocking(move || {
-        let mut manifest = stored::manifest(&app.settings.paths, &run.id).ok().flatten()?;
+        let mut manifest = stored::manifest(app.store.files(), &run.id).ok().flatten()?;
         // The manifest names files without their place; the executor was told it.
         let located = attachments::located(&app, &manifest.options.images).into_iter();
         manifest.options.images = located.map(|(file, _)| file).collect();
@@ -86,7 +86,7 @@ pub(super) async fn of_session(
     app.store.settled().await.map_err(StorageRefused)?;
     let (worker, latest) = (Arc::clone(&app), cell.with(|state| state.meta.latest_seq));
     let (runs, next) = blocking(move || {
-        let ids = requests::runs(&worker.settings.paths, cell.id(), latest);
+        let ids = requests::runs(worker.store.files(), cell.id(), latest);
         let end = before.map_or(ids.len(), |before| before.min(ids.len()));
         let start = end.saturating_sub(limit);
         let runs = ids[start..end].iter().rev().filter_map(|id| worker.store.run(id).ok().flatten());

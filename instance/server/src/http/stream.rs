@@ -134,7 +134,7 @@ impl Teller {
     /// is being written.
     async fn catch_up(&mut self) -> Result<(), Ended> {
         let (latest, session, writing) = self.look();
-        // What is told must be in the files.
+        // What is told must be durable.
         self.app.store.settled().await.map_err(|_| Ended)?;
         while self.told.seq < latest {
             let (history, from) = (self.cell.history(), self.told.seq + 1);

@@ -47,7 +47,7 @@ impl App {
     fn start_runner(&self, run: &RunId) -> Result<(), Error> {
         let paths = &self.settings.paths;
         let folder = runs::folder(paths, run);
-        let mut manifest = runs::manifest(paths, run)?.ok_or(Error::NoManifest)?;
+        let mut manifest = runs::manifest(self.store.files(), run)?.ok_or(Error::NoManifest)?;
         let downloads = self.locate_files(&mut manifest);
         // The session's tool was known when the message was accepted; if it has gone since, the run says so.
         let tool = self.catalogue.find(&manifest.tool).unwrap_or_else(|| remotelab_protocol::tool::Tool {

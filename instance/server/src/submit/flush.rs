@@ -37,7 +37,6 @@ pub(crate) fn schedule_flush(app: &Shared, cell: &Arc<SessionCell>) {
 /// Delivers the whole queue as one message, unless a run is active or the session is archived.
 async fn flush(app: &Shared, cell: &Arc<SessionCell>) -> Result<(), StorageRefused> {
     loop {
-        app.store.settled().await?;
         let (worker, target) = (Arc::clone(app), Arc::clone(cell));
         let (flushed, commit) = blocking(move || worker.try_flush(&target)).await;
         let run = match flushed {

@@ -159,11 +159,12 @@ async fn body(app: &Shared, delivery: &Delivery) -> Option<Vec<u8>> {
 }
 
 /// Ends a delivery. Its file says so durably before it is removed: the journal may still hold the delivery
-/// and would bring it back after a crash.
+/// and would bring it back after a crash. It is removed when nothing is left to be written to it.
 async fn finish(app: &Shared, mut delivery: Delivery) {
     delivery.done = true;
     let path = delivery.path();
-    if app.store.put(&path, delivery.bytes()).durable().await.is_err() {
+    let noted = app.store.put(&path, delivery.bytes());
+    if noted.durable().await.is_err() || app.store.carry_out().durable().await.is_err() {
         delivery.done = false;
         return later(app, delivery);
     }

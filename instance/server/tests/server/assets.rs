@@ -291,7 +291,7 @@ async fn a_message_names_assets_and_a_moved_instance_keeps_them() {
     let run = accepted["run"]["id"].as_str().unwrap();
     world.ended(run).await;
     let root = world.root.path().display().to_string();
-    let file = |name: &str| std::fs::read_to_string(world.root.path().join("config").join(name)).unwrap();
+    let file = |name: &str| world.stored(name);
     let line = format!("[User attached file: notes.md -> {root}/config/file-assets/objects/{id}.md]");
     assert!(file(&format!("chat-runs/{run}/launch.json")).contains(&line));
     let manifest: Value = serde_json::from_str(&file(&format!("chat-runs/{run}/manifest.json"))).unwrap();

@@ -124,10 +124,9 @@ async fn a_run_that_handed_over_files_itself_is_left_alone() {
     assert_eq!(status, StatusCode::CREATED);
     std::fs::write(world.root.path().join("go"), "").unwrap();
     world.ended(run).await;
-    let record = world.root.path().join(format!("config/chat-history/{session}/session.json"));
-    while read(&record).get("runsWithResults").is_some() || read(&record).get("lastRunState").is_none() {
-        tokio::task::yield_now().await;
-    }
+    world.stored_when(&format!("chat-history/{session}/session.json"), |record| {
+        record.contains("lastRunState") && !record.contains("runsWithResults")
+    });
     let events = world.events(session, "all").await;
     assert!(events.iter().all(|event| event["source"] != "result_file_assets"), "{events:?}");
 }

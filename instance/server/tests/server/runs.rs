@@ -111,9 +111,9 @@ async fn the_owner_reads_what_an_executor_was_told_part_by_part() {
         super::tokens::client(Some(&token)).get(format!("{}{path}", world.base)).send().await.unwrap();
     assert_eq!(connector.status(), StatusCode::FORBIDDEN);
     // A run of an older server.
-    let manifest =
-        world.root.path().join("config/chat-runs").join(second["id"].as_str().unwrap()).join("manifest.json");
-    let mut old: Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    let manifest = format!("chat-runs/{}/manifest.json", second["id"].as_str().unwrap());
+    let mut old: Value = serde_json::from_str(&world.stored(&manifest)).unwrap();
+    let manifest = world.root.path().join("config").join(manifest);
     old.as_object_mut().unwrap().remove("promptBlocks");
     std::fs::write(&manifest, old.to_string()).unwrap();
     let (_, told) = world.get(&path).await;
@@ -141,8 +141,9 @@ async fn the_runs_of_a_session_are_listed_newest_first() {
     };
     assert_eq!(walk().await, runs);
     // Older servers kept no list; the messages tell the same.
-    std::fs::remove_file(world.root.path().join("config/chat-history").join(&id).join("requests.jsonl"))
-        .unwrap();
+    let list = format!("chat-history/{id}/requests.jsonl");
+    world.stored_when(&list, |list| list.lines().count() == 5);
+    std::fs::remove_file(world.root.path().join("config").join(list)).unwrap();
     assert_eq!(walk().await, runs);
 }
 

@@ -120,8 +120,9 @@ async fn an_answer_shows_while_it_is_written_and_is_stored_once() {
     stream.until(|frame| frame.data["content"] == "Session started (s-1)").await;
     // The run's record was written with that event, and is not for pieces of text.
     let record = world.root.path().join("config/chat-runs").join(&run).join("status.json");
-    let written = || std::fs::read(&record).unwrap();
-    let before = written();
+    let written = || std::fs::read_to_string(&record).unwrap();
+    let holds_event = |status: &str| status.contains("\"normalizedEventCount\": 1");
+    let before = world.stored_when(&format!("chat-runs/{run}/status.json"), holds_event);
 
     go_on(&world, 1);
     let (_, partial) = stream.until(|frame| frame.name == "partial").await;

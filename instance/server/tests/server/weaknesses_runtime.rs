@@ -149,11 +149,9 @@ echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"s
     let prompt = std::fs::read_to_string(world.root.path().join("prompt")).unwrap();
     assert!(prompt.contains(&paths.images().join(&name).display().to_string()), "{prompt}");
     let images = paths.images().display().to_string();
-    for file in [
-        paths.chat_history().join(&id).join("events/000000001.json"),
-        paths.chat_runs().join(run).join("manifest.json"),
-    ] {
-        let record = std::fs::read_to_string(file).unwrap();
+    for file in [format!("chat-history/{id}/events/000000001.json"), format!("chat-runs/{run}/manifest.json")]
+    {
+        let record = world.stored(&file);
         assert!(record.contains(&name) && !record.contains(&images), "{record}");
     }
 }

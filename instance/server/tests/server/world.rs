@@ -223,9 +223,26 @@ impl World {
 
     /// Reads what a run's executor was told.
     pub(super) fn prompt(&self, run: &str) -> String {
-        let path = self.root.path().join("config/chat-runs").join(run).join("manifest.json");
-        let manifest: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let manifest: Value =
+            serde_json::from_str(&self.stored(&format!("chat-runs/{run}/manifest.json"))).unwrap();
         manifest["prompt"].as_str().unwrap().to_owned()
+    }
+
+    /// Reads a file of the configuration folder, which may come a little after what is in it is known.
+    pub(super) fn stored(&self, path: &str) -> String {
+        self.stored_when(path, |_| true)
+    }
+
+    /// As [`World::stored`], when a condition holds.
+    pub(super) fn stored_when(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
+        let (path, deadline) = (self.root.path().join("config").join(path), Instant::now() + PATIENCE);
+        loop {
+            match std::fs::read_to_string(&path) {
+                Ok(text) if holds(&text) => return text,
+                found => assert!(Instant::now() < deadline, "{} is {found:?}", path.display()),
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Sends a message, waits for its end and returns the run's id.

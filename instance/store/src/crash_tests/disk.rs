@@ -5,8 +5,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::disk::{Disk, Pace, RealDisk};
 
 /// Syncs nothing for real, which keeps the tests fast; what it should have synced it remembers.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,9 @@ struct Faults {
     fail_at: Option<usize>,
     /// Whether all operations after the failing one fail too, as after kill -9.
     dies: bool,
+    /// Whether no file can be put in its place: the journal is written, what follows is not.
+    no_renames: bool,
+    renames: usize,
     /// Files written since they were last synced, and how many of their first bytes are safe.
     unsynced: BTreeMap<PathBuf, u64>,
     /// Files removed since their folder was last synced.
@@ -28,6 +32,16 @@ impl FaultyDisk {
     /// Fails the n-th operation, counted from 0; when it `dies`, all later ones as well.
     pub(super) fn failing(nth: usize, dies: bool) -> Self {
         Self(Arc::new(Mutex::new(Faults { fail_at: Some(nth), dies, ..Faults::default() })))
+    }
+
+    /// Lets no file be put in its place from here on.
+    pub(super) fn refuse_renames(&self) {
+        self.faults().no_renames = true;
+    }
+
+    /// How many files were put in their place.
+    pub(super) fn renames(&self) -> usize {
+        self.faults().renames
     }
 
     pub(super) fn operations(&self) -> usize {
@@ -101,6 +115,10 @@ impl From<Failed> for io::Error {
 impl Disk for FaultyDisk {
     const JOURNAL_LIMIT: u64 = 6_000;
 
+    /// Time decides nothing: changes stay where they are until they are many or somebody asks.
+    const PACE: Pace =
+        Pace { quiet: Duration::MAX, late: Duration::MAX, files: 12, bytes: 20_000, most_bytes: 40_000 };
+
     fn create_new(&self, path: &Path) -> io::Result<File> {
         self.step()?;
         self.wrote(path, 0);
@@ -137,7 +155,11 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.step()?;
+        if self.faults().no_renames {
+            return Err(Failed::Now.into());
+        }
         RealDisk.rename(from, to)?;
+        self.faults().renames += 1;
         self.faults().unsynced.remove(from);
         self.wrote(to, 0);
         Ok(())

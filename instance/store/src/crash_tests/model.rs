@@ -15,13 +15,34 @@ use crate::{Commit, Inserted, Store};
 /// Something done to a store. Sessions are meant by their place in id order.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Create { key: Option<u8> },
-    Say { session: usize, long: bool },
-    Start { session: usize, request: u8 },
-    Finish { session: usize },
-    Queue { session: usize, request: u8 },
-    Archive { session: usize, archived: bool },
-    Rekey { session: usize, key: Option<u8> },
+    Create {
+        key: Option<u8>,
+    },
+    Say {
+        session: usize,
+        long: bool,
+    },
+    Start {
+        session: usize,
+        request: u8,
+    },
+    Finish {
+        session: usize,
+    },
+    Queue {
+        session: usize,
+        request: u8,
+    },
+    Archive {
+        session: usize,
+        archived: bool,
+    },
+    Rekey {
+        session: usize,
+        key: Option<u8>,
+    },
+    /// Everything is written to its files.
+    CarryOut,
 }
 
 /// What a store holds.
@@ -53,6 +74,7 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         2 => (session(), 0..NAMES).prop_map(|(session, request)| Step::Queue { session, request }),
         2 => (session(), any::<bool>()).prop_map(|(session, archived)| Step::Archive { session, archived }),
         1 => (session(), key()).prop_map(|(session, key)| Step::Rekey { session, key }),
+        2 => Just(Step::CarryOut),
     ]
 }
 
@@ -171,6 +193,7 @@ impl Model {
                 talk.key = key.map(name);
                 Some(change(store, &id, |draft| draft.session_mut().external_trigger_id = key.map(name)))
             }
+            Step::CarryOut => Some(store.carry_out()),
         }
     }
 

@@ -1,22 +1,31 @@
-//! Carrying out a transaction's file writes. Each of them can be repeated.
+//! Carrying out the changes of files. Each of them can be repeated.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use super::changes::{Change, Changes};
 use super::disk::Disk;
-use super::record::{Op, Transaction};
 
-/// Carries out a transaction below the root, in order.
-pub(super) fn apply(disk: &impl Disk, root: &Path, transaction: &Transaction) -> io::Result<()> {
-    transaction.ops().iter().try_for_each(|op| match op {
-        Op::Put { path, bytes } => put(disk, &root.join(path), bytes),
-        Op::WriteAt { path, offset, bytes } => write_at(disk, &root.join(path), *offset, bytes),
-    })
+/// Carries out changes below the root, in order, while `go_on` says so.
+pub(super) fn apply(
+    disk: &impl Disk,
+    root: &Path,
+    changes: &Changes,
+    go_on: impl Fn() -> bool,
+) -> io::Result<()> {
+    let changes = changes.in_order().into_iter().take_while(|_| go_on());
+    for (path, Change { from, bytes }) in changes {
+        match from {
+            None => put(disk, &root.join(path), bytes)?,
+            Some(offset) => write_at(disk, &root.join(path), *offset, bytes)?,
+        }
+    }
+    Ok(())
 }
 
 fn put(disk: &impl Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Only the journal's thread writes these files, so one fixed name beside each is enough.
+    // Only one thread carries changes out, so one fixed name beside each file is enough.
     let temporary = path.with_added_extension("new");
     let file = with_parent(disk, path, || disk.open(&temporary, true))?;
     disk.write(&temporary, &file, 0, bytes)?;

@@ -4,12 +4,22 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 /// What the journal does to files. The methods as they stand are the real thing.
 pub(crate) trait Disk: Clone + Send + 'static {
-    /// A journal file that has grown past this is replaced: what a start after a crash has to carry
+    /// The room in a journal file. One that is fuller is replaced: what a start after a crash has to carry
     /// out again stays small.
     const JOURNAL_LIMIT: u64 = 1 << 20;
+
+    /// Whoever changes a file changes it again soon: the longer it waits, the fewer are written.
+    const PACE: Pace = Pace {
+        quiet: Duration::from_millis(20),
+        late: Duration::from_millis(250),
+        files: 2_048,
+        bytes: 8 << 20,
+        most_bytes: 64 << 20,
+    };
 
     fn create_new(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
@@ -59,6 +69,21 @@ pub(crate) trait Disk: Clone + Send + 'static {
         }
         Ok(())
     }
+}
+
+/// When changes are carried out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// When nothing was added for so long.
+    pub(crate) quiet: Duration,
+    /// When the oldest has waited for so long.
+    pub(crate) late: Duration,
+    /// When there are so many files.
+    pub(crate) files: usize,
+    /// When they hold so many bytes.
+    pub(crate) bytes: usize,
+    /// With so many bytes in memory, callers are held back.
+    pub(crate) most_bytes: usize,
 }
 
 /// The disk of the machine.

@@ -55,6 +55,10 @@ impl Transaction {
         &self.0
     }
 
+    pub(super) fn into_ops(self) -> Vec<Op> {
+        self.0
+    }
+
     /// Tells whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
