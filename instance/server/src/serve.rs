@@ -200,12 +200,8 @@ async fn export_regularly(app: Shared) {
     let mut exported = None;
     loop {
         tokio::time::sleep(EXPORT_EVERY).await;
-        let revisions: Vec<_> = app
-            .store
-            .sessions()
-            .iter()
-            .map(|cell| (cell.id().clone(), cell.revision()))
-            .collect();
+        let revisions: Vec<_> =
+            app.store.sessions().iter().map(|cell| (cell.id().clone(), cell.revision())).collect();
         if exported.as_ref() == Some(&revisions) {
             continue;
         }
