@@ -103,6 +103,9 @@ pub(crate) enum Parsed {
 /// Reads the arguments; the first is the program's own name.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed, Hinted> {
     let arguments: Vec<OsString> = arguments.collect();
+    if let Some(command) = lasting(&arguments) {
+        return Ok(Parsed::Command(Box::new(command)));
+    }
     if let Some(page) = help_for_runs(&arguments) {
         return Ok(Parsed::Text(page));
     }
@@ -120,6 +123,16 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
             }
             _ => Err(usage(first_paragraph(&error), &arguments)),
         },
+    }
+}
+
+/// The processes of which there may be one for each guest. The definition of all other commands takes them more
+/// time and memory than their own start.
+fn lasting(arguments: &[OsString]) -> Option<Command> {
+    match arguments {
+        [_, word] if word == "chat" => Some(Command::Chat),
+        [_, word] if word == "gateway" => Some(Command::Gateway),
+        _ => None,
     }
 }
 
@@ -238,6 +251,22 @@ mod tests {
                 panic!("{flag} prints text");
             };
             assert_eq!(text, concat!(env!("CARGO_PKG_VERSION"), "\n"));
+        }
+    }
+
+    #[test]
+    fn a_lasting_process_is_what_its_definition_says() {
+        let cases: [(&str, fn(&Command) -> bool); 2] = [
+            ("chat", |command| matches!(command, Command::Chat)),
+            ("gateway", |command| matches!(command, Command::Gateway)),
+        ];
+        for (word, is_it) in cases {
+            let Ok(Parsed::Command(short)) = parsed(&format!("remotelab {word}")) else {
+                panic!("{word} is a command");
+            };
+            let defined = Arguments::try_parse_from(["remotelab", word]).unwrap().command.unwrap();
+            assert!(is_it(&short) && is_it(&defined), "{word}");
+            assert!(matches!(parsed(&format!("remotelab {word} --help")), Ok(Parsed::Text(_))));
         }
     }
 

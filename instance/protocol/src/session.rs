@@ -270,6 +270,16 @@ impl Session {
         self.internal_role.as_deref().is_some_and(|role| !role.is_empty())
     }
 
+    /// Tells whether the session has something that a server which starts goes on with.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.active_run_id.is_some()
+            || !self.follow_up_queue.is_empty()
+            || self.after_turn.is_some()
+            || self.compaction.is_some()
+            || !self.runs_with_results.is_empty()
+    }
+
     /// Forgets what executors remember of the session by themselves, as when its context is cut.
     pub fn forget_resume_ids(&mut self) {
         self.claude_session_id = None;

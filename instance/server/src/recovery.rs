@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(5);
 
 /// Follows every run that was under way and delivers every queue that was waiting.
 pub(crate) fn resume_work(app: &Shared) {
-    for cell in app.store.sessions() {
+    for cell in app.store.unfinished() {
         results::resume(app, &cell);
         let (noted, active, queued, unfinished) = cell.with(|state| {
             let session = &state.session;

@@ -101,6 +101,8 @@ impl Server {
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
         let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
+        let opening = Arc::clone(&app.store);
+        drop(tokio::task::spawn_blocking(move || opening.open_records()));
         let stopping = app.stopping.clone();
         let stop = async move {
             stop.await;
@@ -211,12 +213,8 @@ async fn export_regularly(app: Shared) {
     let mut exported = None;
     loop {
         tokio::time::sleep(EXPORT_EVERY).await;
-        let revisions: Vec<_> = app
-            .store
-            .sessions()
-            .iter()
-            .map(|cell| (cell.id().clone(), cell.with(|state| state.revision)))
-            .collect();
+        let revisions: Vec<_> =
+            app.store.sessions().iter().map(|cell| (cell.id().clone(), cell.revision())).collect();
         if exported.as_ref() == Some(&revisions) {
             continue;
         }

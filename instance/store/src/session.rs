@@ -9,11 +9,11 @@ use remotelab_protocol::{Context, Event, Run, RunId, Session, SessionId};
 use serde::Serialize;
 
 use crate::history::{self, History, relative};
-use crate::index::Record;
+use crate::index::Packed;
 use crate::journal::{Commit, Files, Journal, Transaction};
 use crate::requests::Requests;
 use crate::triggers::{self, Triggers};
-use crate::{body, runs};
+use crate::{body, runs, sessions};
 
 /// A session, shared by all who read or change it.
 #[derive(Debug)]
@@ -33,9 +33,18 @@ pub(crate) struct Ground {
 
 #[derive(Debug)]
 struct Inner {
-    state: State,
+    state: Held,
     /// Read when the session is first written to; apart from the state, which is often copied.
     requests: Option<Requests>,
+}
+
+/// What is known of a session, understood or not.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// Somebody asked.
+    Open(Box<State>),
+    /// Nobody has asked since the start.
+    Packed(Packed),
 }
 
 /// What is known of a session.
@@ -67,10 +76,7 @@ pub struct Draft<'a> {
 }
 
 impl SessionCell {
-    pub(crate) fn new(ground: Arc<Ground>, record: Box<Record>, active: Option<Run>) -> Self {
-        let Record { session, meta } = *record;
-        let id = session.id.clone();
-        let state = State { session, meta, active, revision: 0 };
+    pub(crate) fn new(ground: Arc<Ground>, id: SessionId, state: Held) -> Self {
         Self { id, ground, inner: Mutex::new(Inner { state, requests: None }) }
     }
 
@@ -89,12 +95,25 @@ impl SessionCell {
     /// Returns a copy of what is known.
     #[must_use]
     pub fn snapshot(&self) -> State {
-        self.lock().state.clone()
+        self.lock().state.open(&self.ground.paths, &self.id).clone()
     }
 
     /// Looks at what is known, without copying it. Keep `look` short: others wait.
     pub fn with<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.lock().state)
+        look(self.lock().state.open(&self.ground.paths, &self.id))
+    }
+
+    /// How often the session was changed since the start. A session that nobody asked for was not.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        match &self.lock().state {
+            Held::Open(state) => state.revision,
+            Held::Packed(_) => 0,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.lock().state, Held::Open(_))
     }
 
     /// Changes the session. The decision and the change are one: nobody else changes it in between.
@@ -103,10 +122,11 @@ impl SessionCell {
     pub fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> (T, Commit) {
         let mut inner = self.lock();
         let Inner { state, requests } = &mut *inner;
+        let state = state.open(&self.ground.paths, &self.id);
         let mut draft = Draft {
             id: &self.id,
             files: self.ground.journal.files(),
-            state,
+            state: &mut *state,
             requests,
             transaction: Transaction::default(),
             key_before: None,
@@ -117,10 +137,10 @@ impl SessionCell {
         let key_before = draft.key_before.take();
         let transaction = draft.finish();
         if !transaction.is_empty() {
-            inner.state.revision += 1;
+            state.revision += 1;
         }
         // Enqueued under the lock, so that the journal has a session's changes in their order.
-        let commit = self.enqueue(transaction, &inner.state.session, key_before);
+        let commit = self.enqueue(transaction, &state.session, key_before);
         (outcome, commit)
     }
 
@@ -146,6 +166,33 @@ impl SessionCell {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while changing leaves at worst an unwritten change, which a restart forgets.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Returns the state, understood on the first call.
+    pub(crate) fn open(&mut self, paths: &InstancePaths, id: &SessionId) -> &mut State {
+        if let Self::Packed(packed) = self {
+            *self = Self::Open(packed.open().unwrap_or_else(|| sessions::reread(paths, id)));
+        }
+        match self {
+            Self::Open(state) => state,
+            Self::Packed(_) => unreachable!("it was opened just above"),
+        }
+    }
+
+    /// The key by which the session is found.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Open(state) => triggers::key_of(&state.session),
+            Self::Packed(packed) => packed.key.as_deref(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new(session: Session, meta: HistoryMeta) -> Self {
+        Self { session, meta, active: None, revision: 0 }
     }
 }
 

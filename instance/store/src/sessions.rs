@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::{Session, SessionId};
@@ -16,25 +17,27 @@ use sha2::{Digest, Sha256};
 
 use crate::damage::Damage;
 use crate::history::History;
-use crate::index::{self, Index, Record, Stamps};
+use crate::index::{self, Folder, Index};
 use crate::journal::Files;
+use crate::session::{Held, State};
 
 /// A thread is worth starting for this many sessions.
 const SESSIONS_PER_THREAD: usize = 256;
+const NO_PANIC: &str = "reading does not panic";
 
 /// All readable sessions, and what could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     /// Sessions by id.
-    pub(crate) sessions: BTreeMap<SessionId, Box<Record>>,
+    pub(crate) sessions: BTreeMap<SessionId, Held>,
     /// Ids whose record came from the export and has no good file of its own yet.
     pub(crate) imported: Vec<SessionId>,
     /// Rows of the export that are no sessions; kept in every later export.
     pub(crate) unreadable_rows: Vec<Value>,
     /// Files that could not be read; they are left where they are.
     pub(crate) damaged: Vec<Damage>,
-    /// Whether the index told everything.
-    pub(crate) index_is_complete: bool,
+    /// Whether index and export tell everything.
+    pub(crate) is_unchanged: bool,
 }
 
 /// Reads all sessions. Blocks.
@@ -42,20 +45,41 @@ pub(crate) struct Loaded {
 /// # Errors
 /// When a folder cannot be listed. One damaged record is not an error.
 pub(crate) fn load(paths: &InstancePaths) -> io::Result<Loaded> {
-    let export = Export::read(paths)?;
+    let text = index::read(paths);
+    let (export, index, ids) = thread::scope(|scope| {
+        // The export tells nothing new where there is an index, but is long and has to be read all the same.
+        let export = (!text.is_empty()).then(|| scope.spawn(|| Export::read(paths)));
+        let (index, ids) = (Index::parse(&text), list(paths));
+        let export = export.map_or_else(|| Export::read(paths), |read| read.join().expect(NO_PANIC));
+        (export, index, ids)
+    });
+    let (export, ids) = (export?, ids?);
     // Another tool that wrote the export has written histories, too, and may have died in between.
-    let text = if export.is_ours { index::read(paths) } else { String::new() };
-    let mut index = Index::parse(&text);
+    let mut index = if export.is_ours { index } else { Index::default() };
     let mut loaded = Loaded::default();
-    let ids = list(paths)?;
     let from_index = own_files(paths, &index, &ids, &mut loaded);
-    loaded.index_is_complete = from_index == loaded.sessions.len() && from_index == index.len();
+    let told_all = from_index == loaded.sessions.len() && from_index == index.len();
     let nothing_amiss = loaded.damaged.is_empty() && index.missing_in(&ids) == 0;
     match index.unreadable_rows.take() {
-        Some(rows) if export.is_ours && nothing_amiss => loaded.unreadable_rows = rows,
+        Some(rows) if export.is_ours && nothing_amiss => {
+            loaded.unreadable_rows = rows;
+            loaded.is_unchanged = told_all && export.bytes.is_some();
+        }
         _ => export.take_over(paths, &mut loaded),
     }
     Ok(loaded)
+}
+
+/// Reads a session's own files again, of which the index told what cannot be understood. When they cannot be
+/// understood either, an empty session stands for it, and a copy of its file is kept. Blocks.
+pub(crate) fn reread(paths: &InstancePaths, id: &SessionId) -> Box<State> {
+    if let Found::InFile(state) = in_file(paths, id) {
+        return state;
+    }
+    tracing::error!(session.id = %id, "the record of a session is damaged; an empty one takes its place");
+    set_aside(&paths.chat_history().join(id.as_str()).join("session.json"));
+    let session = Session { id: id.clone(), ..Session::new("~".into(), String::new(), "") };
+    Box::new(State::new(session, stored(paths, id).meta()))
 }
 
 /// Writes the export and remembers its hash. Blocks.
@@ -93,27 +117,29 @@ fn list(paths: &InstancePaths) -> io::Result<Vec<SessionId>> {
 
 /// Reads the sessions' own files, or what the index tells of them. Returns for how many it told.
 fn own_files(paths: &InstancePaths, index: &Index<'_>, ids: &[SessionId], loaded: &mut Loaded) -> usize {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let share = ids.len().div_ceil(threads).max(SESSIONS_PER_THREAD);
-    let look =
-        |ids: &[SessionId]| ids.iter().map(|id| (own_file(paths, index, id), id.clone())).collect::<Vec<_>>();
-    let found: Vec<_> = std::thread::scope(|scope| {
+    let folder = Folder::open(paths);
+    let look = |ids: &[SessionId]| -> Vec<_> {
+        ids.iter().map(|id| (own_file(paths, &folder, index, id), id.clone())).collect()
+    };
+    let found: Vec<_> = thread::scope(|scope| {
         let mut shares = ids.chunks(share);
         let own = shares.next().unwrap_or_default();
         let others: Vec<_> = shares.map(|ids| scope.spawn(move || look(ids))).collect();
         let own = look(own);
-        let others = others.into_iter().map(|other| other.join().expect("reading does not panic"));
+        let others = others.into_iter().map(|other| other.join().expect(NO_PANIC));
         std::iter::once(own).chain(others).flatten().collect()
     });
     let mut from_index = 0;
     let mut sessions = Vec::new();
     for (found, id) in found {
         match found {
-            Found::InIndex(record) => {
+            Found::InIndex(held) => {
                 from_index += 1;
-                sessions.push((id, record));
+                sessions.push((id, held));
             }
-            Found::InFile(record) => sessions.push((id, record)),
+            Found::InFile(state) => sessions.push((id, Held::Open(state))),
             Found::Nothing => {}
             Found::Damage(damage) => loaded.damaged.push(damage),
         }
@@ -123,23 +149,26 @@ fn own_files(paths: &InstancePaths, index: &Index<'_>, ids: &[SessionId], loaded
 }
 
 enum Found {
-    InIndex(Box<Record>),
-    InFile(Box<Record>),
+    InIndex(Held),
+    InFile(Box<State>),
     Nothing,
     Damage(Damage),
 }
 
-fn own_file(paths: &InstancePaths, index: &Index<'_>, id: &SessionId) -> Found {
-    let folder = paths.chat_history().join(id.as_str());
+fn own_file(paths: &InstancePaths, folder: &Folder, index: &Index<'_>, id: &SessionId) -> Found {
     if index.len() > 0
-        && let Some(record) = index.record(id, Stamps::of(&folder))
+        && let Some(held) = index.find(id, folder.stamps(id))
     {
-        return Found::InIndex(Box::new(record));
+        return Found::InIndex(held);
     }
-    let path = folder.join("session.json");
+    in_file(paths, id)
+}
+
+fn in_file(paths: &InstancePaths, id: &SessionId) -> Found {
+    let path = paths.chat_history().join(id.as_str()).join("session.json");
     match atomic::read_json::<Session>(&path) {
         Ok(Some(session)) if session.id == *id => {
-            Found::InFile(Box::new(Record { session, meta: stored(paths, id).meta() }))
+            Found::InFile(Box::new(State::new(session, stored(paths, id).meta())))
         }
         Ok(None) => Found::Nothing,
         Ok(Some(session)) => Found::Damage(Damage::new(path, format!("it tells of session {}", session.id))),
@@ -184,8 +213,8 @@ impl Export {
                 loaded.unreadable_rows.push(row);
                 continue;
             };
-            let known = loaded.sessions.get(&session.id);
-            let wins = known.is_none_or(|known| {
+            let known = loaded.sessions.get_mut(&session.id).map(|held| held.open(paths, &session.id));
+            let wins = known.as_ref().is_none_or(|known| {
                 !self.is_ours && session.updated_at >= known.session.updated_at && session != known.session
             });
             if wins {
@@ -193,7 +222,8 @@ impl Export {
                 loaded.imported.push(session.id.clone());
                 let meta =
                     known.map_or_else(|| stored(paths, &session.id).meta(), |known| known.meta.clone());
-                loaded.sessions.insert(session.id.clone(), Box::new(Record { session, meta }));
+                let id = session.id.clone();
+                loaded.sessions.insert(id, Held::Open(Box::new(State::new(session, meta))));
             }
         }
         // A record that the export replaces is kept for people to look at.

@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use crate::damage::Damage;
 use crate::history::relative;
-use crate::index::{self, Record, Stamps};
+use crate::index::{self, Folder};
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::{self, Commit, Files, Journal, Transaction};
-use crate::session::{Ground, SessionCell, State, pretty};
+use crate::session::{Ground, Held, SessionCell, State, pretty};
 use crate::triggers::{self, Triggers};
 use crate::{runs, sessions};
 
@@ -32,8 +32,8 @@ pub struct Store {
     sessions: RwLock<BTreeMap<SessionId, Arc<SessionCell>>>,
     unreadable_rows: Vec<Value>,
     damaged: Vec<Damage>,
-    /// How many sessions there were at the start, if the index told of all of them.
-    indexed: Option<usize>,
+    /// How many sessions there were at the start, if index and export told of all of them.
+    unchanged: Option<usize>,
     /// Held until the store is closed.
     lock: Mutex<Option<FileLock>>,
 }
@@ -95,14 +95,15 @@ impl Store {
         };
         let at_config = |source| Error::Journal { path: paths.config().to_owned(), source };
         let (journal, replayed) = Journal::open_on(disk, paths.config()).map_err(at_config)?;
-        let loaded = sessions::load(paths).map_err(at_config)?;
+        let mut loaded = sessions::load(paths).map_err(at_config)?;
         let taken_over: Vec<Commit> = loaded
             .imported
             .iter()
-            .map(|id| {
+            .filter_map(|id| {
+                let state = loaded.sessions.get_mut(id)?.open(paths, id);
                 let mut transaction = Transaction::default();
-                transaction.put(relative::session(id), pretty(&loaded.sessions[id].session));
-                journal.enqueue(transaction)
+                transaction.put(relative::session(id), pretty(&state.session));
+                Some(journal.enqueue(transaction))
             })
             .collect();
         taken_over.into_iter().try_for_each(Commit::wait)?;
@@ -110,17 +111,18 @@ impl Store {
         let ground = Arc::new(Ground { paths: paths.clone(), journal, triggers: Triggers::default() });
         let mut damaged = loaded.damaged;
         let mut keys = ground.triggers.lock();
-        let cells = loaded.sessions.into_iter().map(|(id, record)| {
-            let active =
-                active_run(paths, ground.journal.files(), &record.session).unwrap_or_else(|damage| {
+        let cells = loaded.sessions.into_iter().map(|(id, mut held)| {
+            if let Held::Open(state) = &mut held {
+                state.active = active_run(paths, ground.journal.files(), &state.session).unwrap_or_else(|damage| {
                     damaged.push(damage);
                     None
                 });
-            keys.replace(&id, None, triggers::key_of(&record.session));
-            (id, Arc::new(SessionCell::new(Arc::clone(&ground), record, active)))
+            }
+            keys.replace(&id, None, held.key());
+            (id.clone(), Arc::new(SessionCell::new(Arc::clone(&ground), id, held)))
         });
         let sessions: BTreeMap<_, _> = cells.collect();
-        let indexed = loaded.index_is_complete.then_some(sessions.len());
+        let unchanged = loaded.is_unchanged.then_some(sessions.len());
         drop(keys);
         let recovery = Recovery {
             replayed,
@@ -132,7 +134,7 @@ impl Store {
             sessions: RwLock::new(sessions),
             unreadable_rows: loaded.unreadable_rows,
             damaged,
-            indexed,
+            unchanged,
             lock: Mutex::new(Some(lock)),
         };
         Ok((store, recovery))
@@ -169,6 +171,18 @@ impl Store {
         self.sessions.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Returns the sessions that may have something to go on with, in id order. Asked at the start: it leaves out
+    /// those of which the index told that they have not.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<Arc<SessionCell>> {
+        self.sessions().into_iter().filter(|cell| cell.is_open()).collect()
+    }
+
+    /// Understands all records, so that the first who asks for all of them need not wait. Blocks.
+    pub fn open_records(&self) {
+        self.sessions().iter().for_each(|cell| cell.with(|_| ()));
+    }
+
     /// Adds a session, unless an unarchived one has the same `externalTriggerId`: that one is then
     /// returned. Decided under one lock, so parallel calls agree.
     pub fn find_or_insert(&self, session: Session) -> (Arc<SessionCell>, Inserted) {
@@ -180,8 +194,9 @@ impl Store {
         keys.replace(&session.id, None, triggers::key_of(&session));
         let mut transaction = Transaction::default();
         transaction.put(relative::session(&session.id), pretty(&session));
-        let record = Box::new(Record { session, meta: HistoryMeta::default() });
-        let cell = Arc::new(SessionCell::new(Arc::clone(&self.ground), record, None));
+        let state = Box::new(State::new(session, HistoryMeta::default()));
+        let id = state.session.id.clone();
+        let cell = Arc::new(SessionCell::new(Arc::clone(&self.ground), id, Held::Open(state)));
         self.sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -250,11 +265,13 @@ impl Store {
     /// # Errors
     /// When something cannot be written; nothing is lost by it, the next start repairs it.
     pub fn close(&self) -> Result<(), Error> {
-        self.export()?;
-        let told: Vec<_> = self.sessions().into_iter().map(|cell| (cell.snapshot(), cell)).collect();
-        self.ground.journal.close()?;
-        let is_old_news = |(state, _): &(State, Arc<SessionCell>)| state.revision == 0;
-        if !(self.indexed == Some(told.len()) && told.iter().all(is_old_news)) {
+        let cells = self.sessions();
+        if self.unchanged == Some(cells.len()) && cells.iter().all(|cell| cell.revision() == 0) {
+            self.ground.journal.close()?;
+        } else {
+            self.export()?;
+            let told = cells.into_iter().map(|cell| (cell.snapshot(), cell)).collect();
+            self.ground.journal.close()?;
             self.write_index(told);
         }
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -264,11 +281,12 @@ impl Store {
     /// Writes the index of what was told before the journal was closed.
     fn write_index(&self, told: Vec<(State, Arc<SessionCell>)>) {
         let paths = &self.ground.paths;
+        let folder = Folder::open(paths);
         let records = told.into_iter().filter_map(|(state, cell)| {
-            let stamps = Stamps::of(&paths.chat_history().join(cell.id().as_str()));
+            let stamps = folder.stamps(cell.id());
             // What was changed after it was told may be in its files, or have been refused.
-            let unchanged = cell.with(|now| now.revision == state.revision);
-            unchanged.then_some((stamps, Record { session: state.session, meta: state.meta }))
+            let unchanged = cell.revision() == state.revision;
+            unchanged.then_some((stamps, state))
         });
         if let Err(error) = index::write(paths, &self.unreadable_rows, records) {
             tracing::warn!(%error, "the next start will be slower");

@@ -2,9 +2,10 @@
 //!
 //! They are named by one hash over all of them, so an address never changes its content.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -59,7 +60,8 @@ pub struct Asset {
 
 struct Stored {
     plain: Bytes,
-    gzip: Option<Bytes>,
+    /// Made when a browser first asks for it: an idle server has no use for it.
+    gzip: OnceLock<Option<Bytes>>,
     etag: String,
     content_type: &'static str,
 }
@@ -96,7 +98,7 @@ pub fn find(path: &str, accept_encoding: &str) -> Option<Asset> {
         },
     };
     let stored = STORE.files.get(name)?;
-    let gzip = stored.gzip.as_ref().filter(|_| accepts_gzip(accept_encoding));
+    let gzip = if accepts_gzip(accept_encoding) { stored.gzip() } else { None };
     Some(Asset {
         bytes: gzip.unwrap_or(&stored.plain).clone(),
         content_type: stored.content_type,
@@ -127,27 +129,44 @@ fn accepts_gzip(header: &str) -> bool {
     })
 }
 
+/// Reads no file whose hash the compiler has written down: only what is asked for is ever in memory.
 fn load() -> Store {
-    let mut contents: BTreeMap<String, Vec<u8>> = Files::iter()
+    let mut files: BTreeMap<String, (Bytes, [u8; 32])> = Files::iter()
         .filter(|name| is_served(name))
-        .filter_map(|name| Some((name.to_string(), Files::get(&name)?.data.into_owned())))
+        .filter_map(|name| {
+            let file = Files::get(&name)?;
+            Some((name.into_owned(), (shared(file.data), file.metadata.sha256_hash())))
+        })
         .collect();
     let mut style = Vec::new();
     for name in STYLES {
-        style.extend(contents.remove(*name).unwrap_or_default());
+        style.extend_from_slice(&files.remove(*name).unwrap_or_default().0);
     }
-    contents.insert("app.css".to_owned(), style);
+    let hash = Sha256::digest(&style).into();
+    files.insert("app.css".to_owned(), (style.into(), hash));
     let mut hasher = Sha256::new();
-    for (name, bytes) in &contents {
+    for (name, (_, hash)) in &files {
         hasher.update(name.as_bytes());
-        hasher.update(Sha256::digest(bytes));
+        hasher.update(hash);
     }
     let version = hex::encode(&hasher.finalize()[..8]);
-    let files = contents.into_iter().map(|(name, bytes)| {
-        let stored = stored(&name, bytes);
+    let files = files.into_iter().map(|(name, (plain, hash))| {
+        let stored = Stored {
+            etag: format!("\"{}\"", hex::encode(&hash[..12])),
+            content_type: content_type(&name),
+            gzip: OnceLock::new(),
+            plain,
+        };
         (name, stored)
     });
     Store { version, files: files.collect() }
+}
+
+fn shared(data: Cow<'static, [u8]>) -> Bytes {
+    match data {
+        Cow::Borrowed(embedded) => Bytes::from_static(embedded),
+        Cow::Owned(read) => read.into(),
+    }
 }
 
 /// Templates, texts and tests stand in the same folder.
@@ -157,20 +176,24 @@ fn is_served(name: &str) -> bool {
         || (name.starts_with("js/") && !name.starts_with("js/tests/"))
 }
 
-fn stored(name: &str, bytes: Vec<u8>) -> Stored {
-    let content_type = match name.rsplit('.').next() {
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
         Some("css") => "text/css; charset=utf-8",
         Some("js") => "text/javascript; charset=utf-8",
         Some("json") => "application/manifest+json",
         Some("svg") => "image/svg+xml",
         _ => "application/octet-stream",
-    };
-    let gzip = compressed(&bytes).filter(|gzip| gzip.len() + 128 < bytes.len());
-    Stored {
-        etag: format!("\"{}\"", hex::encode(&Sha256::digest(&bytes)[..12])),
-        plain: bytes.into(),
-        gzip: gzip.map(Bytes::from),
-        content_type,
+    }
+}
+
+impl Stored {
+    /// Returns it compressed, if that is worth it.
+    fn gzip(&self) -> Option<&Bytes> {
+        let compress = || {
+            let gzip = compressed(&self.plain)?;
+            (gzip.len() + 128 < self.plain.len()).then(|| gzip.into())
+        };
+        self.gzip.get_or_init(compress).as_ref()
     }
 }
 
