@@ -33,6 +33,9 @@ use std::process::ExitCode;
 use arguments::{Command, Parsed};
 
 fn main() -> ExitCode {
+    if let Some(run_dir) = runner::asked_for(std::env::args_os()) {
+        return runner::run(&run_dir);
+    }
     let outcome = match arguments::parse(std::env::args_os()) {
         Ok(Parsed::Command(command)) => run(*command),
         Ok(Parsed::Text(text)) => output::text(&text).map(|()| ExitCode::SUCCESS),

@@ -55,10 +55,17 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// As [`write_private`].
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|source| Error::new("write", path, io::Error::other(source)))?;
-    bytes.push(b'\n');
-    write_private(path, &bytes)
+    write_private(path, &json(path, value)?)
+}
+
+/// As [`write_json`], but not durable: for files that a crash of the machine makes worthless. It may leave the
+/// old file, none, or a damaged one.
+///
+/// # Errors
+/// As [`write_private`].
+pub fn replace_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let bytes = json(path, value)?;
+    beside(path, &bytes, |_| Ok(())).map_err(|source| Error::new("write", path, source))
 }
 
 /// Reads a whole file; a missing one is `None`.
@@ -94,17 +101,28 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+fn json<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, Error> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|source| Error::new("write", path, io::Error::other(source)))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    beside(path, bytes, File::sync_all)?;
+    sync_dir(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Writes a temporary file and puts it in the place of the old one.
+fn beside(path: &Path, bytes: &[u8], sync: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let temporary = temporary_beside(path)?;
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         // The mode above is subject to the umask; secrets must not depend on it.
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        sync_dir(folder)
+        sync(&file)?;
+        fs::rename(&temporary, path)
     })();
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
@@ -133,6 +151,17 @@ mod tests {
         fs::write(&path, "old").unwrap();
         write_private(&path, b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_replaced_without_care_for_crashes_is_as_private_and_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("runner.json");
+        fs::write(&path, "old").unwrap();
+        replace_json(&path, &["new"]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  \"new\"\n]\n");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
     }

@@ -211,6 +211,16 @@ pub fn end_all_with(name: &str, value: impl AsRef<OsStr>) {
     }
 }
 
+/// How long a process was on a processor so far, all its threads together.
+pub fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let tasks =
+        fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("find threads of {pid}"))?;
+    // A thread may end while they are counted.
+    let told = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    let times = told.filter_map(|told| told.split(' ').next()?.parse::<u64>().ok());
+    Ok(Duration::from_nanos(times.sum()))
+}
+
 /// Sends a signal to a process of this test by its id.
 pub fn signal_to(pid: u32, signal: Signal) -> anyhow::Result<()> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -45,12 +45,13 @@ pub struct Download {
 }
 
 impl Launch {
-    /// Writes the call into a run's folder, readable by the owner only.
+    /// Writes the call into a run's folder, readable by the owner only. Not durable: a run that is not started
+    /// yet when the machine crashes gets a new call.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, run_dir: &Path) -> Result<(), atomic::Error> {
-        atomic::write_json(&path(run_dir), self)
+        atomic::replace_json(&path(run_dir), self)
     }
 
     /// Reads the call of a run; `None` when it was never written.

@@ -40,6 +40,13 @@ pub use settle::{Settled, give_up, settle};
 /// The hidden subcommand of `remotelab` that is a runner.
 pub const SUBCOMMAND: &str = "runner";
 
+/// The file whose change tells how a run ended.
+pub const RESULT: &str = "result.json";
+/// The files whose change tells that there is more to read.
+pub const NEWS: [&str; 2] = ["spool.jsonl", "runner.json"];
+/// The file that a runner holds open for writing until it ends, however it does.
+pub const HELD_OPEN: &str = "runner.lock";
+
 /// How long a new runner waits for the lock: a server that asks whether one lives holds it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 

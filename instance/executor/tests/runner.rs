@@ -438,6 +438,16 @@ async fn a_run_is_carried_out_once() {
     assert_eq!(fs::read_to_string(world.file("ran")).unwrap(), "x\n");
 }
 
+/// A runner that is about to begin must not find its lock taken by somebody who only asks.
+#[test]
+fn whoever_asks_for_a_run_leaves_it_alone() {
+    let world = World::new("echo x");
+    let files = || fs::read_dir(world.run()).unwrap().count();
+    let before = files();
+    assert_eq!(runner::settle(&world.run(), true).unwrap(), Settled::NotStarted);
+    assert_eq!(files(), before);
+}
+
 #[tokio::test]
 async fn a_run_that_is_given_up_is_never_started() {
     let world = World::new("touch ran");

@@ -38,6 +38,9 @@ pub(crate) enum Error {
 /// again.
 pub(crate) async fn append(app: &Shared, cell: &Arc<SessionCell>, said: Said) -> Result<Event, Error> {
     let event = event(said);
+    if let Some(run) = &event.run_id {
+        app.runs.note_words(run);
+    }
     loop {
         let latest = match &event.request_id {
             Some(id) => {

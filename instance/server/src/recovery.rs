@@ -34,7 +34,7 @@ pub(crate) fn resume_work(app: &Shared) {
         });
         match (noted, active) {
             (Some(_), Some(run)) if run.finalized_at.is_none() => {
-                app.runs.watch(app, &cell, &run.id);
+                app.runs.resume(app, &cell, &run.id);
             }
             (Some(_), Some(_)) => {
                 // An older server released the session in a second step and did not come to it.

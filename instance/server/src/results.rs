@@ -1,7 +1,8 @@
 //! Files that a run declares as its results: those its answer names. They become assets of the session and
 //! one message that offers them.
 //!
-//! The end of a run notes in the session that its results are due. The message, the run's list of them and
+//! The end of a run in which something was said that may name a file notes in the session that its results are
+//! due. The message, the run's list of them and
 //! the removal of that note are one change, so that a server that dies anywhere publishes them once.
 
 mod paths;
@@ -64,6 +65,11 @@ pub(crate) fn expect(session: &mut Session, run: &Run) {
     if for_people && run.state == RunState::Completed && !session.runs_with_results.contains(&run.id) {
         session.runs_with_results.push(run.id.clone());
     }
+}
+
+/// Tells whether a part of a run's history may be what declares a file.
+pub(crate) fn may_name_files(part: &Known) -> bool {
+    matches!(part, Known::Message(message) if !paths::named(&message.content).is_empty())
 }
 
 /// Publishes the results of a run that has ended, if they are due. When it fails they stay due, and the

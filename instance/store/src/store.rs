@@ -113,10 +113,11 @@ impl Store {
         let mut keys = ground.triggers.lock();
         let cells = loaded.sessions.into_iter().map(|(id, mut held)| {
             if let Held::Open(state) = &mut held {
-                state.active = active_run(paths, ground.journal.files(), &state.session).unwrap_or_else(|damage| {
-                    damaged.push(damage);
-                    None
-                });
+                state.active =
+                    active_run(paths, ground.journal.files(), &state.session).unwrap_or_else(|damage| {
+                        damaged.push(damage);
+                        None
+                    });
             }
             keys.replace(&id, None, held.key());
             (id.clone(), Arc::new(SessionCell::new(Arc::clone(&ground), id, held)))

@@ -5,6 +5,7 @@ mod crash;
 mod executors;
 mod files;
 mod harness;
+mod idle;
 mod mail;
 mod more_executors;
 mod object_storage;

@@ -175,7 +175,8 @@ fn report(run_dir: &Path, tool: u32) -> io::Result<()> {
         tool_start_ticks: group::start_ticks(tool),
         started_at: Some(time::iso(Timestamp::now())),
     };
-    atomic::write_json(&files::report(run_dir), &report).map_err(io::Error::other)
+    // Not durable: after a crash of the machine none of these processes is left.
+    atomic::replace_json(&files::report(run_dir), &report).map_err(io::Error::other)
 }
 
 /// Writes the prompt beside everything else; an executor that does not read it to the end is its own affair.

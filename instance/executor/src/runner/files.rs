@@ -13,7 +13,7 @@ use remotelab_protocol::time;
 use crate::spool;
 
 pub(super) fn lock(run_dir: &Path) -> PathBuf {
-    run_dir.join("runner.lock")
+    run_dir.join(super::HELD_OPEN)
 }
 
 pub(super) fn cancel(run_dir: &Path) -> PathBuf {
@@ -25,7 +25,7 @@ pub(super) fn report(run_dir: &Path) -> PathBuf {
 }
 
 pub(super) fn result(run_dir: &Path) -> PathBuf {
-    run_dir.join("result.json")
+    run_dir.join(super::RESULT)
 }
 
 /// Tells whether an executor was started, or may have been. Output alone proves it too: runs of the
@@ -41,11 +41,8 @@ pub(super) fn claim(run_dir: &Path) -> io::Result<bool> {
     }
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(mark(run_dir));
     match created {
-        Ok(file) => {
-            file.sync_all()?;
-            atomic::sync_dir(run_dir)?;
-            Ok(true)
-        }
+        // It holds nothing: that it is there says all.
+        Ok(_) => atomic::sync_dir(run_dir).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }

@@ -30,6 +30,14 @@ pub fn settle(run_dir: &Path, cancel_requested: bool) -> io::Result<Settled> {
     if let Some(result) = read_result(run_dir)? {
         return Ok(Settled::Ended(result));
     }
+    // Asked without the lock, which a runner may be about to take.
+    if !files::is_started(run_dir) {
+        return Ok(Settled::NotStarted);
+    }
+    // And without opening it for writing, which would look like the end of a runner to who watches the folder.
+    if super::is_alive(run_dir)? {
+        return Ok(Settled::Alive);
+    }
     let _lock = match FileLock::try_acquire(&files::lock(run_dir)) {
         Ok(lock) => lock,
         Err(lock::Error::Held(_)) => return Ok(Settled::Alive),
@@ -38,9 +46,6 @@ pub fn settle(run_dir: &Path, cancel_requested: bool) -> io::Result<Settled> {
     // The runner may have finished between the two questions.
     if let Some(result) = read_result(run_dir)? {
         return Ok(Settled::Ended(result));
-    }
-    if !files::is_started(run_dir) {
-        return Ok(Settled::NotStarted);
     }
     let cancelled = cancel_requested || files::cancel(run_dir).exists();
     let result = interrupted(run_dir, cancelled);

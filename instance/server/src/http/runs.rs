@@ -41,18 +41,25 @@ pub(super) async fn get(
     let seconds = query.wait.and_then(|wait| wait.trim().parse().ok()).unwrap_or(0).min(WAIT_MAX);
     let deadline = Instant::now() + Duration::from_secs(seconds);
     loop {
+        // Before the run is read, so that its end cannot fall between.
+        let end = RunId::parse(&id).ok().and_then(|id| app.runs.end(&id));
         let run = find(&app, &id).await?;
         if run.state.is_terminal() || Instant::now() >= deadline || app.stopping.is_cancelled() {
             return Ok(conditional::json(&headers, &json!({"run": run})));
         }
         let ended = async {
-            match app.runs.over(&run.id) {
-                Some(over) => over.cancelled().await,
-                None => tokio::time::sleep(UNSEEN).await,
+            match end {
+                Some(end) => end.reached().await,
+                None => {
+                    tokio::time::sleep(UNSEEN).await;
+                    None
+                }
             }
         };
         tokio::select! {
-            () = ended => {}
+            ended = ended => if let Some(run) = ended {
+                return Ok(conditional::json(&headers, &json!({"run": run})));
+            },
             () = tokio::time::sleep_until(deadline) => {}
             () = app.stopping.cancelled() => {}
         }
@@ -91,6 +98,9 @@ pub(super) async fn cancel_session(
 /// Finds a run by the text of a path segment, after it has been brought up to date.
 pub(super) async fn find(app: &Shared, id: &str) -> Result<Run, Refusal> {
     let id = RunId::parse(id)?;
+    if let Some(run) = app.runs.under_way(&id) {
+        return Ok(run);
+    }
     app.runs.synchronise(app, &id).await;
     app.store.settled().await.map_err(StorageRefused)?;
     let store = Arc::clone(&app.store);

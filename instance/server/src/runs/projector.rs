@@ -5,12 +5,13 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use remotelab_config::atomic;
 use remotelab_executor::runner::{self, Settled};
 use remotelab_executor::{Adapter, Parsed, Record, SpoolReader};
 use remotelab_protocol::event::Known;
-use remotelab_protocol::run::RunResult;
+use remotelab_protocol::run::{RunResult, RunnerReport};
 use remotelab_protocol::{Event, Run, RunId, RunState, task_card};
 use remotelab_store::{Draft, SessionCell, journal, runs};
 use tokio::sync::watch;
@@ -43,8 +44,6 @@ pub(super) enum Error {
     #[error("cannot ask for the runner")]
     Runner(#[source] io::Error),
     #[error(transparent)]
-    File(#[from] atomic::Error),
-    #[error(transparent)]
     Storage(#[from] journal::Error),
 }
 
@@ -56,6 +55,10 @@ pub(super) struct Projector {
     reading: Option<Reading>,
     /// Whether a reply carried the task card.
     card_given: bool,
+    /// Whether anything that was said in the run may name files that it made.
+    names_files: Arc<AtomicBool>,
+    /// The record with which the run ended, once it is durable.
+    ended: Option<Run>,
     /// Where those look who show what is being written.
     shown: watch::Sender<Shown>,
 }
@@ -69,9 +72,23 @@ struct Reading {
     writing: Writing,
 }
 
+/// What the run's record and history do not have yet.
+#[derive(Debug)]
+struct News {
+    report: Option<RunnerReport>,
+    lines: Vec<(i64, Parsed)>,
+    /// The place in the spool behind these lines, in bytes and in lines.
+    place: (u64, u64),
+}
+
 impl Projector {
-    pub(super) fn new(run: RunId, folder: PathBuf, shown: watch::Sender<Shown>) -> Self {
-        Self { run, folder, reading: None, card_given: false, shown }
+    pub(super) fn new(
+        run: RunId,
+        folder: PathBuf,
+        names_files: Arc<AtomicBool>,
+        shown: watch::Sender<Shown>,
+    ) -> Self {
+        Self { run, folder, reading: None, card_given: false, names_files, ended: None, shown }
     }
 
     /// Takes over what is new. Blocks until it is durable.
@@ -84,88 +101,100 @@ impl Projector {
         }
         // Asked before the spool is read: a result is written after the last line.
         let settled = runner::settle(&self.folder, run.cancel_requested).map_err(Error::Runner)?;
-        self.note_runner(app, cell, &run)?;
-        self.read_spool(app, cell, &run)?;
+        let report = self.report(app, &run);
+        // Put back when all went well. After an error the spool is read again from the stored place.
+        let mut reading = match self.reading.take() {
+            Some(reading) => reading,
+            None => Reading::resume(app, &run, &self.folder)?,
+        };
+        let news = self.read_spool(cell, &mut reading, report)?;
         if let Settled::Ended(result) = settled {
-            self.finish(app, cell, &run, result)?;
+            self.finish(app, cell, &run, &mut reading, news, result)?;
             return Ok(Progress::Ended);
         }
+        self.store(cell, &reading.writing, news)?;
+        self.reading = Some(reading);
         Ok(match settled {
             Settled::NotStarted => Progress::NotStarted,
             _ => Progress::UnderWay,
         })
     }
 
-    fn note_runner(&self, app: &App, cell: &SessionCell, run: &Run) -> Result<(), Error> {
-        let Some(report) = runs::report(&app.settings.paths, &self.run)? else {
-            return Ok(());
-        };
-        let mut noted = run.clone();
-        noted.note_runner(&report);
-        if noted == *run {
-            return Ok(());
-        }
-        noted.updated_at = now_iso();
-        Ok(cell.change(|draft| draft.put_run(noted)).1.wait()?)
+    /// Returns the record with which the run ended, once.
+    pub(super) fn take_ended(&mut self) -> Option<Run> {
+        self.ended.take()
     }
 
-    fn read_spool(&mut self, app: &App, cell: &SessionCell, run: &Run) -> Result<(), Error> {
-        let reading = match self.reading.take() {
-            Some(reading) => reading,
-            None => {
-                let reading = Reading::resume(app, run, &self.folder)?;
-                // Its last piece may stand before the stored place.
-                Writing::show(Some(&reading.writing), &self.shown);
-                reading
-            }
-        };
-        let reading = self.reading.insert(reading);
-        loop {
-            let records = reading.spool.read_new(CHUNK_BYTES).map_err(Error::Spool)?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            let parsed: Vec<(i64, Parsed)> =
-                records.iter().map(|record| (record.ts, reading.take(record))).collect();
-            // Executors tell of every word. What leaves nothing to store is not worth a transaction: after a
-            // restart it is read again and says the same.
-            if !parsed.iter().any(|(_, parsed)| parsed.is_lasting()) {
-                Writing::show(Some(&reading.writing), &self.shown);
-                continue;
-            }
-            let ((), commit) = cell.change(|draft| {
-                // Under the lock: nobody sees a text twice, as it is being written and whole.
-                Writing::show(Some(&reading.writing), &self.shown);
-                let Some(mut run) = draft.active().cloned() else {
-                    return;
-                };
-                for (timestamp, parsed) in parsed {
-                    self.card_given |= take_card(draft, &parsed);
-                    take_over(draft, &mut run, timestamp, parsed);
-                }
-                reading.note_place(&mut run);
-                run.updated_at = now_iso();
-                draft.put_run(run);
-            });
-            commit.wait()?;
+    /// Returns what the runner told of itself, if the run's record does not have it.
+    fn report(&self, app: &App, run: &Run) -> Option<RunnerReport> {
+        if run.tool_process_id.is_some() {
+            return None;
         }
+        runs::report(&app.settings.paths, &self.run).unwrap_or_else(|error| {
+            // As a crash of the machine may leave it. The run goes without.
+            tracing::debug!(run.id = %self.run, %error, "what a runner told of itself is damaged");
+            None
+        })
+    }
+
+    /// Reads the spool to its end and takes over all but the last piece, which is returned: it often belongs
+    /// to the end of the run.
+    fn read_spool(
+        &mut self,
+        cell: &SessionCell,
+        reading: &mut Reading,
+        report: Option<RunnerReport>,
+    ) -> Result<News, Error> {
+        let mut news = News { report, lines: Vec::new(), place: reading.place() };
+        loop {
+            let lines = reading.next_lines()?;
+            if lines.is_empty() {
+                return Ok(news);
+            }
+            if !news.lines.is_empty() {
+                self.store(cell, &reading.writing, news)?;
+                news = News { report: None, lines: Vec::new(), place: reading.place() };
+            }
+            (news.lines, news.place) = (lines, reading.place());
+        }
+    }
+
+    /// Takes over what is new. Executors tell of every word: what leaves nothing to store is not worth a
+    /// transaction, and after a restart it is read again and says the same.
+    fn store(&mut self, cell: &SessionCell, writing: &Writing, news: News) -> Result<(), Error> {
+        if news.report.is_none() && !news.lines.iter().any(|(_, parsed)| parsed.is_lasting()) {
+            Writing::show(Some(writing), &self.shown);
+            return Ok(());
+        }
+        let ((), commit) = cell.change(|draft| {
+            // Under the lock: nobody sees a text twice, as it is being written and whole.
+            Writing::show(Some(writing), &self.shown);
+            let Some(mut run) = draft.active().cloned() else {
+                return;
+            };
+            self.take_over(draft, &mut run, news);
+            run.updated_at = now_iso();
+            draft.put_run(run);
+        });
+        Ok(commit.wait()?)
     }
 
     /// Ends the run: the last events, its verdict and the session's freedom are one change.
-    fn finish(&mut self, app: &App, cell: &SessionCell, run: &Run, result: RunResult) -> Result<(), Error> {
+    fn finish(
+        &mut self,
+        app: &App,
+        cell: &SessionCell,
+        run: &Run,
+        reading: &mut Reading,
+        news: News,
+        result: RunResult,
+    ) -> Result<(), Error> {
         let tool = app.tool_or_unknown(&run.tool);
-        let parsed = match &mut self.reading {
-            Some(reading) => reading.adapter.finish(&result),
-            None => Adapter::for_tool(&tool).finish(&result),
-        };
-        let (deliveries, commit) = cell.change(|draft| {
+        let parsed = reading.adapter.finish(&result);
+        let (ended, commit) = cell.change(|draft| {
             Writing::show(None, &self.shown);
-            let Some(mut run) = draft.active().cloned() else {
-                return Vec::new();
-            };
-            if let Some(reading) = &self.reading {
-                reading.note_place(&mut run);
-            }
+            let mut run = draft.active().cloned()?;
+            self.take_over(draft, &mut run, news);
             let (failure, resume_lost) = (parsed.failure.clone(), parsed.resume_lost);
             self.card_given |= take_card(draft, &parsed);
             take_over(draft, &mut run, now_ms(), parsed);
@@ -186,7 +215,9 @@ impl Projector {
             let session = draft.session_mut();
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
-            results::expect(session, &run);
+            if self.names_files.load(Ordering::Acquire) {
+                results::expect(session, &run);
+            }
             session.context_tokens = run.context_input_tokens.or(session.context_tokens);
             session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
             resume::keep(session, &run, &tool, resume_lost, latest_seq);
@@ -195,11 +226,30 @@ impl Projector {
             for delivery in &deliveries {
                 draft.put_file(delivery.path(), delivery.bytes());
             }
-            deliveries
+            Some((run, deliveries))
         });
         commit.wait()?;
-        app.webhooks.post(deliveries);
+        if let Some((run, deliveries)) = ended {
+            self.ended = Some(run);
+            app.webhooks.post(deliveries);
+        }
         Ok(())
+    }
+
+    /// Adds what is new to the history and the run.
+    fn take_over(&mut self, draft: &mut Draft<'_>, run: &mut Run, news: News) {
+        if let Some(report) = &news.report {
+            run.note_runner(report);
+        }
+        for (timestamp, parsed) in news.lines {
+            if parsed.events.iter().any(results::may_name_files) {
+                self.names_files.store(true, Ordering::Release);
+            }
+            self.card_given |= take_card(draft, &parsed);
+            take_over(draft, run, timestamp, parsed);
+        }
+        (run.normalized_byte_offset, run.normalized_line_count) = news.place;
+        run.last_normalized_at = Some(now_iso());
     }
 }
 
@@ -228,6 +278,12 @@ impl Reading {
         Ok(reading)
     }
 
+    /// Takes the next lines, each with its time; none when there are no more.
+    fn next_lines(&mut self) -> Result<Vec<(i64, Parsed)>, Error> {
+        let records = self.spool.read_new(CHUNK_BYTES).map_err(Error::Spool)?;
+        Ok(records.iter().map(|record| (record.ts, self.take(record))).collect())
+    }
+
     fn take(&mut self, record: &Record) -> Parsed {
         let parsed = self.adapter.line(record.stream, &record.line);
         if let Some(partial) = &parsed.partial {
@@ -237,10 +293,9 @@ impl Reading {
         parsed
     }
 
-    fn note_place(&self, run: &mut Run) {
-        run.normalized_byte_offset = self.spool.offset();
-        run.normalized_line_count = self.lines;
-        run.last_normalized_at = Some(now_iso());
+    /// The place behind the last line that was taken, in bytes and in lines.
+    fn place(&self) -> (u64, u64) {
+        (self.spool.offset(), self.lines)
     }
 }
 

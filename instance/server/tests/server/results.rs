@@ -134,3 +134,23 @@ async fn a_run_that_handed_over_files_itself_is_left_alone() {
 fn read(path: &std::path::Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
+
+/// Nothing that the run's executor printed names the file; what it had said for it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_named_beside_the_output_is_offered_too() {
+    let script = r#"printf 'report' > report.md
+while ! [ -e go ]; do sleep 0.01; done
+echo '{"type":"turn.completed","usage":{"input_tokens":1,"output_tokens":1}}'"#;
+    let world = World::signed_in(script).await;
+    let session = world.session().await;
+    let (_, answer) = world.send(&session, "r1", "write").await;
+    let run = answer["run"]["id"].as_str().unwrap();
+    let said = json!({"text": "It is in report.md", "runId": run});
+    let (status, _) = world.post(&format!("/api/sessions/{session}/assistant-messages"), &said).await;
+    assert!(status.is_success());
+    std::fs::write(world.root.path().join("go"), "").unwrap();
+
+    let offers = offered(&world, &session).await;
+    assert_eq!(offers[0]["attachments"][0]["originalName"], "report.md");
+    assert_eq!(offers[0]["resultRunId"], run);
+}
