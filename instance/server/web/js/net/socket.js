@@ -12,7 +12,6 @@ const POLL = 10_000;
 /** @type {WebSocket | null} */
 let socket = null;
 let attempt = 0;
-let opened = false;
 /** @type {number | undefined} */
 let timer;
 
@@ -43,9 +42,8 @@ function connect() {
   current.onopen = () => {
     attempt = 0;
     link('open');
-    // What happened while there was no socket was not told.
-    if (opened) hint(null);
-    opened = true;
+    // What happened while there was no socket was not told, nor what came since the page was written.
+    hint(null);
   };
   current.onmessage = (event) => receive(String(event.data));
   current.onclose = () => {
