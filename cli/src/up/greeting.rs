@@ -24,7 +24,7 @@ pub(super) struct Facts {
     owner: Result<String, String>,
     gateway: Option<String>,
     phone: Phone,
-    /// What is drawn for a camera: only on a terminal, and only a link that works.
+    /// What is drawn for a camera, on a terminal only: the link for phones, or else the gateway's.
     code: Option<String>,
     executors: Vec<String>,
     config: PathBuf,
@@ -65,8 +65,7 @@ impl Facts {
         };
         let code = match &phone {
             Phone::Open(link) => Some(link.clone()),
-            Phone::NoNetwork => gateway_link.clone(),
-            Phone::Closed(_) => None,
+            Phone::Closed(_) | Phone::NoNetwork => gateway_link.clone(),
         };
         Self {
             owner: token.clone().and_then(|token| {

@@ -1,6 +1,7 @@
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,29 @@ fn greets_within_two_seconds_and_ends_within_five() {
     assert!(up.child.wait().unwrap().success());
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_eq!(children.into_iter().filter(|id| lives(*id)).count(), 0);
+}
+
+#[test]
+fn a_terminal_shows_a_code_and_its_ctrl_c_ends_it() {
+    let home = Home::new();
+    let plain = home.remotelab("up");
+    let program = plain.get_program().to_str().unwrap();
+    let mut terminal = Command::new("script")
+        .args(["-q", "-e", "-f", "-c", &format!("exec '{program}' up"), "/dev/null"])
+        .env_clear()
+        .envs(plain.get_envs().filter_map(|(key, value)| Some((key, value?))))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(terminal.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let greeting: Vec<String> = shown.by_ref().take_while(|line| !line.contains("Ctrl-C ends it")).collect();
+    assert!(greeting.iter().any(|line| line.contains('█')), "{greeting:#?}");
+    let mut keys = terminal.stdin.take().unwrap();
+    keys.write_all(b"\x03").unwrap();
+    // To its end: who writes to a pipe that nobody reads is killed.
+    shown.for_each(drop);
+    assert!(terminal.wait().unwrap().success());
 }
 
 #[test]
