@@ -155,7 +155,11 @@ async fn what_a_run_made_is_offered_once_whenever_the_server_dies() -> anyhow::R
         let entries = fs::read_dir(world.config().join(folder))?.collect::<Result<Vec<_>, _>>()?;
         Ok(entries.iter().filter(|entry| entry.path().is_file()).count())
     };
-    ensure!(names("file-assets")? == sessions.len(), "{} records", names("file-assets")?);
-    ensure!(names("file-assets/objects")? == sessions.len(), "{} files", names("file-assets/objects")?);
+    // A record may come into its file a little after it is known.
+    eventually("one record and one file for each", async || {
+        let count = (names("file-assets")?, names("file-assets/objects")?);
+        Ok((count == (sessions.len(), sessions.len())).then_some(()))
+    })
+    .await?;
     Ok(())
 }

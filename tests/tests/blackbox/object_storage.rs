@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use remotelab_tests::api::Client;
 use remotelab_tests::http;
 use remotelab_tests::object_storage::ObjectStorage;
+use remotelab_tests::wait::eventually;
 use remotelab_tests::world::World;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -102,8 +103,13 @@ async fn received_files_go_to_the_storage_and_come_back_without_it() -> anyhow::
     ensure!(owner.finished(&run).await?["state"] == "completed");
     let events = owner.events(&session).await?;
     let id = text(&events[0], "/attachments/0/assetId")?;
-    let record: Value =
-        serde_json::from_slice(&fs::read(world.config().join(format!("file-assets/{id}.json")))?)?;
+    // A record may come into its file a little after it is known.
+    let record = world.config().join(format!("file-assets/{id}.json"));
+    let record: Value = eventually("the file's record", async || {
+        let bytes = fs::read(&record).ok();
+        Ok(bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose()?)
+    })
+    .await?;
     ensure!(record["storage"]["provider"] == "s3-compatible", "{record}");
     ensure!(fetch(&owner, id, "").await?.text == "hello\n");
 

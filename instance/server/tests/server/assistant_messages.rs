@@ -7,7 +7,7 @@ use super::world::{ECHO, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_text_and_a_file_of_this_host_are_shown() {
-    let world = World::signed_in(ECHO).await;
+    let mut world = World::signed_in(ECHO).await;
     let session = world.session().await;
     let file = world.root.path().join("out.txt");
     std::fs::write(&file, "result").unwrap();
@@ -37,11 +37,14 @@ async fn a_text_and_a_file_of_this_host_are_shown() {
 
     let (status, again) = world.post(&path, &body).await;
     assert_eq!((status, &again["event"]["seq"], &again["event"]["id"]), (status, &json!(1), &event["id"]));
-    let records = std::fs::read_dir(world.root.path().join("config/file-assets")).unwrap();
-    let is_record = |name: String| name.ends_with(".json");
-    let records =
-        records.filter(|entry| is_record(entry.as_ref().unwrap().file_name().into_string().unwrap()));
-    assert_eq!(records.count(), 1);
+    let records = world.root.path().join("config/file-assets");
+    let check = || {
+        let names = std::fs::read_dir(records).unwrap().map(|entry| entry.unwrap().file_name());
+        let names: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".json")).collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+    };
+    // What is acknowledged is in its file at the latest when the server has stopped.
+    world.stopped_for(check).await;
     let visible = world.events(&session, "visible").await;
     assert_eq!(visible.len(), 1, "{visible:?}");
 

@@ -60,7 +60,7 @@ async fn api_weakness_06_media_are_private() {
 /// lets nobody in.
 #[tokio::test(flavor = "multi_thread")]
 async fn api_weakness_08_files_are_private() {
-    let world = World::signed_in(ECHO).await;
+    let mut world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let file = json!({"text": "go", "attachments": [{"data": "aGk="}]});
     let (_, accepted) = world.post(&format!("/api/sessions/{id}/messages"), &file).await;
@@ -72,8 +72,12 @@ async fn api_weakness_08_files_are_private() {
     // Made by the test itself.
     let ours = [paths.config().to_owned(), paths.tools()];
     let mut seen = BTreeSet::new();
-    check_private(paths.config(), &ours, &mut seen);
-    check_private(paths.memory(), &ours, &mut seen);
+    let check = || {
+        check_private(paths.config(), &ours, &mut seen);
+        check_private(paths.memory(), &ours, &mut seen);
+    };
+    // What is acknowledged is in its file at the latest when the server has stopped.
+    world.stopped_for(check).await;
     for name in ["auth-sessions.json", "session.json", "spool.jsonl", "launch.json", "chat-triggers.json"] {
         assert!(seen.contains(name), "{name} is not among {seen:?}");
     }

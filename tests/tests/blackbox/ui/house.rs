@@ -171,12 +171,10 @@ pub(super) async fn count(browser: &Browser, css: &str) -> anyhow::Result<u64> {
     found.as_u64().context("a number")
 }
 
-/// Waits until an expression is true.
+/// Waits until an expression is true. One about something that is not there yet is not.
 pub(super) async fn until(browser: &Browser, condition: &str) -> anyhow::Result<()> {
-    eventually(condition, async || {
-        Ok((browser.eval(&format!("return {condition}")).await? == true).then_some(()))
-    })
-    .await
+    let script = format!("try {{ return {condition} }} catch {{ return false }}");
+    eventually(condition, async || Ok((browser.eval(&script).await? == true).then_some(()))).await
 }
 
 /// Nothing failed and nothing was refused, apart from what the test did on purpose.

@@ -22,6 +22,7 @@ class Session extends HTMLElement {
   #follow = null;
   /** @type {number | undefined} */
   #timer;
+  #beats = 0;
 
   /** Of the text that is being written. @type {string | undefined} */
   #written;
@@ -43,8 +44,15 @@ class Session extends HTMLElement {
     this.addEventListener('toggle', (event) => this.#onToggle(event), true);
     this.addEventListener('rl:sent', () => this.#follow?.toEnd());
     for (const name of HEARD) document.addEventListener(name, this);
-    this.#timer = setInterval(() => this.#tick(), 1000);
+    this.#timer = setInterval(() => this.#beat(), 1000);
     this.#tick();
+  }
+
+  /** A hint may get lost; work that is shown as under way is looked at now and then without one. */
+  #beat() {
+    this.#tick();
+    this.#beats += 1;
+    if (this.#beats % 5 === 0 && isBusy(this.dataset.state)) this.refresh();
   }
 
   disconnectedCallback() {
