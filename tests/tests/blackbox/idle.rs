@@ -12,9 +12,9 @@ use serde_json::json;
 /// Tells how long its runner was at work, is silent for two seconds, and tells it again.
 const SILENT: &str = r#"#!/bin/sh
 cat /proc/$PPID/task/*/schedstat > before
-echo 'working'
 sleep 2
 cat /proc/$PPID/task/*/schedstat > after
+echo '{"type":"item.completed","item":{"id":"m","type":"agent_message","text":"done"}}'
 "#;
 
 /// Five hundredths of the silence. One that is looked at again and again takes all of it.
@@ -25,7 +25,8 @@ async fn a_silent_run_takes_no_processor_time() -> anyhow::Result<()> {
     let world = World::without_executors().await?;
     world.tool("silent", SILENT)?;
     fs::create_dir_all(world.config()).context("create the configuration folder")?;
-    let tools = json!([{"id": "silent", "name": "Silent", "command": "silent", "runtimeFamily": "claude-stream-json"}]);
+    let tools =
+        json!([{"id": "silent", "name": "Silent", "command": "silent", "runtimeFamily": "codex-json"}]);
     fs::write(world.config().join("tools.json"), tools.to_string()).context("write tools")?;
     let up = world.up().await?;
     let owner = world.owner().await?;
