@@ -32,6 +32,7 @@ async fn main() -> anyhow::Result<()> {
     (settings.port, settings.paths, settings.secure_cookies) = (0, paths, false);
     let server = Server::start(settings, env, "/bin/true".into(), std::future::pending()).await?;
     let base = format!("http://{}", server.address());
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
     let signed_in = client.get(format!("{base}/?token={}", auth.token.reveal())).send().await?;
     let cookie = signed_in.headers().get(SET_COOKIE).context("no cookie")?.to_str()?;
