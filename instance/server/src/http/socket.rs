@@ -18,6 +18,8 @@ use crate::auth::caller::Caller;
 use crate::{build, hub};
 
 const FRAME_MAX: usize = 65_536;
+/// How much is read at once, which each socket holds for as long as it is open: clients send nothing but pongs.
+const READ_BYTES: usize = 512;
 /// Keeps idle proxies from cutting the connection, and finds dead clients.
 const PING: Duration = Duration::from_secs(25);
 /// RFC 6455 §7.4.1: a message that violates the endpoint's policy.
@@ -35,6 +37,7 @@ pub(super) async fn open(
     upgrade
         .max_message_size(FRAME_MAX)
         .max_frame_size(FRAME_MAX)
+        .read_buffer_size(READ_BYTES)
         .on_upgrade(move |socket| serve(app, caller, socket))
 }
 
