@@ -9,6 +9,7 @@ mod assets;
 mod assistant_message;
 mod attachments;
 mod auth;
+mod body_memory;
 mod build;
 mod clock;
 mod compaction;
