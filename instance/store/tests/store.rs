@@ -329,6 +329,36 @@ fn a_key_is_free_when_its_session_is_archived_or_loses_it() {
     assert_eq!(insert(&store, session(Some("other"))), second);
 }
 
+/// A value that nobody understands hides no session, neither in its own file nor in the export.
+#[test]
+fn an_odd_value_hides_no_session() {
+    let world = World::new();
+    let (own, row) = (SessionId::random(), SessionId::random());
+    let folder = world.paths().chat_history().join(own.as_str());
+    std::fs::create_dir_all(&folder).unwrap();
+    let odd = |id: &SessionId| json!({"id": id, "name": "odd", "pinned": "yes", "completionTargets": 7});
+    std::fs::write(folder.join("session.json"), odd(&own).to_string()).unwrap();
+    std::fs::write(world.paths().chat_sessions(), json!([odd(&row), 5]).to_string()).unwrap();
+    let expected = || {
+        vec![damage::Damage {
+            path: world.paths().chat_sessions(),
+            reason: "1 of its entries are no sessions; they are kept and not shown".into(),
+        }]
+    };
+    assert_eq!(damage::scan(&world.paths()), expected());
+    for _ in 0..2 {
+        let store = world.open();
+        for id in [&own, &row] {
+            let session = store.session(id).unwrap().snapshot().session;
+            assert_eq!((session.name.as_str(), session.pinned), ("odd", false));
+            assert_eq!(session.rest["invalidFields"], json!({"pinned": "yes", "completionTargets": 7}));
+        }
+        assert_eq!(store.damaged(), expected());
+        // The second time the index tells of them.
+        store.close().unwrap();
+    }
+}
+
 /// Memory and disk are as before, and whatever is small enough is taken.
 #[test]
 fn a_change_that_is_too_large_is_refused_alone() {

@@ -44,6 +44,11 @@ async fn a_folder_of_an_earlier_server_opens_works_and_can_be_handed_back() {
         ]),
         json!(["March sales cleanup", {"version": 1}, {"a": [1]}, 3, 2])
     );
+    // Values that nobody understands hide nothing, and what is no session is told of.
+    assert_eq!((session.get("sidebarOrder"), session.get("invalidFields")), (None, None));
+    let reason = "1 of its entries are no sessions; they are kept and not shown";
+    let damaged = json!([{"path": "chat-sessions.json", "reason": reason}]);
+    assert_eq!(world.get("/api/health").await.1["damaged"], damaged);
     let events = world.events(DONE, "all").await;
     let texts: Vec<&Value> = events.iter().map(|event| &event["content"]).collect();
     assert_eq!(texts, ["Clean up March", "a long thought", "Cleaned up"]);
@@ -77,6 +82,7 @@ async fn a_folder_of_an_earlier_server_opens_works_and_can_be_handed_back() {
     let list: Vec<Value> = serde_json::from_slice(&fs::read(paths.chat_sessions()).unwrap()).unwrap();
     let row = list.iter().find(|row| row["id"] == DONE).unwrap();
     assert_eq!((&row["taskCard"], &row["novel"]), (&json!({"version": 1}), &json!({"a": [1]})));
+    assert_eq!(row["invalidFields"], json!({"sidebarOrder": "3"}));
     assert!(list.contains(&json!("no session")), "{list:?}");
     let auth: Value = serde_json::from_slice(&fs::read(paths.auth()).unwrap()).unwrap();
     assert_eq!(auth["novel"], true);
@@ -95,7 +101,8 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
         session
     };
     let done = json!({"name": "March sales cleanup", "taskCard": {"version": 1}, "novel": {"a": [1]},
-        "activeRun": null, "status": "idle", "queuedMessageCount": 0});
+        "activeRun": null, "status": "idle", "queuedMessageCount": 0,
+        "pinned": null, "sidebarOrder": "3", "followUpQueue": null});
     let queue = json!([{"requestId": "q-1", "text": "wake up", "queuedAt": AT, "images": [], "sourceContext": {"n": 1}}]);
     put(
         &paths.chat_sessions(),
