@@ -24,6 +24,7 @@ mod models;
 mod outside;
 mod patch;
 mod prompt;
+mod records;
 mod recovery;
 mod rendered;
 mod reply;
