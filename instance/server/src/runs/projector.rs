@@ -126,7 +126,7 @@ impl Projector {
             runner::request_cancel(&self.folder).map_err(Error::Runner)?;
         }
         // Asked before the spool is read: a result is written after the last line.
-        let settled = runner::settle(&self.folder, run.cancel_requested).map_err(Error::Runner)?;
+        let settled = runner::settle_recorded(&self.folder, &run).map_err(Error::Runner)?;
         let report = self.report(app, &run);
         // Put back when all went well. After an error the spool is read again from the stored place.
         let mut reading = match self.reading.take() {
