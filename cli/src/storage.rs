@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 use remotelab_store::housekeeping::{self, Kind, Plan, Pruned, Usage};
 
@@ -44,9 +45,10 @@ enum Command {
 /// Clear away what nobody needs.
 ///
 /// Nothing is cleared away without `--yes`. Session history, records of runs and runs under way are never
-/// touched. `runs` is what executors printed in runs that have ended, `logs` are those of requests and of
-/// processes, `media` are files that no message names any longer, `temporary` are half-written files that a
-/// crash left.
+/// touched. `runs` is how executors were called and what they printed in runs that have ended, `logs` are those of
+/// requests and of processes, `media` are files that no message names any longer, `cache` are copies of files
+/// that are in an object storage, `conversations` are executors' own logs that no session goes on with, `copies`
+/// is what a crash left of sessions that were being copied, `temporary` are half-written files that a crash left.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["dry_run", "yes"]))]
 struct Prune {
@@ -70,6 +72,9 @@ enum What {
     Runs,
     Logs,
     Media,
+    Cache,
+    Conversations,
+    Copies,
     Temporary,
 }
 
@@ -92,8 +97,7 @@ fn carry_out(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn prune(chosen: &Chosen, wanted: &Prune, as_json: bool) -> anyhow::Result<()> {
-    const ALL: &[What] = &[What::Runs, What::Logs, What::Media, What::Temporary];
-    let kinds = if wanted.what.is_empty() { ALL } else { &wanted.what };
+    let kinds = if wanted.what.is_empty() { What::value_variants() } else { &wanted.what };
     let plan = Plan {
         kinds: kinds.iter().map(|what| what.kind()).collect(),
         older_than: wanted.older_than,
@@ -166,6 +170,9 @@ impl What {
             Self::Runs => Kind::Runs,
             Self::Logs => Kind::Logs,
             Self::Media => Kind::Media,
+            Self::Cache => Kind::Cache,
+            Self::Conversations => Kind::Conversations,
+            Self::Copies => Kind::Copies,
             Self::Temporary => Kind::Temporary,
         }
     }

@@ -7,19 +7,21 @@
 //! |---|---|---|
 //! | `launch.json` | server | what to start |
 //! | `runner.lock` | runner | locked as long as the runner lives |
-//! | `started` | runner | from here on the run is never started again |
+//! | `started` | runner | from here on the run is never started again; whose process it is |
 //! | `runner.json` | runner | which processes are at work |
 //! | `spool.jsonl`, `artifacts/` | runner | what the executor printed |
 //! | `cancel` | server | somebody asked to stop |
 //! | `result.json` | runner, or a server that finds the runner dead | how it ended |
 
 mod codex_metrics;
+mod earlier;
 mod execution;
 mod fetch;
 mod files;
 mod group;
 mod lines;
 mod output;
+mod processes;
 mod settle;
 mod stop;
 
@@ -34,6 +36,7 @@ use remotelab_config::Env;
 use remotelab_config::lock::{self, FileLock};
 use remotelab_protocol::run::{RunResult, RunnerReport};
 
+pub use earlier::settle_recorded;
 pub use group::kill_leftovers;
 pub use settle::{Settled, give_up, settle};
 

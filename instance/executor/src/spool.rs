@@ -1,5 +1,6 @@
 //! What an executor printed, line by line: `spool.jsonl` and the long lines in `artifacts/`.
 
+mod earlier;
 mod reader;
 mod writer;
 
@@ -42,6 +43,9 @@ struct Stored {
     /// The whole line's length in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     line_bytes: Option<u64>,
+    /// What the earlier server made of the line.
+    #[serde(default, skip_serializing)]
+    json: Option<serde_json::Value>,
 }
 
 /// Tells whether anything was ever printed.

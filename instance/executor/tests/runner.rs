@@ -5,12 +5,13 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use remotelab_config::Env;
 use remotelab_executor::runner::{self, Settled};
 use remotelab_executor::{Download, Launch, SpoolReader, Stream};
+use remotelab_protocol::Run;
 use remotelab_protocol::run::{RunResult, RunnerReport};
 
 /// In this variable the runner process, which is this test program again, finds its run.
@@ -319,6 +320,86 @@ async fn runtime_weakness_08_lines_arrive_whole() {
         (errors, output),
         (vec![(Stream::Stderr, "half line".into())], vec![out("out"), out("no end")])
     );
+}
+
+/// A runner that is killed before it could tell of its executor leaves it to nobody.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_executor_that_nobody_was_told_of_ends_with_its_runner() {
+    let world = World::new("sleep 60 & echo $! > child; echo $$ > leader; wait");
+    let mut runner = world.spawn().await;
+    let (child, leader) = (world.number_in("child").await, world.number_in("leader").await);
+    world.started().await;
+    runner.kill().await.unwrap();
+    // As if it had come to it a moment earlier.
+    fs::remove_file(world.run().join("runner.json")).unwrap();
+    let Settled::Ended(result) = runner::settle(&world.run(), false).unwrap() else { panic!("it has ended") };
+    assert_eq!(result.error.as_deref(), Some("Detached runner disappeared before writing a result"));
+    eventually("both are gone", || (!runs(child) && !runs(leader)).then_some(())).await;
+}
+
+/// The executor itself is gone, but what it started works on.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_left_of_a_group_without_its_leader_ends_too() {
+    let world = World::new("sleep 60 & echo $! > child; wait");
+    let mut runner = world.spawn().await;
+    let child = world.number_in("child").await;
+    let leader = world.started().await.tool_process_id.unwrap();
+    runner.kill().await.unwrap();
+    let killed = std::process::Command::new("kill").args(["-9", &leader.to_string()]).status().unwrap();
+    assert!(killed.success());
+    eventually("the leader is gone", || (!runs(leader)).then_some(())).await;
+    assert!(runs(child));
+    assert!(matches!(runner::settle(&world.run(), false).unwrap(), Settled::Ended(_)));
+    eventually("its child is gone", || (!runs(child)).then_some(())).await;
+}
+
+/// A run that the earlier server's runner carries out is waited for; it is never started again.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_of_the_earlier_server_is_waited_for_and_fails_when_its_processes_are_gone() {
+    let world = World::without_tool();
+    let id = "run_a10872fb60d7ace1a4c1225d";
+    let record = |runner: Option<u32>, tool: Option<u32>, cancel: bool| -> Run {
+        serde_json::from_value(serde_json::json!({"id": id, "sessionId": "12d04b72795d9cef53d6aa1749cb0af7",
+            "requestId": "r", "state": "running", "tool": "codex", "createdAt": "", "updatedAt": "",
+            "runnerProcessId": runner, "toolProcessId": tool, "cancelRequested": cancel}))
+        .unwrap()
+    };
+    let settled = |run: &Run| runner::settle_recorded(&world.run(), run).unwrap();
+    // The runner names the run as its argument, its executor has it as a variable.
+    let mut runner =
+        std::process::Command::new("sh").args(["-c", "read line", id]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut tool = std::process::Command::new("sleep").arg("60").env("REMOTELAB_RUN_ID", id).spawn().unwrap();
+    let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    eventually("they are named so", || {
+        let running = [(runner.id(), tool.id())].iter().all(|&(runner, tool)| {
+            settled(&record(Some(runner), None, false)) == Settled::Alive
+                && settled(&record(None, Some(tool), false)) == Settled::Alive
+        });
+        running.then_some(())
+    })
+    .await;
+    assert_eq!(settled(&record(None, None, false)), Settled::NotStarted);
+    let both = |cancel| record(Some(runner.id()), Some(tool.id()), cancel);
+    assert_eq!(settled(&both(true)), Settled::Alive);
+    let asked = both(true);
+    runner.kill().unwrap();
+    runner.wait().unwrap();
+    assert_eq!(settled(&asked), Settled::Alive);
+    // Nobody else was there to stop it.
+    tool.wait().unwrap();
+    let Settled::Ended(result) = settled(&asked) else { panic!("it has ended") };
+    assert_eq!((result.cancelled, result.exit_code), (true, Some(1)));
+
+    fs::remove_file(world.run().join("result.json")).unwrap();
+    let reused = record(Some(stranger.id()), Some(999_999_998), false);
+    let Settled::Ended(result) = settled(&reused) else { panic!("it has ended") };
+    assert_eq!(result.error.as_deref(), Some("Detached runner disappeared before writing a result"));
+    assert_eq!(stranger.try_wait().unwrap(), None);
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
 }
 
 /// Two hundred megabytes go through the runner, and it does not grow with them.

@@ -244,8 +244,8 @@ pub struct RunnerReport {
     pub runner_process_id: u32,
     /// The executor's process, which leads a process group of the same number.
     pub tool_process_id: Option<u32>,
-    /// The kernel's start time of the executor's process, which tells it from a later process of the
-    /// same number. In clock ticks since boot; absent where the system does not tell.
+    /// The start time of the executor's process, which tells it from a later process of the same number. In
+    /// clock ticks since boot, or in Unix seconds on systems without `/proc`; absent where neither is told.
     pub tool_start_ticks: Option<u64>,
     /// ISO time at which the executor started.
     pub started_at: Option<String>,

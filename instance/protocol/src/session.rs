@@ -1,5 +1,7 @@
 //! Sessions: durable conversations and what is known about them.
 
+mod odd;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -174,6 +176,9 @@ pub struct HistoryMeta {
     pub counts: BTreeMap<String, u64>,
 }
 
+/// Where values that cannot be understood are kept.
+const INVALID_FIELDS: &str = "invalidFields";
+
 /// Fields that never leave the server.
 const STORED_ONLY: &[&str] = &[
     "activeRunId",
@@ -193,6 +198,7 @@ const STORED_ONLY: &[&str] = &[
     "templateAppId",
     "templateAppName",
     "task",
+    INVALID_FIELDS,
 ];
 
 impl Session {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api_log::ApiLog;
 use crate::assets::Assets;
 use crate::auth::Auth;
+use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::runs::Runs;
@@ -54,8 +55,8 @@ pub(crate) struct App {
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
     pub(crate) assets: Assets,
-    /// Room for bodies that are read into memory, in MiB.
-    pub(crate) body_memory: Semaphore,
+    /// Room for bodies that are read into memory.
+    pub(crate) body_memory: BodyMemory,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

@@ -1,10 +1,11 @@
 //! Forgetting what tools printed: from here on the executor is told only what was said.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use remotelab_protocol::event::Known;
 use remotelab_protocol::{Context, Event, Role, context};
-use remotelab_store::history::Bodies;
+use remotelab_store::history::{Bodies, History};
 use remotelab_store::{Commit, SessionCell};
 use serde_json::Map;
 
@@ -14,6 +15,8 @@ use crate::context::cut_weighted;
 use crate::submit::is_busy;
 
 const HEADING: &str = "What was said so far; what tools printed was taken out:";
+/// How much of the beginning and of the end is kept, in bytes: more than is told of either.
+const KEPT: usize = 128 << 10;
 /// More events than this are not looked at.
 const LAST_EVENTS: u64 = 5_000;
 
@@ -42,10 +45,7 @@ pub(crate) async fn drop_tools(app: &Shared, cell: &Arc<SessionCell>) -> Result<
 fn change(cell: &SessionCell) -> (bool, Commit) {
     let (latest, messages) = cell
         .with(|state| (state.meta.latest_seq, state.meta.counts.get("message").copied().unwrap_or_default()));
-    let history = cell.history();
-    let events = history.read(latest.saturating_sub(LAST_EVENTS - 1).max(1)..=latest, Bodies::Whole);
-    let said = said(&events);
-    let printed = events.iter().filter(|event| event.type_name() == "tool_result").count();
+    let Talk { said, printed } = talk(&cell.history(), latest);
     cell.change(|draft| {
         let busy = is_busy(draft.session(), draft.active());
         // What came in between is not in the text.
@@ -73,10 +73,76 @@ fn change(cell: &SessionCell) -> (bool, Commit) {
     })
 }
 
-fn said(events: &[Event]) -> String {
-    let lines = events.iter().filter_map(|event| {
+/// What was said, and how much tools printed beside it.
+struct Talk {
+    said: String,
+    printed: usize,
+}
+
+/// Reads the last events one by one; of what was said only the beginning and the end are kept in memory, which
+/// is all that is told.
+fn talk(history: &History, latest: u64) -> Talk {
+    let (mut head, mut tail) = (String::new(), VecDeque::<String>::new());
+    let (mut tail_bytes, mut printed) = (0, 0);
+    for seq in latest.saturating_sub(LAST_EVENTS - 1).max(1)..=latest {
+        let Some(event) = history.event(seq, Bodies::Messages) else {
+            continue;
+        };
+        printed += usize::from(event.type_name() == "tool_result");
+        let Some(message) = event.as_message() else {
+            continue;
+        };
         let speaker = if event.role == Some(Role::User) { "User" } else { "Assistant" };
-        Some(format!("[{speaker}]: {}", event.as_message()?.content.trim()))
-    });
-    cut_weighted(&lines.collect::<Vec<_>>().join("\n\n"))
+        let line = format!("[{speaker}]: {}", message.content.trim());
+        if head.len() < KEPT {
+            head.push_str(if head.is_empty() { "" } else { "\n\n" });
+            head.push_str(&line);
+            continue;
+        }
+        tail_bytes += line.len();
+        tail.push_back(line);
+        while tail.front().is_some_and(|first| tail_bytes - first.len() > KEPT) {
+            tail_bytes -= tail.pop_front().map_or(0, |first| first.len());
+        }
+    }
+    let parts: Vec<String> = std::iter::once(head).chain(tail).collect();
+    Talk { said: cut_weighted(&parts.join("\n\n")), printed }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use remotelab_config::InstancePaths;
+    use remotelab_protocol::Session;
+    use remotelab_protocol::event::Message;
+    use remotelab_store::Store;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        /// What is told is the same as if all had been in memory.
+        #[test]
+        fn of_a_long_conversation_the_same_is_told(lengths in proptest::collection::vec(0..60_000_usize, 0..12)) {
+            let root = tempfile::tempdir().unwrap();
+            let store = Store::open(&InstancePaths::below(root.path())).unwrap().0;
+            let (cell, _) = store.find_or_insert(Session::new("~".into(), "codex".into(), ""));
+            let mut all = Vec::new();
+            for (number, length) in lengths.iter().enumerate() {
+                let content = format!("{number} {}", "长x".repeat(length / 2));
+                all.push(format!("[User]: {}", content.trim()));
+                let message = Message { content, ..Message::default() };
+                let output = Known::ToolResult { tool_name: "bash".into(), output: "no".into(), exit_code: 0 };
+                let ((), commit) = cell.change(|draft| {
+                    draft.append(Event::message(Role::User, message, 0));
+                    draft.append(Event::new(output, 0));
+                });
+                commit.wait().unwrap();
+            }
+            let Talk { said, printed } = talk(&cell.history(), 2 * lengths.len() as u64);
+            prop_assert_eq!(said, cut_weighted(&all.join("\n\n")));
+            prop_assert_eq!(printed, lengths.len());
+        }
+    }
 }

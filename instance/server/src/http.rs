@@ -8,6 +8,7 @@ mod body;
 mod conditional;
 mod delegation;
 mod event_page;
+mod event_pieces;
 mod events;
 mod files;
 mod folders;

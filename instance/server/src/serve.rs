@@ -25,6 +25,7 @@ use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
 use crate::assets::Assets;
 use crate::auth::Auth;
+use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
@@ -37,8 +38,6 @@ use crate::webhooks::{self, Webhooks};
 const DRAIN: Duration = Duration::from_secs(3);
 /// How many executors are asked about sessions at once.
 const HELPERS: usize = 2;
-/// How much of the memory bodies may take while they are read, in MiB. One of the largest fits at least.
-const BODY_MEMORY: usize = 512;
 /// How often `chat-sessions.json` is brought up to date for older tools.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
 
@@ -179,7 +178,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         webhooks: Webhooks::open(&settings.paths)?,
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings.paths, settings.object_storage.clone()),
-        body_memory: Semaphore::new(BODY_MEMORY),
+        body_memory: BodyMemory::new(),
         settings,
         env,
         program,

@@ -7,7 +7,8 @@
 mod deliver;
 mod trigger;
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -17,18 +18,21 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::records;
 pub(crate) use deliver::deliver_when_due;
 pub(crate) use trigger::{Edit, Fixed, Trigger, Wanted, is_id};
 
-/// How many there may be: the file is written whole at each change.
+/// How many there may be that are to come or switched off: the file is written whole at each change.
 const MOST: usize = 2_000;
+/// How many are kept of those that have ended.
+const ENDED: usize = 1_000;
 
 /// Why a change of triggers was refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("Trigger not found")]
     NotFound,
-    #[error("there are {MOST} triggers already; delete those that were delivered")]
+    #[error("{MOST} triggers are still to come or switched off; delete some of them first")]
     TooMany,
     #[error(transparent)]
     Fixed(#[from] Fixed),
@@ -59,18 +63,11 @@ impl Triggers {
     /// Reads the triggers of an instance. A file that is no list is put aside, never overwritten. Blocks.
     pub(crate) fn open(paths: &InstancePaths) -> Result<Self, atomic::Error> {
         let path = paths.config().join("chat-triggers.json");
-        let stored = match atomic::read_json::<Vec<Value>>(&path) {
-            Ok(list) => Stored::of(list.unwrap_or_default()),
-            Err(error) if error.step == "parse" => {
-                let aside = put_aside(&path)?;
-                tracing::warn!(%error, kept = %aside.display(), "the triggers' file is damaged");
-                Stored::default()
-            }
-            Err(error) => return Err(error),
-        };
+        let list = records::read_or_put_aside(&path)?.unwrap_or_default();
+        let (triggers, other) = records::understood(list, "trigger");
         Ok(Self {
             path,
-            stored: ArcSwap::from_pointee(stored),
+            stored: ArcSwap::from_pointee(Stored { triggers, other }),
             changing: Mutex::default(),
             changed: Notify::new(),
         })
@@ -99,9 +96,10 @@ impl Triggers {
             if let Some(known) = again {
                 return Ok(known.clone());
             }
-            if triggers.len() >= MOST {
+            if triggers.iter().filter(|trigger| !trigger.has_ended()).count() >= MOST {
                 return Err(Error::TooMany);
             }
+            forget_ended(triggers, ENDED);
             let trigger = Trigger::new(wanted, now);
             triggers.push(trigger.clone());
             Ok(trigger)
@@ -148,22 +146,6 @@ impl Triggers {
     }
 }
 
-impl Stored {
-    fn of(list: Vec<Value>) -> Self {
-        let mut stored = Self::default();
-        for entry in list {
-            match serde_json::from_value::<Trigger>(entry.clone()) {
-                Ok(trigger) => stored.triggers.push(trigger),
-                Err(error) => {
-                    tracing::warn!(%error, "a trigger is damaged and was left alone");
-                    stored.other.push(entry);
-                }
-            }
-        }
-        stored
-    }
-}
-
 impl Serialize for Stored {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -177,12 +159,14 @@ impl Serialize for Stored {
     }
 }
 
-fn put_aside(path: &Path) -> Result<PathBuf, atomic::Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".damaged-{}", Timestamp::now().as_millisecond()));
-    let aside = path.with_file_name(name);
-    std::fs::rename(path, &aside).map_err(|source| atomic::Error::new("put aside", path, source))?;
-    Ok(aside)
+/// Removes the triggers that have ended longest ago, so that so many of those are left.
+fn forget_ended(triggers: &mut Vec<Trigger>, most: usize) {
+    let mut ended: Vec<_> = triggers.iter().filter(|trigger| trigger.has_ended()).collect();
+    ended.sort_by_key(|trigger| (&trigger.updated_at, &trigger.id));
+    let excess = ended.len().saturating_sub(most);
+    let forgotten: BTreeSet<String> =
+        ended.into_iter().take(excess).map(|trigger| trigger.id.clone()).collect();
+    triggers.retain(|trigger| !forgotten.contains(&trigger.id));
 }
 
 #[cfg(test)]
@@ -221,6 +205,34 @@ mod tests {
         let first = triggers.create(again.clone(), Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(triggers.create(again, Timestamp::UNIX_EPOCH).unwrap(), first);
         assert_eq!(triggers.list(None).len(), 1);
+    }
+
+    /// One that arms itself again and again is never cut off.
+    #[test]
+    fn those_that_have_ended_leave_room() {
+        let (_root, paths) = paths();
+        let file = paths.config().join("chat-triggers.json");
+        let made = |number: usize, ended: bool| {
+            let mut trigger =
+                Trigger::new(wanted(&number.to_string()), Timestamp::from_second(number as i64).unwrap());
+            if ended {
+                trigger.failed("no".into(), true, Timestamp::from_second(number as i64).unwrap());
+            }
+            trigger
+        };
+        let write = |list: &[Trigger]| std::fs::write(&file, serde_json::to_vec(list).unwrap()).unwrap();
+        write(&(0..MOST + ENDED).map(|number| made(number, number > 0)).collect::<Vec<_>>());
+        let triggers = Triggers::open(&paths).unwrap();
+        let new = triggers.create(wanted("new"), Timestamp::UNIX_EPOCH).unwrap();
+        let mut texts: Vec<usize> =
+            triggers.list(None).iter().filter_map(|it| it.text.parse().ok()).collect();
+        texts.sort_unstable();
+        assert_eq!(texts, std::iter::once(0).chain(MOST..MOST + ENDED).collect::<Vec<_>>());
+        assert_eq!(Triggers::open(&paths).unwrap().get(&new.id).unwrap(), new);
+
+        write(&(0..MOST).map(|number| made(number, false)).collect::<Vec<_>>());
+        let triggers = Triggers::open(&paths).unwrap();
+        assert!(matches!(triggers.create(wanted("new"), Timestamp::UNIX_EPOCH), Err(Error::TooMany)));
     }
 
     #[test]

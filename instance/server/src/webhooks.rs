@@ -17,8 +17,10 @@ use arc_swap::ArcSwap;
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::Run;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::records;
 pub(crate) use deliver::deliver_for_ever;
 pub(crate) use delivery::Delivery;
 pub(crate) use hook::{Event, Hook, Invalid, Wanted};
@@ -53,17 +55,31 @@ pub(crate) struct Webhooks {
     changed: Notify,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 struct Hooks {
-    #[serde(default)]
     webhooks: Vec<Hook>,
+    /// What is in the list and is no hook of this version; kept there.
+    other: Vec<Value>,
+    /// What stands beside the list.
+    rest: Map<String, Value>,
+}
+
+/// The file.
+#[derive(Default, Serialize, Deserialize)]
+struct Stored {
+    #[serde(default)]
+    webhooks: Vec<Value>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl Webhooks {
-    /// Reads the hooks and what waits to be delivered. Blocks.
+    /// Reads the hooks and what waits to be delivered. What cannot be understood of it stops nothing. Blocks.
     pub(crate) fn open(paths: &InstancePaths) -> Result<Self, atomic::Error> {
         let path = paths.config().join("webhooks.json");
-        let hooks: Hooks = atomic::read_json(&path)?.unwrap_or_default();
+        let Stored { webhooks, rest } = records::read_or_put_aside(&path)?.unwrap_or_default();
+        let (webhooks, other) = records::understood(webhooks, "webhook");
+        let hooks = Hooks { webhooks, other, rest };
         Ok(Self {
             outbox: Mutex::new(Outbox::open(paths.config())),
             hooks: ArcSwap::from_pointee(hooks),
@@ -142,12 +158,58 @@ impl Webhooks {
         let _turn = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hooks = Hooks::clone(&self.hooks.load());
         let outcome = change(&mut hooks.webhooks)?;
-        atomic::write_json(&self.path, &hooks)?;
+        atomic::write_json(&self.path, &hooks.stored())?;
         self.hooks.store(Arc::new(hooks));
         Ok(outcome)
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Hooks {
+    fn stored(&self) -> Stored {
+        let hooks =
+            self.webhooks.iter().map(|hook| serde_json::to_value(hook).expect("a hook is texts alone"));
+        Stored { webhooks: hooks.chain(self.other.iter().cloned()).collect(), rest: self.rest.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_or_newer_costs_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = InstancePaths::below(root.path());
+        std::fs::create_dir_all(paths.config()).unwrap();
+        let file = paths.config().join("webhooks.json");
+        let hook = |id: &str, events: Value| json!({"id": id, "url": "http://127.0.0.1:9/", "events": events, "createdAt": "t", "secret": "s"});
+        let good = hook("hook_1", json!(["run.failed"]));
+        let newer = hook("hook_2", json!(["run.paused"]));
+        std::fs::write(&file, json!({"webhooks": [newer, good, 7], "version": 2}).to_string()).unwrap();
+        let hooks = Webhooks::open(&paths).unwrap();
+        assert_eq!(hooks.list().iter().map(|hook| hook.id.as_str()).collect::<Vec<_>>(), ["hook_1"]);
+
+        let wanted = Wanted { url: "http://127.0.0.1:9/".into(), ..Wanted::default() };
+        let made = serde_json::to_value(hooks.create(wanted).unwrap()).unwrap();
+        let written: Value = atomic::read_json(&file).unwrap().unwrap();
+        assert_eq!(written, json!({"webhooks": [good, made, newer, 7], "version": 2}));
+
+        for damaged in ["{\"web", "[]", r#"{"webhooks": 7}"#] {
+            std::fs::write(&file, damaged).unwrap();
+            assert_eq!(Webhooks::open(&paths).unwrap().list(), []);
+            let names = std::fs::read_dir(paths.config()).unwrap().flatten();
+            let kept: Vec<_> = names
+                .filter(|entry| entry.file_name().to_string_lossy().starts_with("webhooks.json.damaged-"))
+                .collect();
+            let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+            assert_eq!(std::fs::read_to_string(kept.path()).unwrap(), damaged);
+            std::fs::remove_file(kept.path()).unwrap();
+        }
     }
 }

@@ -22,6 +22,7 @@ mod server {
     mod request_log;
     mod results;
     mod runs;
+    mod slow_bodies;
     mod streams;
     mod tokens;
     mod tools;

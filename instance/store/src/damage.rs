@@ -7,7 +7,10 @@ use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::run::{Manifest, RunResult, RunnerReport};
 use remotelab_protocol::session::HistoryMeta;
 use remotelab_protocol::{Event, Run, Session};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::sessions;
 
 /// A file that cannot be read, or not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +36,14 @@ impl Damage {
 #[must_use]
 pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
     let mut damaged = Vec::new();
-    check::<Vec<IgnoredAny>>(&paths.chat_sessions(), &mut damaged);
+    if let Some(rows) = check::<Vec<Value>>(&paths.chat_sessions(), &mut damaged) {
+        let unreadable = rows.into_iter().filter_map(|row| Session::of_record(row).err()).count();
+        damaged.extend(sessions::damaged_rows(paths, unreadable));
+    }
     for session in entries(&paths.chat_history(), &mut damaged) {
-        check::<Session>(&session.join("session.json"), &mut damaged);
+        if let Err(error) = sessions::record(&session.join("session.json")) {
+            damaged.push(Damage::of(&error));
+        }
         check::<HistoryMeta>(&session.join("meta.json"), &mut damaged);
         let events = session.join("events");
         if events.is_dir() {

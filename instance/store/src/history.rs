@@ -17,6 +17,8 @@ use crate::journal::Files;
 pub enum Bodies {
     /// Whole texts.
     Whole,
+    /// Whole texts of messages, previews of all others.
+    Messages,
     /// Previews only.
     Preview,
 }
@@ -51,7 +53,7 @@ impl History {
             .collect()
     }
 
-    /// Reads one event with its whole text; `None` when there is none of that number.
+    /// Reads one event; `None` when there is none of that number.
     #[must_use]
     pub fn event(&self, seq: u64, bodies: Bodies) -> Option<Event> {
         let bytes = match self.files.read(&relative::event(&self.session, seq)) {
@@ -63,10 +65,20 @@ impl History {
             return Some(unreadable(seq));
         };
         event.seq = seq;
-        if bodies == Bodies::Whole && event.body.body_loaded == Some(false) {
-            self.load_body(&mut event);
-        }
+        self.load(&mut event, bodies);
         Some(event)
+    }
+
+    /// Puts the whole text into an event that was read without it, if it is one of those whose texts are wanted.
+    pub fn load(&self, event: &mut Event, bodies: Bodies) {
+        let is_wanted = match bodies {
+            Bodies::Whole => true,
+            Bodies::Messages => event.as_message().is_some(),
+            Bodies::Preview => false,
+        };
+        if is_wanted && event.body.body_loaded == Some(false) {
+            self.load_body(event);
+        }
     }
 
     /// Reads `meta.json`; a missing or damaged one is rebuilt from the events.

@@ -5,6 +5,7 @@
 
 mod media;
 mod prune;
+mod unused;
 mod usage;
 
 pub use prune::{Kind, Plan, Pruned, Removed, Skipped, prune};

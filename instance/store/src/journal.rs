@@ -37,6 +37,9 @@ pub enum Error {
     /// The disk refused; nothing is accepted until the instance is restarted.
     #[error("storage refused a write: {0}")]
     Refused(Arc<str>),
+    /// The change is larger than a record may be. It alone is refused.
+    #[error("a change is larger than 1 GiB")]
+    TooLarge,
     /// The journal was closed.
     #[error("storage is closed")]
     Closed,

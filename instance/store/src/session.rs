@@ -118,11 +118,13 @@ impl SessionCell {
 
     /// Changes the session. The decision and the change are one: nobody else changes it in between.
     /// What `change` returns may be acknowledged once the commit is durable, also when `change`
-    /// changed nothing (the commit then waits for what others changed before).
+    /// changed nothing (the commit then waits for what others changed before). A change that is too large for
+    /// the journal is undone, and its commit fails.
     pub fn change<T>(&self, change: impl FnOnce(&mut Draft<'_>) -> T) -> (T, Commit) {
         let mut inner = self.lock();
         let Inner { state, requests } = &mut *inner;
         let state = state.open(&self.ground.paths, &self.id);
+        let before = state.clone();
         let mut draft = Draft {
             id: &self.id,
             files: self.ground.journal.files(),
@@ -136,6 +138,12 @@ impl SessionCell {
         let outcome = change(&mut draft);
         let key_before = draft.key_before.take();
         let transaction = draft.finish();
+        if !transaction.fits() {
+            *state = before;
+            // Read again when it is needed.
+            *requests = None;
+            return (outcome, self.ground.journal.enqueue(transaction));
+        }
         if !transaction.is_empty() {
             state.revision += 1;
         }

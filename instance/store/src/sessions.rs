@@ -11,7 +11,6 @@ use std::thread;
 
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::{Session, SessionId};
-use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -166,7 +165,7 @@ fn own_file(paths: &InstancePaths, folder: &Folder, index: &Index<'_>, id: &Sess
 
 fn in_file(paths: &InstancePaths, id: &SessionId) -> Found {
     let path = paths.chat_history().join(id.as_str()).join("session.json");
-    match atomic::read_json::<Session>(&path) {
+    match record(&path) {
         Ok(Some(session)) if session.id == *id => {
             Found::InFile(Box::new(State::new(session, stored(paths, id).meta())))
         }
@@ -174,6 +173,23 @@ fn in_file(paths: &InstancePaths, id: &SessionId) -> Found {
         Ok(Some(session)) => Found::Damage(Damage::new(path, format!("it tells of session {}", session.id))),
         Err(error) => Found::Damage(Damage::of(&error)),
     }
+}
+
+/// Reads a session's own record; `None` when there is none.
+pub(crate) fn record(path: &Path) -> Result<Option<Session>, atomic::Error> {
+    match atomic::read_json::<Session>(path) {
+        Err(strict) if strict.step == "parse" => match atomic::read_json::<Value>(path)? {
+            Some(record) => Session::of_record(record).map(Some).map_err(|_| strict),
+            None => Ok(None),
+        },
+        outcome => outcome,
+    }
+}
+
+/// Tells of rows that are no sessions.
+pub(crate) fn damaged_rows(paths: &InstancePaths, count: usize) -> Option<Damage> {
+    let reason = || format!("{count} of its entries are no sessions; they are kept and not shown");
+    (count > 0).then(|| Damage::new(paths.chat_sessions(), reason()))
 }
 
 /// `chat-sessions.json` as it was found.
@@ -209,7 +225,7 @@ impl Export {
             }
         };
         for row in rows {
-            let Ok(mut session) = Session::deserialize(&row) else {
+            let Ok(mut session) = Session::of_record(row.clone()) else {
                 loaded.unreadable_rows.push(row);
                 continue;
             };

@@ -110,6 +110,7 @@ impl Store {
         let imported = loaded.imported.len();
         let ground = Arc::new(Ground { paths: paths.clone(), journal, triggers: Triggers::default() });
         let mut damaged = loaded.damaged;
+        damaged.extend(sessions::damaged_rows(paths, loaded.unreadable_rows.len()));
         let mut keys = ground.triggers.lock();
         let cells = loaded.sessions.into_iter().map(|(id, mut held)| {
             if let Held::Open(state) = &mut held {

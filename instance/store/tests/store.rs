@@ -328,3 +328,72 @@ fn a_key_is_free_when_its_session_is_archived_or_loses_it() {
     assert_eq!(insert(&store, session(Some("k"))), first);
     assert_eq!(insert(&store, session(Some("other"))), second);
 }
+
+/// A value that nobody understands hides no session, neither in its own file nor in the export.
+#[test]
+fn an_odd_value_hides_no_session() {
+    let world = World::new();
+    let (own, row) = (SessionId::random(), SessionId::random());
+    let folder = world.paths().chat_history().join(own.as_str());
+    std::fs::create_dir_all(&folder).unwrap();
+    let odd = |id: &SessionId| json!({"id": id, "name": "odd", "pinned": "yes", "completionTargets": 7});
+    std::fs::write(folder.join("session.json"), odd(&own).to_string()).unwrap();
+    std::fs::write(world.paths().chat_sessions(), json!([odd(&row), 5]).to_string()).unwrap();
+    let expected = || {
+        vec![damage::Damage {
+            path: world.paths().chat_sessions(),
+            reason: "1 of its entries are no sessions; they are kept and not shown".into(),
+        }]
+    };
+    assert_eq!(damage::scan(&world.paths()), expected());
+    for _ in 0..2 {
+        let store = world.open();
+        for id in [&own, &row] {
+            let session = store.session(id).unwrap().snapshot().session;
+            assert_eq!((session.name.as_str(), session.pinned), ("odd", false));
+            assert_eq!(session.rest["invalidFields"], json!({"pinned": "yes", "completionTargets": 7}));
+        }
+        assert_eq!(store.damaged(), expected());
+        // The second time the index tells of them.
+        store.close().unwrap();
+    }
+}
+
+/// Memory and disk are as before, and whatever is small enough is taken.
+#[test]
+fn a_change_that_is_too_large_is_refused_alone() {
+    let world = World::new();
+    let store = world.open();
+    let id = insert(&store, session(Some("key")));
+    let cell = store.session(&id).unwrap();
+    let before = cell.snapshot();
+    let manifest = manifest(&id, "r-1");
+    let ((), commit) = cell.change(|draft| {
+        draft.append(say("lost"));
+        draft.session_mut().external_trigger_id = None;
+        draft.start_run(&manifest, Run::accepted(&manifest, "2026-11-22T07:26:39.203Z"));
+        // Zeroes that nobody looks at need no memory.
+        draft.put_file("large", vec![0; (1 << 30) + 1]);
+    });
+    assert!(matches!(commit.wait(), Err(journal::Error::TooLarge)));
+    let after = cell.snapshot();
+    assert_eq!((&after.session, &after.meta, &after.active), (&before.session, &before.meta, &before.active));
+    assert_eq!(
+        store.put("large", vec![0; (1 << 30) + 1]).wait().unwrap_err().to_string(),
+        "a change is larger than 1 GiB"
+    );
+    assert!(store.accepts_writes());
+
+    let (known, commit) = cell.change(|draft| {
+        draft.append(say("kept"));
+        draft.run_of("r-1")
+    });
+    commit.wait().unwrap();
+    assert_eq!(known, None);
+    let (found, inserted) = store.find_or_insert(session(Some("key")));
+    assert_eq!((found.id(), matches!(inserted, Inserted::Found)), (&id, true));
+    drop((cell, found, store));
+    let texts: Vec<_> = world.open().session(&id).unwrap().history().read(1..=9, Bodies::Whole);
+    let texts: Vec<_> = texts.iter().filter_map(|event| Some(event.as_message()?.content.as_str())).collect();
+    assert_eq!(texts, ["kept"]);
+}

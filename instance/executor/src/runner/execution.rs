@@ -172,7 +172,7 @@ fn report(run_dir: &Path, tool: u32) -> io::Result<()> {
     let report = RunnerReport {
         runner_process_id: std::process::id(),
         tool_process_id: Some(tool),
-        tool_start_ticks: group::start_ticks(tool),
+        tool_start_ticks: group::start_of(tool),
         started_at: Some(time::iso(Timestamp::now())),
     };
     // Not durable: after a crash of the machine none of these processes is left.

@@ -10,6 +10,7 @@ use remotelab_config::atomic;
 use remotelab_protocol::run::RunResult;
 use remotelab_protocol::time;
 
+use super::group::Claimant;
 use crate::spool;
 
 pub(super) fn lock(run_dir: &Path) -> PathBuf {
@@ -31,7 +32,17 @@ pub(super) fn result(run_dir: &Path) -> PathBuf {
 /// Tells whether an executor was started, or may have been. Output alone proves it too: runs of the
 /// earlier server have no mark.
 pub(super) fn is_started(run_dir: &Path) -> bool {
-    mark(run_dir).exists() || spool::has_content(run_dir)
+    has_mark(run_dir) || spool::has_content(run_dir)
+}
+
+/// Tells whether a runner of ours claimed the run.
+pub(super) fn has_mark(run_dir: &Path) -> bool {
+    mark(run_dir).exists()
+}
+
+/// Returns whose runner that was; `None` when it was killed while it wrote so, before it started anything.
+pub(super) fn claimant(run_dir: &Path) -> Option<Claimant> {
+    atomic::read_json(&mark(run_dir)).ok().flatten()
 }
 
 /// Marks the run as started, durably; false when it was before.
@@ -41,8 +52,11 @@ pub(super) fn claim(run_dir: &Path) -> io::Result<bool> {
     }
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(mark(run_dir));
     match created {
-        // It holds nothing: that it is there says all.
-        Ok(_) => atomic::sync_dir(run_dir).map(|()| true),
+        // That it is there says all; after a crash of the machine no process is left to be named.
+        Ok(mut file) => {
+            serde_json::to_writer(&mut file, &Claimant::this())?;
+            atomic::sync_dir(run_dir).map(|()| true)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }

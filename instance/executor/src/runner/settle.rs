@@ -71,13 +71,17 @@ pub fn give_up(run_dir: &Path, reason: &str) -> io::Result<RunResult> {
 
 /// Ends what a dead runner left and makes the result of its run. The caller holds the run's lock.
 pub(super) fn interrupted(run_dir: &Path, cancelled: bool) -> RunResult {
-    if let Ok(Some(report)) = super::report(run_dir) {
-        group::kill_leftovers(&report);
+    match super::report(run_dir) {
+        Ok(Some(report)) => {
+            group::kill_leftovers(&report);
+        }
+        // It died before it could tell of its executor, if there is one.
+        _ => files::claimant(run_dir).iter().for_each(group::Claimant::kill_leftovers),
     }
     files::failed(DISAPPEARED, cancelled)
 }
 
-fn read_result(run_dir: &Path) -> io::Result<Option<RunResult>> {
+pub(super) fn read_result(run_dir: &Path) -> io::Result<Option<RunResult>> {
     match super::result(run_dir) {
         // A damaged result says at least that the run is over.
         Err(atomic::Error { step: "parse", .. }) => {

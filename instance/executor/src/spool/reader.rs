@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use remotelab_protocol::time;
 
-use super::{Stored, Stream, artifact_path, spool_path};
+use super::{Stored, Stream, artifact_path, earlier, spool_path};
 
 /// The longest stored record that is taken for one, in bytes.
 const RECORD_MAX: usize = 32 << 20;
 
-/// The longest artefact that is put back into its line, in bytes.
+/// How much of artefacts is put back into one line, in bytes.
 const INLINE_MAX: u64 = 32 << 20;
 
 /// One line of an executor's output.
@@ -48,7 +48,8 @@ impl SpoolReader {
         self.offset
     }
 
-    /// Reads the next complete records, about `max_bytes` of them and at least one if there is one.
+    /// Reads the next complete records, at least one if there is one, until their lines have `max_bytes`,
+    /// those that come back from artefacts included: one line more than asked for is the most that is held.
     /// Empty means: nothing new. A last line without its end waits; a damaged record is returned as a
     /// [`Stream::Error`] line of its raw text.
     ///
@@ -56,12 +57,18 @@ impl SpoolReader {
     /// When the spool exists and cannot be read.
     pub fn read_new(&mut self, max_bytes: usize) -> io::Result<Vec<Record>> {
         let bytes = self.complete_lines(max_bytes)?;
-        let mut records = Vec::new();
+        let mut records: Vec<Record> = Vec::new();
+        let mut taken = 0;
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if taken >= max_bytes && !records.is_empty() {
+                break;
+            }
             self.offset += line.len() as u64;
             let content = line.strip_suffix(b"\n").unwrap_or(line);
             if !content.is_empty() {
-                records.push(self.record(content));
+                let record = self.record(content);
+                taken += record.line.len();
+                records.push(record);
             }
         }
         Ok(records)
@@ -101,28 +108,32 @@ impl SpoolReader {
                 end_offset: self.offset,
             };
         };
-        let whole = stored.line_artifact.as_deref().and_then(|name| self.artifact(name));
+        let mut room = INLINE_MAX;
+        let whole = stored.line_artifact.as_deref().and_then(|name| self.artifact(name, &mut room));
+        let line = whole.unwrap_or(stored.line);
+        let line = match stored.json {
+            Some(json) => earlier::whole(line, json, |name| self.artifact(name, &mut room)),
+            None => line,
+        };
         Record {
             ts: time::parse_iso(&stored.ts).map_or(0, jiff::Timestamp::as_millisecond),
             stream: stored.stream,
-            line: whole.unwrap_or(stored.line),
+            line,
             end_offset: self.offset,
         }
     }
 
-    /// Reads a line back in; its preview stands in for one that is gone or too large to hold.
-    fn artifact(&self, name: &str) -> Option<String> {
+    /// Reads a text back in; its preview stands in for one that is gone or for which there is no room.
+    fn artifact(&self, name: &str, room: &mut u64) -> Option<String> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
         if name.is_empty() || !name.bytes().all(is_plain) {
             return None;
         }
         let file = File::open(artifact_path(&self.run_dir, name)).ok()?;
         let size = file.metadata().ok()?.len();
-        if size > INLINE_MAX {
-            return None;
-        }
+        *room = room.checked_sub(size)?;
         let mut bytes = Vec::new();
-        file.take(INLINE_MAX).read_to_end(&mut bytes).ok()?;
+        file.take(size).read_to_end(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
@@ -177,10 +188,34 @@ mod tests {
         writer.push_artifact(Stream::Stdout, artifact).unwrap();
         writer.push(Stream::Stdout, "short");
         writer.flush().unwrap();
-        let read = SpoolReader::open(run.path(), 0).read_new(1).unwrap();
+        let read = SpoolReader::open(run.path(), 0).read_new(1 << 20).unwrap();
         assert_eq!(lines(&read), [(Stream::Stdout, long.as_str()), (Stream::Stdout, "short")]);
         let on_disk = std::fs::metadata(spool_path(run.path())).unwrap().len();
         assert!(on_disk < 10_000, "the spool holds a preview only: {on_disk}");
+    }
+
+    /// However small the records of long lines are, few of these are in memory at once.
+    #[test]
+    fn a_read_ends_when_its_lines_have_the_asked_bytes() {
+        let run = tempfile::tempdir().unwrap();
+        let mut writer = Writer::create(run.path()).unwrap();
+        for digit in ["0", "1", "2", "3", "4"] {
+            let mut artifact = Artifact::create(run.path()).unwrap();
+            artifact.write(digit.repeat(300_000).as_bytes()).unwrap();
+            writer.push_artifact(Stream::Stdout, artifact).unwrap();
+        }
+        writer.flush().unwrap();
+        let mut reader = SpoolReader::open(run.path(), 0);
+        let mut reads = Vec::new();
+        loop {
+            let read = reader.read_new(500_000).unwrap();
+            if read.is_empty() {
+                break;
+            }
+            assert_eq!(read.last().unwrap().end_offset, reader.offset());
+            reads.push(read.iter().map(|record| record.line[..1].to_owned()).collect::<String>());
+        }
+        assert_eq!(reads, ["01", "23", "4"]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ impl Writer {
             line: line.to_owned(),
             line_artifact: None,
             line_bytes: None,
+            json: None,
         });
     }
 
@@ -46,6 +47,7 @@ impl Writer {
             line: String::from_utf8_lossy(&artifact.head).chars().take(PREVIEW_CHARS).collect(),
             line_artifact: Some(artifact.name),
             line_bytes: Some(artifact.bytes),
+            json: None,
         });
         Ok(())
     }

@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use remotelab_protocol::ids;
 use remotelab_protocol::wire::ErrorBody;
+use remotelab_store::journal;
 use serde_json::Value;
 
 use crate::app::StorageRefused;
@@ -47,7 +48,12 @@ impl IntoResponse for Refusal {
 
 impl From<StorageRefused> for Refusal {
     fn from(error: StorageRefused) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        match error {
+            StorageRefused(journal::Error::TooLarge) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "this is more than can be stored at once")
+            }
+            refused => Self::new(StatusCode::SERVICE_UNAVAILABLE, refused.to_string()),
+        }
     }
 }
 

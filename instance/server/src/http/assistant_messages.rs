@@ -38,9 +38,12 @@ pub(super) async fn post(
     let unknown = || Refusal::bad_request("Session not found");
     let id = SessionId::parse(&id).map_err(|_| unknown())?;
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
-    body::check_announced(&headers, body::MESSAGE)?;
-    let _room = body::room(&app, &headers, body::MESSAGE).await;
-    let given: Given = body::json(body, body::MESSAGE, "Invalid request body").await?;
+    let given: Given = body::long_json(&app, &headers, body, "Invalid request body").await?;
+    for (field, value) in
+        [("requestId", &given.request_id), ("runId", &given.run_id), ("source", &given.source)]
+    {
+        body::check_length(field, value.as_deref())?;
+    }
     if cell.with(|state| state.session.archived) {
         return Err(assistant_message::Error::Archived.into());
     }

@@ -6,11 +6,14 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
-use tokio::sync::SemaphorePermit;
+use futures_util::StreamExt;
 
 use super::answer::Refusal;
 use crate::app::App;
+use crate::body_memory;
 
+/// A name or id within a body: bytes.
+const NAME: usize = 1_024;
 /// Sign-in, runtime selection: bytes.
 pub(super) const SMALL: usize = 4_096;
 /// Session bodies: bytes.
@@ -42,10 +45,39 @@ pub(super) async fn json<T: DeserializeOwned>(
     limit: usize,
     invalid: &'static str,
 ) -> Result<T, Refusal> {
-    let bytes = bytes(body, limit).await?;
+    object(&bytes(body, limit).await?, invalid)
+}
+
+/// As [`json`], for a body that may be as long as a message's: it takes its share of [`App::body_memory`].
+pub(super) async fn long_json<T: DeserializeOwned>(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    invalid: &'static str,
+) -> Result<T, Refusal> {
+    check_announced(headers, MESSAGE)?;
+    let most = announced(headers).unwrap_or(MESSAGE as u64);
+    let mut share = app.body_memory.share();
+    // At once for all of it, when it tells its length.
+    share.cover(announced(headers).unwrap_or(0), most).await?;
+    let mut pieces = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(piece) = share.within(pieces.next()).await? {
+        let piece = piece.map_err(|_| Refusal::bad_request(invalid))?;
+        let length = bytes.len() + piece.len();
+        if length > MESSAGE {
+            return Err(too_large());
+        }
+        share.cover(length as u64, most).await?;
+        bytes.extend_from_slice(&piece);
+    }
+    object(&bytes, invalid)
+}
+
+fn object<T: DeserializeOwned>(bytes: &[u8], invalid: &'static str) -> Result<T, Refusal> {
     // A list would be taken for the fields in their order.
     let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
-    let read = if is_object { serde_json::from_slice(&bytes).ok() } else { None };
+    let read = if is_object { serde_json::from_slice(bytes).ok() } else { None };
     read.ok_or_else(|| Refusal::bad_request(invalid))
 }
 
@@ -59,15 +91,27 @@ pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Waits for room for a body that is read into memory: all of them together stay within what
-/// [`App::body_memory`] holds, in MiB.
-pub(super) async fn room<'a>(app: &'a App, headers: &HeaderMap, limit: usize) -> Option<SemaphorePermit<'a>> {
-    let bytes = announced(headers).map_or(limit as u64, |length| length.min(limit as u64));
-    let mebibytes = u32::try_from(bytes >> 20).unwrap_or(u32::MAX).saturating_add(1);
-    app.body_memory.acquire_many(mebibytes).await.ok()
-}
-
 /// The answer to a body over its limit.
 pub(super) fn too_large() -> Refusal {
     Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large")
+}
+
+impl From<body_memory::Error> for Refusal {
+    fn from(error: body_memory::Error) -> Self {
+        let status = match error {
+            body_memory::Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            body_memory::Error::Slow => StatusCode::REQUEST_TIMEOUT,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// Refuses a name or id that no honest client sends: it would be read again with every later decision.
+pub(super) fn check_length(field: &str, value: Option<&str>) -> Result<(), Refusal> {
+    match value {
+        Some(value) if value.len() > NAME => {
+            Err(Refusal::bad_request(format!("{field} must be at most {NAME} bytes long")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -22,12 +22,26 @@ pub(super) fn json(request: &HeaderMap, value: &impl Serialize) -> Response {
 /// Sends any body with its tag, or 304 when the caller has just that.
 pub(super) fn tagged(request: &HeaderMap, content_type: HeaderValue, bytes: Vec<u8>) -> Response {
     let tag = tag(&bytes);
-    let matched = has(request, &tag);
-    let mut response = Response::new(if matched { Body::empty() } else { Body::from(bytes) });
+    checked(request, content_type, &tag, || Body::from(bytes))
+}
+
+/// As [`json`], for JSON that is not in memory, of which the tag is known.
+pub(super) fn long_json(request: &HeaderMap, tag: &str, body: impl FnOnce() -> Body) -> Response {
+    checked(request, JSON, tag, body)
+}
+
+fn checked(
+    request: &HeaderMap,
+    content_type: HeaderValue,
+    tag: &str,
+    body: impl FnOnce() -> Body,
+) -> Response {
+    let matched = has(request, tag);
+    let mut response = Response::new(if matched { Body::empty() } else { body() });
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, CHECKED);
     headers.insert(VARY, COOKIE);
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(ETAG, tag);
     }
     if matched {
@@ -40,7 +54,12 @@ pub(super) fn tagged(request: &HeaderMap, content_type: HeaderValue, bytes: Vec<
 
 /// Returns the strong tag of a body, with its quotes.
 pub(super) fn tag(bytes: &[u8]) -> String {
-    format!("\"{}\"", hex::encode(&Sha256::digest(bytes)[..20]))
+    tag_of(Sha256::new_with_prefix(bytes))
+}
+
+/// As [`tag`], for a body that was hashed in pieces.
+pub(super) fn tag_of(hash: Sha256) -> String {
+    format!("\"{}\"", hex::encode(&hash.finalize()[..20]))
 }
 
 /// Tells whether a request's `If-None-Match` names a tag.

@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use remotelab_protocol::Event;
 use remotelab_protocol::display::{self, BlockState, Entry};
 use remotelab_store::SessionCell;
-use remotelab_store::history::Bodies;
+use remotelab_store::history::{Bodies, History};
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
@@ -15,6 +16,8 @@ use crate::app::{Shared, blocking};
 
 /// How many stored events a page is made of when no limit is given, and at most.
 const MOST: usize = 1_000;
+/// How long the texts of a page are together, in bytes. One event more than that is the most.
+const TEXTS: u64 = 4 << 20;
 
 /// Which page is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,32 @@ impl Asked {
             }
         }
     }
+
+    /// Reads the page's events, fewer where their texts are long. Blocks.
+    fn events(self, history: &History, latest: u64, bodies: Bodies) -> Vec<Event> {
+        let mut events = history.read(self.range(latest), Bodies::Preview);
+        let mut room = TEXTS;
+        let mut is_kept = |event: &mut Event| {
+            let has_room = room > 0;
+            if has_room {
+                history.load(event, bodies);
+                let length = event.body_text().map_or(0, |(_, text)| text.len());
+                room = room.saturating_sub(length as u64);
+            }
+            has_room
+        };
+        match self {
+            Self::After { .. } => {
+                let end = events.iter_mut().position(|event| !is_kept(event)).unwrap_or(events.len());
+                events.truncate(end);
+            }
+            Self::Last { .. } => {
+                let start = events.iter_mut().rposition(|event| !is_kept(event)).map_or(0, |at| at + 1);
+                events.drain(..start);
+            }
+        }
+        events
+    }
 }
 
 /// Reads a page; `raw` is the view of stored events.
@@ -63,10 +92,12 @@ pub(super) async fn read(
     raw: bool,
 ) -> Result<Value, Refusal> {
     let (latest, running) = events::end(app, cell).await?;
-    let range = asked.range(latest);
-    let (first, last) = (*range.start(), *range.end());
     let history = cell.history();
-    let stored = blocking(move || history.read(range, Bodies::Whole)).await;
+    let bodies = if raw { Bodies::Whole } else { Bodies::Messages };
+    let stored = blocking(move || asked.events(&history, latest, bodies)).await;
+    let range = asked.range(latest);
+    let first = stored.first().map_or(*range.start(), |event| event.seq);
+    let last = stored.last().map_or(*range.end(), |event| event.seq);
     let (filter, events, going_on) = if raw {
         let events: Vec<_> = stored.into_iter().map(events::public).collect();
         ("all", json!(events), None)

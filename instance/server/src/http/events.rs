@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::answer::{self, Refusal};
 use super::event_page::{self, Asked};
+use super::event_pieces::Pieces;
 use super::query::Query;
 use super::{conditional, sessions as routes};
 use crate::app::{Shared, StorageRefused, blocking};
@@ -51,14 +52,16 @@ pub(super) async fn list(
         let page = event_page::read(&app, &cell, asked, query.filter == "all").await?;
         return Ok(conditional::json(&headers, &page));
     }
-    let (events, running) = read(&app, &cell).await?;
-    Ok(if query.filter == "all" {
-        let events: Vec<Event> = events.into_iter().map(public).collect();
-        conditional::json(&headers, &json!({"sessionId": cell.id(), "filter": "all", "events": events}))
-    } else {
-        let entries = display::view(&events, running);
-        conditional::json(&headers, &json!({"sessionId": cell.id(), "filter": "visible", "events": entries}))
-    })
+    let (latest, running) = end(&app, &cell).await?;
+    let history = cell.history();
+    if query.filter == "all" {
+        let frame = json!({"sessionId": cell.id(), "filter": "all"});
+        let all = Pieces::new(&frame, history, 1..=latest, |event| Some(public(event)));
+        return Ok(all.answer(&headers).await.0);
+    }
+    let events = blocking(move || history.read(1..=latest, Bodies::Messages)).await;
+    let entries = display::view(&events, running);
+    Ok(conditional::json(&headers, &json!({"sessionId": cell.id(), "filter": "visible", "events": entries})))
 }
 
 /// `GET /api/sessions/:id/events/blocks/:start-:end`.
@@ -75,15 +78,14 @@ pub(super) async fn block(
     let history = cell.history();
     let (latest, running) =
         cell.with(|state| (state.meta.latest_seq, sessions::activity(state).is_running()));
-    let events = blocking(move || history.read(start..=end.min(latest), Bodies::Whole)).await;
-    let events = display::block(&events, start, end);
-    if events.is_empty() {
+    let frame = json!({"sessionId": cell.id(), "startSeq": start, "endSeq": end});
+    let block = Pieces::new(&frame, history, start..=end.min(latest), |event| {
+        display::block(std::slice::from_ref(&event), event.seq, event.seq).pop()
+    });
+    let (mut response, count) = block.answer(&headers).await;
+    if count == 0 {
         return Err(Refusal::not_found("Event block not found"));
     }
-    let mut response = conditional::json(
-        &headers,
-        &json!({"sessionId": cell.id(), "startSeq": start, "endSeq": end, "events": events}),
-    );
     if end <= latest && !running {
         response.headers_mut().insert(CACHE_CONTROL, IMMUTABLE);
     }
@@ -116,26 +118,23 @@ pub(super) async fn source_context(
     Query(query): Query<RequestQuery>,
 ) -> Result<Response, Refusal> {
     let cell = routes::find(&app, &id)?;
-    let (events, _) = read(&app, &cell).await?;
-    let wanted = query.request_id.trim();
-    let matched = events.iter().rev().find(|event| {
-        let has_context = event.role == Some(Role::User)
-            && event.as_message().is_some_and(|message| message.source_context.is_some());
-        has_context && (wanted.is_empty() || event.request_id.as_deref() == Some(wanted))
+    let (latest, _) = end(&app, &cell).await?;
+    let (history, wanted) = (cell.history(), query.request_id.trim().to_owned());
+    let asked = wanted.clone();
+    let matched = blocking(move || {
+        let mut latest_first = (1..=latest).rev().filter_map(|seq| history.event(seq, Bodies::Preview));
+        latest_first.find(|event| {
+            let has_context = event.role == Some(Role::User)
+                && event.as_message().is_some_and(|message| message.source_context.is_some());
+            has_context && (asked.is_empty() || event.request_id.as_deref() == Some(&asked))
+        })
     });
-    let message = matched.and_then(|event| event.as_message()?.source_context.clone());
-    let request_id = matched.and_then(|event| event.request_id.clone()).unwrap_or_else(|| wanted.to_owned());
+    let matched = matched.await;
+    let message = matched.as_ref().and_then(|event| event.as_message()?.source_context.clone());
+    let request_id = matched.and_then(|event| event.request_id).unwrap_or(wanted);
     let session = cell.with(|state| state.session.source_context.clone());
     let context = json!({"session": session, "message": message, "requestId": request_id});
     Ok(answer::json(StatusCode::OK, json!({"sessionId": cell.id(), "sourceContext": context})))
-}
-
-/// Reads all events of a session, after its run has been brought up to date.
-pub(super) async fn read(app: &Shared, cell: &Arc<SessionCell>) -> Result<(Vec<Event>, bool), Refusal> {
-    let (latest, running) = end(app, cell).await?;
-    let history = cell.history();
-    let events = blocking(move || history.read(1..=latest, Bodies::Whole)).await;
-    Ok((events, running))
 }
 
 /// Brings a session's run up to date and returns where the history ends and whether it will go on.

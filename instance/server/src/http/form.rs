@@ -12,6 +12,7 @@ use super::body;
 use crate::app::Shared;
 use crate::assets;
 use crate::attachments::{self, Upload};
+use crate::body_memory::Share;
 
 /// All text parts of a form together, in bytes. The longest message fits.
 const TEXTS: usize = 34 << 20;
@@ -21,23 +22,24 @@ const PARTS: usize = 1_000;
 /// Reads a form. What was received of its files goes when they are not kept.
 pub(super) async fn read(app: &Shared, request: Request) -> Result<(PostMessage, Vec<Upload>), Refusal> {
     let (parts, body) = request.into_parts();
-    let _room = body::room(app, &parts.headers, TEXTS).await;
+    // Files go to the disk, however long it takes: texts alone take memory, and most take next to none.
+    let mut texts = Texts { share: app.body_memory.share(), bytes: 0 };
     let limited = Body::new(http_body_util::Limited::new(body, body::MESSAGE));
     let mut form = Multipart::from_request(Request::from_parts(parts, limited), &())
         .await
         .map_err(|_| Refusal::bad_request("Bad request"))?;
     let (mut message, mut uploads) = (PostMessage::default(), Vec::new());
-    let (mut room, mut count) = (TEXTS, 0);
-    while let Some(field) = form.next_field().await.map_err(refusal)? {
+    let mut count = 0;
+    while let Some(field) = texts.share.within(form.next_field()).await?.map_err(refusal)? {
         count += 1;
         if count > PARTS {
             return Err(body::too_large());
         }
         let name = field.name().unwrap_or_default().to_owned();
         if matches!(name.as_str(), "attachments" | "images") && field.file_name().is_some() {
-            uploads.push(upload(app, field).await?);
+            uploads.push(texts.share.within(upload(app, field)).await??);
         } else {
-            let text = text(field, &mut room).await?;
+            let text = texts.read(field).await?;
             set(&mut message, &name, text);
         }
     }
@@ -63,14 +65,25 @@ async fn upload(app: &Shared, mut field: Field<'_>) -> Result<Upload, Refusal> {
     Ok(Upload { name, media_type, incoming })
 }
 
-/// Reads a text part into what room is left.
-async fn text(mut field: Field<'_>, room: &mut usize) -> Result<String, Refusal> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = field.chunk().await.map_err(refusal)? {
-        *room = room.checked_sub(chunk.len()).ok_or_else(body::too_large)?;
-        bytes.extend_from_slice(&chunk);
+/// The text parts of a form, and what they take of the memory.
+struct Texts<'a> {
+    share: Share<'a>,
+    bytes: usize,
+}
+
+impl Texts<'_> {
+    async fn read(&mut self, mut field: Field<'_>) -> Result<String, Refusal> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.share.within(field.chunk()).await?.map_err(refusal)? {
+            self.bytes += chunk.len();
+            if self.bytes > TEXTS {
+                return Err(body::too_large());
+            }
+            self.share.cover(self.bytes as u64, TEXTS as u64).await?;
+            bytes.extend_from_slice(&chunk);
+        }
+        String::from_utf8(bytes).map_err(|_| Refusal::bad_request("Bad request"))
     }
-    String::from_utf8(bytes).map_err(|_| Refusal::bad_request("Bad request"))
 }
 
 /// Takes a text part of a form. Malformed JSON in one is ignored, as connectors expect.

@@ -32,6 +32,7 @@ pub(super) async fn post(
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
     body::check_announced(&headers, body::MESSAGE)?;
     let (mut message, uploads) = read(&app, &headers, request).await?;
+    check_names(&message)?;
     if message.text.trim().is_empty() {
         return Err(submit::Error::NoText.into());
     }
@@ -78,9 +79,18 @@ async fn read(
     if content_type.starts_with("multipart/form-data") {
         return form::read(app, request).await;
     }
-    let _room = body::room(app, headers, body::MESSAGE).await;
-    let message = body::json(request.into_body(), body::MESSAGE, "Bad request").await?;
+    let message = body::long_json(app, headers, request.into_body(), "Bad request").await?;
     Ok((message, Vec::new()))
+}
+
+fn check_names(message: &PostMessage) -> Result<(), Refusal> {
+    let names = [
+        ("requestId", &message.request_id),
+        ("tool", &message.tool),
+        ("model", &message.model),
+        ("effort", &message.effort),
+    ];
+    names.into_iter().try_for_each(|(field, value)| body::check_length(field, value.as_deref()))
 }
 
 async fn stored(

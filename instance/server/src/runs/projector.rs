@@ -28,6 +28,9 @@ use super::writing::{Shown, Writing};
 /// How much of the spool is taken into memory at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Why a run is ended whose next events cannot be stored.
+const TOO_LARGE: &str = "The executor printed more at once than can be stored";
+
 /// What a look at a run's files brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -59,6 +62,8 @@ pub(super) struct Projector {
     names_files: Arc<AtomicBool>,
     /// The record with which the run ended, once it is durable.
     ended: Option<Run>,
+    /// Whether the next events do not fit into a transaction. They never will: the run is stopped and fails.
+    is_too_large: bool,
     /// Where those look who show what is being written.
     shown: watch::Sender<Shown>,
 }
@@ -88,26 +93,51 @@ impl Projector {
         names_files: Arc<AtomicBool>,
         shown: watch::Sender<Shown>,
     ) -> Self {
-        Self { run, folder, reading: None, card_given: false, names_files, ended: None, shown }
+        Self {
+            run,
+            folder,
+            reading: None,
+            card_given: false,
+            names_files,
+            ended: None,
+            is_too_large: false,
+            shown,
+        }
     }
 
     /// Takes over what is new. Blocks until it is durable.
     pub(super) fn advance(&mut self, app: &App, cell: &SessionCell) -> Result<Progress, Error> {
+        let outcome = self.look(app, cell);
+        if let Err(Error::Storage(journal::Error::TooLarge)) = outcome
+            && !self.is_too_large
+        {
+            tracing::error!(run.id = %self.run, "what a run printed at once cannot be stored; the run is stopped");
+            self.is_too_large = true;
+            return self.look(app, cell);
+        }
+        outcome
+    }
+
+    fn look(&mut self, app: &App, cell: &SessionCell) -> Result<Progress, Error> {
         let Some(run) = cell.with(|state| state.active.clone()).filter(|run| run.id == self.run) else {
             return Ok(Progress::Ended);
         };
-        if run.cancel_requested {
+        if run.cancel_requested || self.is_too_large {
             runner::request_cancel(&self.folder).map_err(Error::Runner)?;
         }
         // Asked before the spool is read: a result is written after the last line.
-        let settled = runner::settle(&self.folder, run.cancel_requested).map_err(Error::Runner)?;
+        let settled = runner::settle_recorded(&self.folder, &run).map_err(Error::Runner)?;
         let report = self.report(app, &run);
         // Put back when all went well. After an error the spool is read again from the stored place.
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
             None => Reading::resume(app, &run, &self.folder)?,
         };
-        let news = self.read_spool(cell, &mut reading, report)?;
+        let news = if self.is_too_large {
+            News { report, lines: Vec::new(), place: reading.place() }
+        } else {
+            self.read_spool(cell, &mut reading, report)?
+        };
         if let Settled::Ended(result) = settled {
             self.finish(app, cell, &run, &mut reading, news, result)?;
             return Ok(Progress::Ended);
@@ -190,7 +220,12 @@ impl Projector {
         result: RunResult,
     ) -> Result<(), Error> {
         let tool = app.tool_or_unknown(&run.tool);
-        let parsed = reading.adapter.finish(&result);
+        let (result, parsed) = if self.is_too_large {
+            (too_large(result), Parsed::default())
+        } else {
+            let parsed = reading.adapter.finish(&result);
+            (result, parsed)
+        };
         let (ended, commit) = cell.change(|draft| {
             Writing::show(None, &self.shown);
             let mut run = draft.active().cloned()?;
@@ -337,6 +372,11 @@ fn take_over(draft: &mut Draft<'_>, run: &mut Run, timestamp: i64, parsed: Parse
     run.context_window_tokens = parsed.context_window_tokens.or(run.context_window_tokens);
 }
 
+/// The end of a run that was stopped because its output does not fit.
+fn too_large(result: RunResult) -> RunResult {
+    RunResult { cancelled: false, error: Some(TOO_LARGE.to_owned()), ..result }
+}
+
 fn end(run: &mut Run, result: RunResult, failure: Option<String>) {
     run.failure_reason.clone_from(&failure);
     run.finish(result);
@@ -345,5 +385,42 @@ fn end(run: &mut Run, result: RunResult, failure: Option<String>) {
     }
     if run.state != RunState::Failed {
         run.failure_reason = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remotelab_protocol::run::{Manifest, Options};
+    use remotelab_protocol::{RunState, SessionId};
+    use serde_json::Map;
+
+    use super::*;
+
+    #[test]
+    fn a_run_whose_output_does_not_fit_fails_with_a_sentence() {
+        let manifest = Manifest {
+            id: RunId::random(),
+            session_id: SessionId::random(),
+            request_id: "r".into(),
+            folder: "~".into(),
+            tool: "codex".into(),
+            prompt: String::new(),
+            internal_operation: None,
+            options: Options::default(),
+            rest: Map::new(),
+        };
+        // Its runner did as it was told, or had ended well before.
+        let stopped = |exit_code, signal: Option<&str>, cancelled| RunResult {
+            completed_at: "2026-11-22T07:26:39.751Z".into(),
+            exit_code,
+            signal: signal.map(str::to_owned),
+            cancelled,
+            error: None,
+        };
+        for result in [stopped(None, Some("SIGTERM"), true), stopped(Some(0), None, false)] {
+            let mut run = Run::accepted(&manifest, "2026-11-22T07:26:39.203Z");
+            end(&mut run, too_large(result), None);
+            assert_eq!((run.state, run.failure_reason.as_deref()), (RunState::Failed, Some(TOO_LARGE)));
+        }
     }
 }

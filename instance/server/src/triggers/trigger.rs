@@ -179,6 +179,11 @@ impl Trigger {
         Some(retry.map_or(scheduled, |retry| retry.max(scheduled)))
     }
 
+    /// Tells whether nothing is to come of it any more, unless somebody changes it.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.status, Status::Delivered | Status::Failed)
+    }
+
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         self.due_at().is_some_and(|at| at <= now)
     }

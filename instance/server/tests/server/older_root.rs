@@ -12,8 +12,10 @@ use super::world::{ECHO, World};
 const DONE: &str = "12d04b72795d9cef53d6aa1749cb0af7";
 const WAITING: &str = "92e7fe15061b149cabc6f13f72c25a89";
 const CUT_OFF: &str = "c96b98df8b8add0d3a60c5e9df8a6177";
+const SILENT: &str = "d07c0a9bf0d64a1e9b3c5d2f8e6a7b10";
 const RUN: &str = "run_a10872fb60d7ace1a4c1225d";
 const ORPHAN: &str = "run_fbfc6430e0a0c96371d786ec";
+const SILENT_RUN: &str = "run_0badcafe0badcafe0badcafe";
 const LOGIN: &str = "5c5306961b1e5d7406738a413f40df5c5306961b1e5d7406738a413f40df0011";
 const AT: &str = "2026-11-22T07:33:28.805Z";
 
@@ -44,6 +46,11 @@ async fn a_folder_of_an_earlier_server_opens_works_and_can_be_handed_back() {
         ]),
         json!(["March sales cleanup", {"version": 1}, {"a": [1]}, 3, 2])
     );
+    // Values that nobody understands hide nothing, and what is no session is told of.
+    assert_eq!((session.get("sidebarOrder"), session.get("invalidFields")), (None, None));
+    let reason = "1 of its entries are no sessions; they are kept and not shown";
+    let damaged = json!([{"path": "chat-sessions.json", "reason": reason}]);
+    assert_eq!(world.get("/api/health").await.1["damaged"], damaged);
     let events = world.events(DONE, "all").await;
     let texts: Vec<&Value> = events.iter().map(|event| &event["content"]).collect();
     assert_eq!(texts, ["Clean up March", "a long thought", "Cleaned up"]);
@@ -72,11 +79,18 @@ async fn a_folder_of_an_earlier_server_opens_works_and_can_be_handed_back() {
     let events = world.events(CUT_OFF, "all").await;
     let told: Vec<&Value> = events.iter().map(|event| &event["content"]).collect();
     assert_eq!(told[..2], ["go", "half an answer"]);
+    // One that had printed nothing yet is not started a second time.
+    let run = world.ended(SILENT_RUN).await;
+    assert!(run["failureReason"].as_str().unwrap().starts_with("The work was cut off"), "{run}");
+    let events = world.events(SILENT, "all").await;
+    let types: Vec<&Value> = events.iter().map(|event| &event["type"]).collect();
+    assert_eq!(types, ["message", "status"]);
 
     world.stop().await;
     let list: Vec<Value> = serde_json::from_slice(&fs::read(paths.chat_sessions()).unwrap()).unwrap();
     let row = list.iter().find(|row| row["id"] == DONE).unwrap();
     assert_eq!((&row["taskCard"], &row["novel"]), (&json!({"version": 1}), &json!({"a": [1]})));
+    assert_eq!(row["invalidFields"], json!({"sidebarOrder": "3"}));
     assert!(list.contains(&json!("no session")), "{list:?}");
     let auth: Value = serde_json::from_slice(&fs::read(paths.auth()).unwrap()).unwrap();
     assert_eq!(auth["novel"], true);
@@ -95,7 +109,8 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
         session
     };
     let done = json!({"name": "March sales cleanup", "taskCard": {"version": 1}, "novel": {"a": [1]},
-        "activeRun": null, "status": "idle", "queuedMessageCount": 0});
+        "activeRun": null, "status": "idle", "queuedMessageCount": 0,
+        "pinned": null, "sidebarOrder": "3", "followUpQueue": null});
     let queue = json!([{"requestId": "q-1", "text": "wake up", "queuedAt": AT, "images": [], "sourceContext": {"n": 1}}]);
     put(
         &paths.chat_sessions(),
@@ -103,6 +118,7 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
             session(DONE, done),
             session(WAITING, json!({"followUpQueue": queue})),
             session(CUT_OFF, json!({"activeRunId": ORPHAN})),
+            session(SILENT, json!({"activeRunId": SILENT_RUN})),
             "no session",
         ]),
     );
@@ -132,6 +148,9 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
     );
     // The figures of this one were never written.
     put(&paths.chat_history().join(CUT_OFF).join("events/000000001.json"), &asked(ORPHAN, "old-2", "go"));
+    put(&paths.chat_history().join(SILENT).join("events/000000001.json"), &asked(SILENT_RUN, "old-3", "go"));
+    let dead = json!({"state": "running", "startedAt": AT, "runnerProcessId": 999_999_999, "toolProcessId": 999_999_998});
+    run(paths, root, SILENT_RUN, SILENT, "old-3", &dead);
     run(
         paths,
         root,

@@ -2,6 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::world::{ECHO, World};
 
@@ -40,6 +41,64 @@ async fn events_come_in_pages_from_either_end() {
         page(&world, &id, &format!("filter=all&afterSeq={latest}")).await,
         json!({"sessionId": id, "filter": "all", "events": [], "latestSeq": latest, "hasMore": false, "nextCursor": latest})
     );
+}
+
+/// However many events are asked for, a page has few of those with long texts, from either end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_long_texts_is_short() {
+    let world = World::signed_in(ECHO).await;
+    let id = told(&world, 6, 1 << 20).await;
+    let seqs =
+        |page: &Value| events_of(page).iter().map(|event| event["seq"].as_u64().unwrap()).collect::<Vec<_>>();
+    for filter in ["all", "visible"] {
+        let first = page(&world, &id, &format!("filter={filter}&afterSeq=0")).await;
+        assert_eq!(
+            (seqs(&first), &first["hasMore"], &first["nextCursor"]),
+            (vec![1, 2, 3, 4], &json!(true), &json!(4))
+        );
+        let rest = page(&world, &id, &format!("filter={filter}&afterSeq=4")).await;
+        assert_eq!(
+            (seqs(&rest), &rest["hasMore"], &rest["nextCursor"]),
+            (vec![5, 6], &json!(false), &json!(6))
+        );
+        let last = page(&world, &id, &format!("filter={filter}&limit=100")).await;
+        assert_eq!(
+            (seqs(&last), &last["hasMore"], &last["nextCursor"]),
+            (vec![3, 4, 5, 6], &json!(true), &json!(3))
+        );
+    }
+}
+
+/// Read in pieces, all events are one answer with a length and a tag, as any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_events_are_one_answer_with_its_tag() {
+    let world = World::signed_in(ECHO).await;
+    let id = told(&world, 9, 60_000).await;
+    let run = world.turn(&id, "r", "go").await;
+    let work = world
+        .events(&id, "visible")
+        .await
+        .into_iter()
+        .find(|entry| entry["type"] == "thinking_block")
+        .unwrap();
+    let block = format!("events/blocks/{}-{}", work["blockStartSeq"], work["blockEndSeq"]);
+    for path in ["events?filter=all".to_owned(), block] {
+        let path = format!("/api/sessions/{id}/{path}");
+        let answer = world.request(Method::GET, &path).send().await.unwrap();
+        let (length, tag) = (answer.content_length().unwrap(), answer.headers()["etag"].clone());
+        let text = answer.text().await.unwrap();
+        assert_eq!(length, text.len() as u64);
+        assert_eq!(tag, format!("\"{}\"", hex::encode(&Sha256::digest(&text)[..20])));
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert!(events_of(&told).iter().any(|event| event["runId"] == run), "{path}");
+        let again = world.request(Method::GET, &path).header("if-none-match", tag).send().await.unwrap();
+        assert_eq!((again.status(), again.text().await.unwrap()), (StatusCode::NOT_MODIFIED, String::new()));
+    }
+    let contents: Vec<usize> = world.events(&id, "all").await[..9]
+        .iter()
+        .map(|event| event["content"].as_str().unwrap().len())
+        .collect();
+    assert_eq!(contents, [60_000; 9]);
 }
 
 /// Clients that know nothing of pages compare whole answers.
@@ -140,6 +199,18 @@ async fn worked(world: &World, messages: usize) -> String {
     for n in 0..messages {
         let (_, accepted) = world.send(&id, &format!("r-{n}"), "go").await;
         world.ended(accepted["run"]["id"].as_str().unwrap()).await;
+    }
+    id
+}
+
+/// A session in which long texts were said.
+async fn told(world: &World, messages: usize, length: usize) -> String {
+    let id = world.session().await;
+    for _ in 0..messages {
+        let (status, answer) = world
+            .post(&format!("/api/sessions/{id}/assistant-messages"), &json!({"text": "x".repeat(length)}))
+            .await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
     }
     id
 }

@@ -11,6 +11,7 @@ use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::{Run, Session};
 use serde::Serialize;
 
+use super::unused::Unused;
 use super::{File, media, room, walk};
 
 /// Files that are younger may be half way to where they belong.
@@ -20,12 +21,19 @@ const SETTLED: Duration = Duration::from_hours(24);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// What executors printed in runs that have ended; their records, results and history stay.
+    /// How executors were called and what they printed in runs that have ended; their records, results and
+    /// history stay.
     Runs,
     /// Logs of requests and of processes.
     Logs,
     /// Files of messages that no message names any longer.
     Media,
+    /// Copies of files whose bytes are in an object storage.
+    Cache,
+    /// Executors' own logs of conversations that no session goes on with.
+    Conversations,
+    /// The history in copies of sessions that a crash left half-way.
+    Copies,
     /// Half-written files that a crash left.
     Temporary,
 }
@@ -84,6 +92,9 @@ pub fn prune(paths: &InstancePaths, plan: &Plan) -> Pruned {
             Kind::Runs => work.runs(paths),
             Kind::Logs => work.logs(paths),
             Kind::Media => work.media(paths),
+            Kind::Cache => work.cache(paths),
+            Kind::Conversations => work.unused(paths, Kind::Conversations, |unused| unused.logs(paths)),
+            Kind::Copies => work.unused(paths, Kind::Copies, Unused::copied),
             Kind::Temporary => work.temporary(paths),
         }
     }
@@ -197,6 +208,31 @@ impl Work<'_> {
         }
     }
 
+    fn cache(&mut self, paths: &InstancePaths) {
+        let mut files = Vec::new();
+        walk(&paths.file_assets_cache(), &mut |file| files.push(file));
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.remove_old(Kind::Cache, files);
+    }
+
+    fn unused(&mut self, paths: &InstancePaths, kind: Kind, of: impl FnOnce(&Unused) -> Vec<File>) {
+        match Unused::find(paths) {
+            Ok(unused) => self.remove_old(kind, of(&unused)),
+            Err(error) => {
+                self.skip(paths.chat_history(), &format!("what sessions go on with is not known: {error}"));
+            }
+        }
+    }
+
+    /// Removes files of no use that are old enough, and at least a day: younger ones may just come to be.
+    fn remove_old(&mut self, kind: Kind, files: Vec<File>) {
+        for file in files {
+            if self.is_file_old(&file.path, self.plan.older_than.max(SETTLED)) {
+                self.remove(kind, file);
+            }
+        }
+    }
+
     fn temporary(&mut self, paths: &InstancePaths) {
         let mut files = Vec::new();
         walk(paths.config(), &mut |file| {
@@ -239,11 +275,11 @@ impl Work<'_> {
     }
 }
 
-/// What an executor and its runner printed.
+/// How an executor was called, and what it and its runner printed.
 fn output_of(folder: &Path) -> Vec<File> {
     let mut files = Vec::new();
     walk(&folder.join("artifacts"), &mut |file| files.push(file));
-    for name in ["spool.jsonl", "runner.log"] {
+    for name in ["launch.json", "spool.jsonl", "runner.log"] {
         let path = folder.join(name);
         if let Ok(about) = fs::symlink_metadata(&path) {
             files.push(File { bytes: room(&about), path });

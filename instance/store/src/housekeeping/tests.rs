@@ -45,6 +45,7 @@ impl World {
             "createdAt": OLD, "updatedAt": OLD, "completedAt": ended, "finalizedAt": ended});
         self.write(&format!("chat-runs/{id}/status.json"), &record.to_string());
         self.write(&format!("chat-runs/{id}/artifacts/a.txt"), &"x".repeat(20_000));
+        self.write(&format!("chat-runs/{id}/launch.json"), "{}\n");
         self.write(&format!("chat-runs/{id}/spool.jsonl"), "{}\n");
         self.paths.chat_runs().join(id)
     }
@@ -79,7 +80,7 @@ fn runtime_weakness_30_only_what_ended_runs_printed_goes() {
     fs::write(damaged.join("status.json"), "{").unwrap();
     let _runner = FileLock::try_acquire(&locked.join("runner.lock")).unwrap();
 
-    let gone = vec![ended.join("artifacts/a.txt"), ended.join("spool.jsonl")];
+    let gone = vec![ended.join("artifacts/a.txt"), ended.join("launch.json"), ended.join("spool.jsonl")];
     let (would, _) = world.prune(&[Kind::Runs], true);
     assert_eq!(would, gone);
     let (removed, skipped) = world.prune(&[Kind::Runs], false);
@@ -131,6 +132,56 @@ fn media_that_a_message_names_stay() {
     // What was printed is no message.
     world.write("chat-runs/run_x/spool.jsonl", "1790000000000-00000001.png");
     assert_eq!(world.prune(&[Kind::Media], false).0, [orphan]);
+}
+
+#[test]
+fn copies_of_files_that_are_elsewhere_go() {
+    let world = World::new();
+    let old = world.old("file-assets-cache/fasset_1.txt", "x");
+    world.write("file-assets-cache/fasset_2.txt", "x");
+    world.old("file-assets/objects/fasset_1.txt", "x");
+    assert_eq!(world.prune(&[Kind::Cache], false).0, [old]);
+}
+
+#[test]
+fn conversations_that_a_session_goes_on_with_stay() {
+    let world = World::new();
+    let log = |thread: &str| {
+        format!("provider-runtime-homes/codex/sessions/2026/01/01/rollout-2026-01-01T00-00-00-{thread}.jsonl")
+    };
+    let unused = world.old(&log("0199-c"), "x");
+    for thread in ["0199-a", "0199-b"] {
+        world.old(&log(thread), "x");
+    }
+    world.old("provider-runtime-homes/codex/config.toml", "x");
+    world.write(&log("0199-d"), "x");
+    let record = json!({"id": SESSION, "codexThreadId": "0199-a",
+        "resumePoints": {"my-codex": {"id": "0199-b", "throughSeq": 3}}});
+    let path = world.write(&format!("chat-history/{SESSION}/session.json"), &record.to_string());
+    assert_eq!(world.prune(&[Kind::Conversations], false).0, [unused]);
+
+    // Nobody knows what a damaged record needs.
+    let unused = world.old(&log("0199-e"), "x");
+    fs::write(path, "{").unwrap();
+    let (removed, skipped) = world.prune(&[Kind::Conversations, Kind::Copies], false);
+    assert_eq!((removed.len(), skipped.len(), unused.exists()), (0, 2, true));
+}
+
+#[test]
+fn what_was_copied_half_way_goes() {
+    let world = World::new();
+    let copy = "92e7fe15061b149cabc6f13f72c25a89";
+    let record = json!({"id": copy, "internalRole": "fork_in_progress"});
+    let kept = world.write(&format!("chat-history/{copy}/session.json"), &record.to_string());
+    let gone = [
+        world.old(&format!("chat-history/{copy}/bodies/evt_000000001_content.txt"), "x"),
+        world.old(&format!("chat-history/{copy}/events/000000001.json"), "x"),
+    ];
+    // This one is being copied, perhaps.
+    world.write(&format!("chat-history/{copy}/events/000000002.json"), "x");
+    world.old(&format!("chat-history/{SESSION}/events/000000001.json"), "x");
+    assert_eq!(world.prune(&[Kind::Copies], false).0, gone);
+    assert!(kept.exists());
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn kind(parts: &[&str]) -> &'static str {
         ["chat-runs", ..] => "runs",
         ["images", ..] => "images",
         ["file-assets", ..] => "fileAssets",
+        ["file-assets-cache", ..] => "cache",
         ["shared-snapshots", ..] => "shares",
         ["api-logs" | "logs", ..] => "logs",
         ["agent-mailbox", ..] => "mail",

@@ -21,8 +21,8 @@ const WAITING: usize = 1024;
 /// A transaction on its way to the journal, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// Its bytes in the journal; none when it is too large.
-    pub(super) record: Option<Vec<u8>>,
+    /// Its bytes in the journal.
+    pub(super) record: Vec<u8>,
     pub(super) done: Done,
 }
 
@@ -112,14 +112,15 @@ impl Queue {
 
     // ---- those who change something ----
 
-    /// Accepts a transaction; holds the caller back while too much waits.
+    /// Accepts a transaction unless it is too large; holds the caller back while too much waits.
     pub(super) fn add(&self, transaction: Transaction) -> Commit {
         let (done, commit) = oneshot::channel();
-        let record = transaction.fits().then(|| {
-            let mut bytes = Vec::new();
-            record::encode(&transaction, &mut bytes);
-            bytes
-        });
+        if !transaction.fits() {
+            let _ = done.send(Err(Error::TooLarge));
+            return Commit(commit);
+        }
+        let mut record = Vec::new();
+        record::encode(&transaction, &mut record);
         let mut inner = self.lock();
         while inner.is_full(&self.pace) {
             inner = wait(&self.room, inner);
@@ -129,10 +130,10 @@ impl Queue {
             Some(error) => drop(done.send(Err(error))),
             None => {
                 inner.accepted += 1;
-                if record.is_some() && inner.note(transaction, &self.pace) {
+                if !transaction.is_empty() && inner.note(transaction, &self.pace) {
                     self.to_carry.notify_one();
                 }
-                inner.waiting_bytes += record.as_ref().map_or(0, Vec::len);
+                inner.waiting_bytes += record.len();
                 inner.waiting.push_back(Request { record, done });
                 self.to_write.notify_one();
             }
@@ -213,7 +214,7 @@ impl Queue {
         }
         let count = inner.waiting.len().min(BATCH);
         let batch: Vec<Request> = inner.waiting.drain(..count).collect();
-        inner.waiting_bytes -= batch.iter().filter_map(|it| it.record.as_ref()).map(Vec::len).sum::<usize>();
+        inner.waiting_bytes -= batch.iter().map(|it| it.record.len()).sum::<usize>();
         self.room.notify_all();
         Some(batch)
     }

@@ -53,9 +53,8 @@ impl<D: Disk> Writer<D> {
 
     /// Appends the records of a batch and makes them durable.
     fn append(&mut self, batch: &[Request]) -> io::Result<()> {
-        let records: Option<Vec<&[u8]>> = batch.iter().map(|request| request.record.as_deref()).collect();
-        let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, "a change is larger than 1 GiB");
-        let bytes = records.ok_or_else(too_large)?.concat();
+        let records: Vec<&[u8]> = batch.iter().map(|request| request.record.as_slice()).collect();
+        let bytes = records.concat();
         if bytes.is_empty() {
             return Ok(());
         }
