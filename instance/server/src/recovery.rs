@@ -44,7 +44,7 @@ pub(crate) fn resume_work(app: &Shared) {
             (Some(run), None) => {
                 tokio::spawn(give_up(Arc::clone(app), cell, run));
             }
-            (None, _) if queued || unfinished => after::go_on(app, &cell),
+            (None, _) if queued || unfinished => after::go_on(app, &cell, None),
             (None, _) => {}
         }
     }
