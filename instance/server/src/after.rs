@@ -203,7 +203,7 @@ mod tests {
     use serde_json::json;
 
     fn run(state: &str, operation: Option<&str>) -> Run {
-        serde_json::from_value(json!({"id": remotelab_protocol::RunId::random(), "sessionId": "0".repeat(32),
+        serde_json::from_value(json!({"id": RunId::random(), "sessionId": "0".repeat(32),
             "requestId": "r", "state": state, "tool": "codex", "createdAt": "", "updatedAt": "",
             "internalOperation": operation}))
         .unwrap()

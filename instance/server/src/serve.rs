@@ -28,6 +28,7 @@ use crate::auth::Auth;
 use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
+use crate::results::Publishing;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
@@ -170,6 +171,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         launcher,
         hub: Hub::new(),
         runs: Runs::new(),
+        publishing: Publishing::default(),
         rendered: Rendered::default(),
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,

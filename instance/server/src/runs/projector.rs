@@ -216,7 +216,7 @@ impl Projector {
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
             if self.names_files.load(Ordering::Acquire) {
-                results::expect(session, &run);
+                results::expect(app, session, &run);
             }
             session.context_tokens = run.context_input_tokens.or(session.context_tokens);
             session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
