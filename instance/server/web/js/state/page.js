@@ -40,7 +40,9 @@ export function coalesced(task, gap = 400) {
   /** @type {Promise<void> | null} */
   let next = null;
   const start = () => {
-    running = task().finally(() => new Promise((done) => setTimeout(done, gap)))
+    // One that fails must not keep those that were asked for meanwhile.
+    running = task().catch((error) => reportError(error))
+      .finally(() => new Promise((done) => setTimeout(done, gap)))
       .finally(() => { running = null; });
     return running;
   };
