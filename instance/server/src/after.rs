@@ -37,11 +37,12 @@ pub(crate) fn note(app: &App, draft: &mut Draft<'_>, run: &Run, tool: &Tool, car
     let mut wants =
         if asks { wanted(&app.settings.after_turn, draft.session(), run, tool) } else { Wants::default() };
     wants.task_card &= !card_given;
+    let through_seq = draft.meta().latest_seq;
     if wants.review {
         review::announce(draft, run);
     }
     draft.session_mut().after_turn =
-        wants.any().then(|| AfterTurn { run_id: run.id.clone(), helper_run_id: None, wants });
+        wants.any().then(|| AfterTurn { run_id: run.id.clone(), helper_run_id: None, wants, through_seq });
 }
 
 /// Goes on with what is to follow a turn, also after a restart: of one run, or of whichever was the last.

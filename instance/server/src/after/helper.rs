@@ -37,7 +37,7 @@ const OUTPUT_BYTES: u64 = 8 << 20;
 pub(super) fn begin(app: &App, cell: &SessionCell, after: &AfterTurn) -> Option<(RunId, Commit)> {
     let ended = runs::load(app.store.files(), &after.run_id).ok().flatten()?;
     let tool = app.asked_tool(&app.tool_or_unknown(&ended.tool))?;
-    let prompt = question::about(app, cell, after);
+    let prompt = question::about(app, cell, after, &ended);
     let id = RunId::random();
     let manifest = Manifest {
         session_id: cell.id().clone(),

@@ -53,11 +53,8 @@ impl App {
         if let Some(known) = compactor.change(|draft| draft.run_of(&pending.request_id)).0 {
             return (Some(known), None);
         }
-        let (session, context) = (source.with(|state| state.session.clone()), source.history().context());
-        let events = source
-            .history()
-            .read(prompt::first_event(&context, pending.through_seq)..=pending.through_seq, Bodies::Whole);
-        let text = prompt::text(session.system_prompt.as_deref(), &context, &events);
+        let session = source.with(|state| state.session.clone());
+        let text = prompt::about(&source.history(), session.system_prompt.as_deref(), pending.through_seq);
         let conversation = Conversation::unread(compactor);
         let (run, commit) = compactor.change(|draft| {
             if is_busy(draft.session(), draft.active()) {
