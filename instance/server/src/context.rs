@@ -73,11 +73,6 @@ impl Conversation {
         self.latest_seq
     }
 
-    /// Tells whether nothing was said yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.latest_seq == 0
-    }
-
     /// What the executor remembers by itself; `None` when it has to be told everything.
     pub(crate) fn resume(&self) -> Option<&ResumePoint> {
         self.resume.as_ref()

@@ -90,6 +90,40 @@ async fn nothing_is_asked_of_tools_that_would_act_or_when_it_is_switched_off() {
     }
 }
 
+/// A tool of the owner's own whose program is one that can answer without tools.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_tool_that_is_codex_names_its_sessions() {
+    let world = World::signed_in_with("", &[]).await;
+    let codex = r#"echo "$*" | tr '\n' ' ' >>"$(dirname "$0")/calls"; echo >>"$(dirname "$0")/calls"
+echo '{"type":"thread.started","thread_id":"t"}'
+echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"{\"title\": \"Greeting\"}"}}'"#;
+    executable(&world.root.path().join("bin/codex"), codex);
+    let tools = json!([{"id": "micro-agent", "name": "Micro Agent", "command": "codex", "runtimeFamily": "codex-json"}]);
+    fs::write(world.root.path().join("config/tools.json"), tools.to_string()).unwrap();
+    let create = json!({"folder": world.root.path(), "tool": "micro-agent"});
+    let (_, made) = world.post("/api/sessions", &create).await;
+    let session = made["session"]["id"].as_str().unwrap();
+    world.turn(session, "r-1", "hello").await;
+    world.until(session, |session| session["name"] == "Greeting").await;
+    let calls = fs::read_to_string(world.root.path().join("bin/calls")).unwrap();
+    let question = calls.lines().last().unwrap();
+    assert!(question.starts_with("exec --json --sandbox read-only --disable shell_tool "), "{question}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_message_names_a_session_in_which_something_stands_already() {
+    let world = world(&[], &json!({})).await;
+    let session = world.session().await;
+    let welcome = json!({"text": "What shall we do?"});
+    world.post(&format!("/api/sessions/{session}/assistant-messages"), &welcome).await;
+    let name = async |text: &str, request: &str| {
+        world.turn(&session, request, text).await;
+        world.get(&format!("/api/sessions/{session}")).await.1["session"]["name"].clone()
+    };
+    assert_eq!(name("count the chairs", "r-1").await, "count the chairs");
+    assert_eq!(name("and the tables", "r-2").await, "count the chairs");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_useless_answer_leaves_the_session_usable_and_says_so() {
     let world = world(&[ASK], &json!("no idea")).await;
