@@ -79,5 +79,5 @@ async fn give_up(app: Shared, cell: Arc<SessionCell>, run: RunId) {
         tracing::warn!(session.id = %cell.id(), %error, "cannot free a session of a damaged run");
     }
     app.hub.session_changed(&cell);
-    schedule_flush(&app, &cell);
+    after::go_on(&app, &cell, None);
 }

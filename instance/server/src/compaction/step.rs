@@ -36,8 +36,12 @@ impl App {
             let commit = take(source, &pending, None, Err("its session is busy".to_owned()));
             return (Step::TakenOver, Some(commit));
         };
-        if compactor.with(|state| state.session.active_run_id.as_ref() == Some(&run)) {
-            return (Step::Following(compactor, run), commit);
+        let (is_active, is_readable) = compactor
+            .with(|state| (state.session.active_run_id.as_ref() == Some(&run), state.active.is_some()));
+        if is_active {
+            // Whoever gives up one whose record is damaged comes here again.
+            let step = if is_readable { Step::Following(compactor, run) } else { Step::Nothing };
+            return (step, commit);
         }
         let said = self.said(&compactor, &run);
         (Step::TakenOver, Some(take(source, &pending, Some(&run), said)))
