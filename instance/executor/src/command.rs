@@ -142,10 +142,17 @@ pub fn resumes(tool: &Tool) -> bool {
     if tool.builtin { builtin } else { tool.resumes && tool.runtime_family.is_some() }
 }
 
-/// Tells whether the tool can answer from a prompt alone, without doing anything on the machine.
+/// Tells whether the tool can answer from a prompt alone, without doing anything on the machine: its program is
+/// one that takes the flags for it, whoever entered it.
 #[must_use]
 pub fn answers_without_tools(tool: &Tool) -> bool {
-    tool.builtin && matches!(tool.id.as_str(), "codex" | "claude")
+    let program = Path::new(&tool.command).file_name().and_then(|name| name.to_str());
+    let family = match program {
+        Some("codex") => RuntimeFamily::CodexJson,
+        Some("claude") => RuntimeFamily::ClaudeStreamJson,
+        _ => return false,
+    };
+    tool.runtime_family == Some(family)
 }
 
 /// Returns what the run is to resume the tool's own conversation by: the thread of Codex, the session of

@@ -120,7 +120,8 @@ mod tests {
         let run_id = RunId::random();
         let wants = Wants { review: true, title: true, ..Wants::default() };
         let mut session = session();
-        session.after_turn = Some(AfterTurn { run_id: run_id.clone(), helper_run_id: None, wants });
+        session.after_turn =
+            Some(AfterTurn { run_id: run_id.clone(), helper_run_id: None, wants, through_seq: 0 });
         let activity = Activity::of(None, &session);
         assert_eq!(
             (activity.run.state.as_str(), activity.run.phase.as_deref()),

@@ -14,6 +14,7 @@ pub mod queue;
 pub mod reply;
 pub mod run;
 pub mod session;
+pub mod source;
 pub mod task_card;
 pub mod time;
 pub mod title;

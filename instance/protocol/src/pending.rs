@@ -17,6 +17,9 @@ pub struct AfterTurn {
     /// What it is asked for.
     #[serde(default)]
     pub wants: Wants,
+    /// The last event of the turn; 0 when an older server noted it.
+    #[serde(default)]
+    pub through_seq: u64,
 }
 
 /// What is asked about a turn, all in one call.

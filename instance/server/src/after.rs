@@ -18,7 +18,7 @@ use remotelab_config::after_turn::{AfterTurn as Settings, Helper};
 use remotelab_executor::command;
 use remotelab_protocol::pending::{AfterTurn, Wants};
 use remotelab_protocol::tool::Tool;
-use remotelab_protocol::{Run, RunState, Session};
+use remotelab_protocol::{Run, RunId, RunState, Session};
 use remotelab_store::{Draft, SessionCell};
 
 use crate::app::{App, Shared, StorageRefused, blocking};
@@ -26,6 +26,7 @@ use crate::submit::schedule_flush;
 use crate::{compaction, sessions};
 use answer::Answer;
 use outcome::Outcome;
+use review::Phase;
 
 /// The run that carries on what a review found missing.
 pub(crate) const REPAIR: &str = "reply_self_repair";
@@ -36,19 +37,22 @@ pub(crate) fn note(app: &App, draft: &mut Draft<'_>, run: &Run, tool: &Tool, car
     let mut wants =
         if asks { wanted(&app.settings.after_turn, draft.session(), run, tool) } else { Wants::default() };
     wants.task_card &= !card_given;
+    let through_seq = draft.meta().latest_seq;
     if wants.review {
         review::announce(draft, run);
     }
     draft.session_mut().after_turn =
-        wants.any().then(|| AfterTurn { run_id: run.id.clone(), helper_run_id: None, wants });
+        wants.any().then(|| AfterTurn { run_id: run.id.clone(), helper_run_id: None, wants, through_seq });
 }
 
-/// Goes on with what is to follow a turn, also after a restart, and then with the messages that wait.
-pub(crate) fn go_on(app: &Shared, cell: &Arc<SessionCell>) {
+/// Goes on with what is to follow a turn, also after a restart: of one run, or of whichever was the last.
+/// Messages that wait do not wait for it.
+pub(crate) fn go_on(app: &Shared, cell: &Arc<SessionCell>, run: Option<RunId>) {
+    schedule_flush(app, cell);
     let (app, cell) = (Arc::clone(app), Arc::clone(cell));
     tokio::spawn(async move {
         compaction::take_over(&app, &cell).await;
-        if let Err(error) = finish_turn(&app, &cell).await {
+        if let Err(error) = finish_turn(&app, &cell, run).await {
             tracing::warn!(session.id = %cell.id(), %error, "what follows a turn was not done");
         }
         compaction::start_when_full(&app, &cell).await;
@@ -74,16 +78,22 @@ fn wanted(settings: &Settings, session: &Session, run: &Run, tool: &Tool) -> Wan
         return Wants::default();
     }
     let (labels, all) = (settings.helper != Helper::Off, settings.helper == Helper::All);
-    Wants {
+    let wants = Wants {
         review: run.internal_operation.is_none()
-            && session.follow_up_queue.is_empty()
             && settings.self_check.covers(&tool.id, tool.tool_profile.as_deref()),
         title: labels && session.auto_rename_pending,
         group: labels && session.group.is_none(),
         description: labels && session.description.is_none(),
         workflow: all,
         task_card: all && has_card(session),
-    }
+    };
+    if session.follow_up_queue.is_empty() { wants } else { beside_new_work(wants) }
+}
+
+/// Leaves out what the turn that new messages begin is asked about again: whether the reply is complete, how
+/// the work stands, the card.
+fn beside_new_work(wants: Wants) -> Wants {
+    Wants { review: false, workflow: false, task_card: false, ..wants }
 }
 
 /// Tells whether a session keeps a task card.
@@ -92,12 +102,19 @@ pub(crate) fn has_card(session: &Session) -> bool {
     !session.is_hidden() && !sessions::is_visitors(session) && (session.source_id == "chat" || known)
 }
 
-/// Asks what is to be asked about the last turn and applies the answer.
-async fn finish_turn(app: &Shared, cell: &Arc<SessionCell>) -> Result<(), StorageRefused> {
-    let Some(after) = cell.with(|state| state.session.after_turn.clone()) else {
+/// Asks what is to be asked about a turn and applies the answer.
+async fn finish_turn(
+    app: &Shared,
+    cell: &Arc<SessionCell>,
+    run: Option<RunId>,
+) -> Result<(), StorageRefused> {
+    let after = cell.with(|state| state.session.after_turn.clone());
+    let Some(after) = after.filter(|after| run.is_none_or(|run| after.run_id == run)) else {
         return Ok(());
     };
-    let answered = ask(app, cell, &after).await?;
+    let Some((after, answered)) = ask(app, cell, after).await? else {
+        return Ok(());
+    };
     let answer = answered
         .and_then(|text| Answer::parse(&text).ok_or_else(|| "the answer was not understood".to_owned()));
     if let Err(reason) = &answer {
@@ -121,31 +138,63 @@ async fn finish_turn(app: &Shared, cell: &Arc<SessionCell>) -> Result<(), Storag
     Ok(())
 }
 
-/// Returns what the executor said, or why it said nothing.
+/// What the executor said, or why it said nothing.
+type Said = Result<String, String>;
+
+/// Returns what the executor said and what it was asked; `None` when nothing is left to ask.
 async fn ask(
     app: &Shared,
     cell: &Arc<SessionCell>,
-    after: &AfterTurn,
-) -> Result<Result<String, String>, StorageRefused> {
+    after: AfterTurn,
+) -> Result<Option<(AfterTurn, Said)>, StorageRefused> {
     // Bounded on purpose: turns may wait for their title, not for each other's processes.
     let Ok(_turn) = app.helper_turns.acquire().await else {
-        return Ok(Err("the server is stopping".to_owned()));
+        return Ok(Some((after, Err("the server is stopping".to_owned()))));
     };
-    let run = match &after.helper_run_id {
-        Some(run) => run.clone(),
-        None => {
-            let (worker, target, turn) = (Arc::clone(app), Arc::clone(cell), after.clone());
-            match blocking(move || helper::begin(&worker, &target, &turn)).await {
-                Some((run, commit)) => {
-                    commit.durable().await.map_err(StorageRefused)?;
-                    app.hub.session_changed(cell);
-                    run
-                }
-                None => return Ok(Err("there is no executor to ask".to_owned())),
-            }
-        }
+    if let Some(run) = after.helper_run_id.clone() {
+        return Ok(Some((after, helper::answer(app, cell, &run).await)));
+    }
+    let Some(after) = still_asked(app, cell, after).await? else {
+        return Ok(None);
     };
-    Ok(helper::answer(app, cell, &run).await)
+    let (worker, target, turn) = (Arc::clone(app), Arc::clone(cell), after.clone());
+    let Some((run, commit)) = blocking(move || helper::begin(&worker, &target, &turn)).await else {
+        return Ok(Some((after, Err("there is no executor to ask".to_owned()))));
+    };
+    commit.durable().await.map_err(StorageRefused)?;
+    app.hub.session_changed(cell);
+    Ok(Some((after, helper::answer(app, cell, &run).await)))
+}
+
+/// Drops what makes no sense any longer, because new messages have come while the question waited; a review
+/// that they wait for is one of them.
+async fn still_asked(
+    app: &Shared,
+    cell: &Arc<SessionCell>,
+    after: AfterTurn,
+) -> Result<Option<AfterTurn>, StorageRefused> {
+    let (target, reviewed) = (Arc::clone(cell), after.wants.review);
+    let (left, commit) = blocking(move || target.change(|draft| narrow(draft, &after.run_id))).await;
+    commit.durable().await.map_err(StorageRefused)?;
+    if reviewed && !left.as_ref().is_some_and(|left| left.wants.review) {
+        app.hub.session_changed(cell);
+        schedule_flush(app, cell);
+    }
+    Ok(left)
+}
+
+fn narrow(draft: &mut Draft<'_>, run: &RunId) -> Option<AfterTurn> {
+    let after = draft.session().after_turn.clone().filter(|after| after.run_id == *run)?;
+    if draft.active().is_none() && draft.session().follow_up_queue.is_empty() {
+        return Some(after);
+    }
+    if after.wants.review {
+        review::conclude(draft, run, Phase::Skipped, review::NEW_MESSAGES);
+    }
+    let left = AfterTurn { wants: beside_new_work(after.wants), ..after };
+    let left = Some(left).filter(|left| left.wants.any());
+    draft.session_mut().after_turn.clone_from(&left);
+    left
 }
 
 #[cfg(test)]
@@ -155,7 +204,7 @@ mod tests {
     use serde_json::json;
 
     fn run(state: &str, operation: Option<&str>) -> Run {
-        serde_json::from_value(json!({"id": remotelab_protocol::RunId::random(), "sessionId": "0".repeat(32),
+        serde_json::from_value(json!({"id": RunId::random(), "sessionId": "0".repeat(32),
             "requestId": "r", "state": state, "tool": "codex", "createdAt": "", "updatedAt": "",
             "internalOperation": operation}))
         .unwrap()
@@ -208,12 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_reviewed_once_and_only_while_nothing_waits() {
+    fn a_reply_is_reviewed_once() {
         let on = [("REMOTELAB_REPLY_SELF_CHECK", "all")];
         let fresh = session(json!({}));
         assert!(asked(&on, &fresh, &run("completed", None)).review);
         assert!(!asked(&on, &fresh, &run("completed", Some(REPAIR))).review);
+    }
+
+    #[test]
+    fn while_messages_wait_only_names_are_asked() {
         let waiting = session(json!({"followUpQueue": [{"requestId": "q", "text": "x"}]}));
-        assert!(!asked(&on, &waiting, &run("completed", None)).review);
+        let names = Wants { title: true, group: true, description: true, ..Wants::default() };
+        let all = [("REMOTELAB_REPLY_SELF_CHECK", "all")];
+        assert_eq!(asked(&all, &waiting, &run("completed", None)), names);
     }
 }

@@ -18,6 +18,7 @@ use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
+use crate::results::Publishing;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
@@ -43,6 +44,8 @@ pub(crate) struct App {
     pub(crate) auth: Auth,
     pub(crate) hub: Hub,
     pub(crate) runs: Runs,
+    /// Runs whose files are still being published.
+    pub(crate) publishing: Publishing,
     pub(crate) rendered: Rendered,
     pub(crate) triggers: Triggers,
     pub(crate) templates: Templates,

@@ -1,5 +1,7 @@
 //! What was said before, for an executor that does not remember it.
 
+mod told;
+
 use std::ops::RangeInclusive;
 
 use remotelab_protocol::event::Known;
@@ -11,20 +13,13 @@ use remotelab_store::body::cut_middle;
 use remotelab_store::history::{Bodies, History};
 
 use crate::resume;
+pub(crate) use told::{Room, cut, told};
 
 const TEXT_CHARS: usize = 4_000;
 const TOOL_INPUT_CHARS: usize = 2_500;
 const STATUS_CHARS: usize = 1_000;
-const TOTAL_CHARS: usize = 24_000;
-
-/// How many of them come from the beginning of a conversation that is longer: what was said last counts most.
-const HEAD_CHARS: usize = TOTAL_CHARS * 35 / 100;
-const TAIL_CHARS: usize = TOTAL_CHARS - HEAD_CHARS;
-
-/// How far back a conversation is told.
-const LAST_EVENTS: u64 = 400;
-/// How many events are read at once.
-const PIECE: u64 = 16;
+/// How much of a conversation is told.
+const ROOM: Room = Room::of(24_000);
 
 /// A session's history up to a moment, as far as an executor has to be told of it.
 #[derive(Debug)]
@@ -55,10 +50,10 @@ impl Conversation {
             (None, Some(mark)) => (history.context(), mark.active_from_seq),
             (None, None) => (Context::default(), 0),
         };
-        let first = latest_seq.saturating_sub(LAST_EVENTS - 1).max(after.saturating_add(1));
+        let live = after.saturating_add(1)..=latest_seq;
         let said = match &resume {
-            Some(_) => said_by_others(&history.read(first..=latest_seq, Bodies::Whole)),
-            None => said(&history, first..=latest_seq),
+            Some(_) => said_by_others(&history, live),
+            None => told(&history, live, ROOM, segment),
         };
         Self { latest_seq, resume, read: Some(Read { context, said }) }
     }
@@ -76,11 +71,6 @@ impl Conversation {
     /// The last event it knows of.
     pub(crate) fn latest_seq(&self) -> u64 {
         self.latest_seq
-    }
-
-    /// Tells whether nothing was said yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.latest_seq == 0
     }
 
     /// What the executor remembers by itself; `None` when it has to be told everything.
@@ -107,38 +97,25 @@ fn headed(heading: &str, text: &str) -> Option<String> {
 }
 
 /// Writes what one that goes on has not heard of. The files it made it knows.
-fn said_by_others(events: &[Event]) -> String {
+fn said_by_others(history: &History, mut stretch: RangeInclusive<u64>) -> String {
     let is_said = |event: &Event| {
         event.as_message().is_some_and(|message| message.source.as_deref() != Some("result_file_assets"))
     };
-    if events.iter().any(is_said) { continuation(events) } else { String::new() }
+    let looked_at = stretch.clone();
+    let any = stretch.any(|seq| history.event(seq, Bodies::Preview).as_ref().is_some_and(is_said));
+    if any { told(history, looked_at, ROOM, segment) } else { String::new() }
 }
 
-/// Writes a part of a history as a conversation. Of a long one no more is read than is told.
-fn said(history: &History, range: RangeInclusive<u64>) -> String {
-    let segments = |range| history.read(range, Bodies::Whole).iter().filter_map(segment).collect::<Vec<_>>();
-    let chars = |segments: &[String]| segments.iter().map(|text| text.chars().count()).sum::<usize>();
-    // What is not read yet.
-    let (mut first, mut last) = range.into_inner();
-    let (mut head, mut tail) = (Vec::new(), Vec::new());
-    while first <= last && chars(&head) < HEAD_CHARS {
-        let end = last.min(first + PIECE - 1);
-        head.extend(segments(first..=end));
-        first = end + 1;
-    }
-    while first <= last && chars(&tail) < TAIL_CHARS {
-        let start = first.max(last.saturating_sub(PIECE - 1));
-        tail.splice(..0, segments(start..=last));
-        last = start - 1;
-    }
-    head.append(&mut tail);
-    cut_weighted(&head.join("\n\n"))
+/// Keeps the head and the tail of a conversation that is too long.
+pub(crate) fn cut_weighted(text: &str) -> String {
+    cut(text, ROOM)
 }
 
-/// Writes events as a conversation.
-pub(crate) fn continuation(events: &[Event]) -> String {
-    let segments: Vec<String> = events.iter().filter_map(segment).collect();
-    cut_weighted(&segments.join("\n\n"))
+/// Writes an event as a part of a conversation if somebody says something in it.
+pub(crate) fn spoken(event: &Event) -> Option<String> {
+    let Kind::Known(known) = &event.kind else { return None };
+    let speaks = matches!(known, Known::Message(_) | Known::TemplateContext(_) | Known::Status { .. });
+    speaks.then(|| segment(event)).flatten()
 }
 
 fn segment(event: &Event) -> Option<String> {
@@ -180,17 +157,6 @@ fn segment(event: &Event) -> Option<String> {
     Some(text)
 }
 
-/// Keeps the head and the tail of what is too long.
-pub(crate) fn cut_weighted(text: &str) -> String {
-    let total = text.chars().count();
-    if total <= TOTAL_CHARS {
-        return text.to_owned();
-    }
-    let start: String = text.chars().take(HEAD_CHARS).collect();
-    let end: String = text.chars().skip(total - TAIL_CHARS).collect();
-    format!("{start}\n{}\n{end}", remotelab_store::body::CUT_MARK)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,47 +177,17 @@ mod tests {
             Event::new(Known::Status { content: "error: broke".into() }, 0),
             said(Role::Assistant, "sorry"),
         ];
+        let written = |how: fn(&Event) -> Option<String>| {
+            events.iter().filter_map(how).collect::<Vec<_>>().join("\n\n")
+        };
         assert_eq!(
-            continuation(&events),
+            written(segment),
             "[User]\nbuild fails\n\n[Assistant tool call: bash]\nmake\n\n[Tool result: bash, exit 2]\nno\n\n\
              [File change: update] a.c\n\n[System status]\nerror: broke\n\n[Assistant]\nsorry"
         );
-    }
-
-    /// What is told is the same as if all had been read.
-    #[test]
-    fn of_a_long_conversation_only_what_is_told_is_read() {
-        let root = tempfile::tempdir().unwrap();
-        let paths = remotelab_config::InstancePaths::below(root.path());
-        let store = remotelab_store::Store::open(&paths).unwrap().0;
-        let session = remotelab_protocol::Session::new("~".into(), "codex".into(), "");
-        let (cell, _) = store.find_or_insert(session);
-        let history = cell.history();
-        for number in 1..=120_usize {
-            let content = format!("{number} {}", "长".repeat(number * 37 % 900));
-            let event = match number % 3 {
-                0 => Event::new(Known::Reasoning { content }, 0),
-                _ => Event::message(Role::User, Message { content, ..Message::default() }, 0),
-            };
-            cell.change(|draft| draft.append(event)).1.wait().unwrap();
-            let latest = number as u64;
-            for first in [1, 20, latest] {
-                let all = continuation(&history.read(first..=latest, Bodies::Whole));
-                assert_eq!(said(&history, first..=latest), all, "{first} to {latest}");
-            }
-        }
-        store.carry_out().wait().unwrap();
-        // Nobody looks at the middle.
-        for number in 40..60 {
-            let file = format!("chat-history/{}/events/{number:09}.json", cell.id());
-            std::fs::remove_file(paths.config().join(file)).unwrap();
-        }
-        assert!(!said(&history, 1..=120).contains("damaged"));
-    }
-
-    #[test]
-    fn long_conversations_are_cut_in_the_middle() {
-        let long = "长".repeat(30_000);
-        assert!(cut_weighted(&long).chars().count() < TOTAL_CHARS + 100);
+        assert_eq!(
+            written(spoken),
+            "[User]\nbuild fails\n\n[System status]\nerror: broke\n\n[Assistant]\nsorry"
+        );
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use remotelab_protocol::event::Body;
-use remotelab_protocol::{Event, Session};
+use remotelab_protocol::{Context, Event, Session};
 use remotelab_store::history::Bodies;
+use remotelab_store::session::State;
 use remotelab_store::{Inserted, SessionCell};
 use serde_json::{Map, Value};
 
@@ -33,7 +34,8 @@ pub(crate) enum Error {
 
 /// Makes a copy of a session with its history. What executors remember by themselves is not copied.
 pub(crate) async fn fork(app: &Shared, parent: &Arc<SessionCell>) -> Result<Arc<SessionCell>, Error> {
-    let state = parent.snapshot();
+    let source = Arc::clone(parent);
+    let (state, context) = blocking(move || at_one_moment(&source)).await;
     let from = &state.session;
     if sessions::is_visitors(from) {
         return Err(Error::Visitor);
@@ -50,9 +52,8 @@ pub(crate) async fn fork(app: &Shared, parent: &Arc<SessionCell>) -> Result<Arc<
     }
     let (source, target) = (Arc::clone(parent), Arc::clone(&child));
     blocking(move || copy_events(&source, &target, state.meta.latest_seq)).await?;
-    let (context, mark) = (parent.history().context(), from.context_mark.clone());
     let ((), commit) = child.change(|draft| {
-        if let Some(mark) = mark {
+        if let Some(mark) = &from.context_mark {
             draft.put_context(&context, mark.messages_before);
         }
         draft.session_mut().internal_role = None;
@@ -60,6 +61,17 @@ pub(crate) async fn fork(app: &Shared, parent: &Arc<SessionCell>) -> Result<Arc<
     commit.durable().await.map_err(StorageRefused)?;
     app.hub.list_changed();
     Ok(child)
+}
+
+/// Reads what stands for the beginning of a history together with how far that goes. Blocks.
+fn at_one_moment(cell: &SessionCell) -> (State, Context) {
+    loop {
+        let state = cell.snapshot();
+        let context = cell.history().context();
+        if cell.revision() == state.revision {
+            return (state, context);
+        }
+    }
 }
 
 fn copy_of(parent: &Session, latest_seq: u64) -> Session {

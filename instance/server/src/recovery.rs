@@ -44,7 +44,7 @@ pub(crate) fn resume_work(app: &Shared) {
             (Some(run), None) => {
                 tokio::spawn(give_up(Arc::clone(app), cell, run));
             }
-            (None, _) if queued || unfinished => after::go_on(app, &cell),
+            (None, _) if queued || unfinished => after::go_on(app, &cell, None),
             (None, _) => {}
         }
     }
@@ -79,5 +79,5 @@ async fn give_up(app: Shared, cell: Arc<SessionCell>, run: RunId) {
         tracing::warn!(session.id = %cell.id(), %error, "cannot free a session of a damaged run");
     }
     app.hub.session_changed(&cell);
-    schedule_flush(&app, &cell);
+    after::go_on(&app, &cell, None);
 }

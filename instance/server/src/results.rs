@@ -6,6 +6,7 @@
 //! the removal of that note are one change, so that a server that dies anywhere publishes them once.
 
 mod paths;
+mod publishing;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,8 @@ use crate::app::{App, Shared, blocking};
 use crate::assets::{self, Creator, Wanted};
 use crate::clock::{now_iso, now_ms};
 use crate::submit::of_run;
+
+pub(crate) use publishing::Publishing;
 
 /// The most files of one run.
 const MOST: usize = 10;
@@ -60,10 +63,11 @@ struct Found {
 }
 
 /// Notes that the results of a run are due; part of the change that ends it.
-pub(crate) fn expect(session: &mut Session, run: &Run) {
+pub(crate) fn expect(app: &App, session: &mut Session, run: &Run) {
     let for_people = matches!(run.internal_operation.as_deref(), None | Some(after::REPAIR));
     if for_people && run.state == RunState::Completed && !session.runs_with_results.contains(&run.id) {
         session.runs_with_results.push(run.id.clone());
+        app.publishing.begin(&run.id);
     }
 }
 
@@ -75,22 +79,24 @@ pub(crate) fn may_name_files(part: &Known) -> bool {
 /// Publishes the results of a run that has ended, if they are due. When it fails they stay due, and the
 /// next start tries again.
 pub(crate) async fn publish(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) {
-    if !cell.with(|state| state.session.runs_with_results.contains(run)) {
-        return;
+    if cell.with(|state| state.session.runs_with_results.contains(run)) {
+        let (worker, cell, id) = (Arc::clone(app), Arc::clone(cell), run.clone());
+        let publishing = tokio::spawn(async move {
+            if let Err(error) = publish_now(&worker, &cell, &id).await {
+                tracing::warn!(run.id = %id, %error, "the files of a run cannot be offered yet");
+            }
+        });
+        // A storage that is slow must not keep what follows the turn: it goes on without us.
+        let _ = tokio::time::timeout(PATIENCE, publishing).await;
     }
-    let (app, cell, run) = (Arc::clone(app), Arc::clone(cell), run.clone());
-    let publishing = tokio::spawn(async move {
-        if let Err(error) = publish_now(&app, &cell, &run).await {
-            tracing::warn!(run.id = %run, %error, "the files of a run cannot be offered yet");
-        }
-    });
-    // A storage that is slow must not keep the messages that wait: it goes on without us.
-    let _ = tokio::time::timeout(PATIENCE, publishing).await;
+    app.publishing.end(run);
 }
 
 /// Publishes what the last server had not come to.
 pub(crate) fn resume(app: &Shared, cell: &Arc<SessionCell>) {
     for run in cell.with(|state| state.session.runs_with_results.clone()) {
+        // At once: deliveries about the run are tried as soon as the server has started.
+        app.publishing.begin(&run);
         let (app, cell) = (Arc::clone(app), Arc::clone(cell));
         tokio::spawn(async move { publish(&app, &cell, &run).await });
     }

@@ -33,17 +33,21 @@ pub(crate) fn note(manifest: &mut Manifest, id: String) {
 }
 
 /// Keeps what a run can be gone on with; `latest_seq` is the last event that it knows of. Only tools that
-/// go on with it leave anything behind.
+/// go on with it leave anything behind. Unless their conversation is `lost`, a turn that failed or was stopped
+/// before they told its id leaves it as it was.
 pub(crate) fn keep(session: &mut Session, run: &Run, tool: &Tool, lost: bool, latest_seq: u64) {
     if !command::resumes(tool) {
         return;
     }
-    let id = match tool.id.as_str() {
+    let known = match tool.id.as_str() {
         "claude" => run.claude_session_id.clone(),
         "codex" => run.codex_thread_id.clone(),
         _ => run.provider_resume_id.clone(),
     };
-    let id = id.filter(|_| !lost);
+    let id = known.filter(|_| !lost);
+    if id.is_none() && !lost {
+        return;
+    }
     match tool.id.as_str() {
         "claude" => session.claude_session_id.clone_from(&id),
         "codex" => session.codex_thread_id.clone_from(&id),
@@ -64,6 +68,7 @@ pub(crate) fn keep(session: &mut Session, run: &Run, tool: &Tool, lost: bool, la
 #[cfg(test)]
 mod tests {
     use super::*;
+    use remotelab_protocol::tool::RuntimeFamily;
     use serde_json::json;
 
     fn builtin(id: &str) -> Tool {
@@ -111,5 +116,26 @@ mod tests {
         keep(&mut session, &run("opencode", Some("ses_1"), None), &builtin("opencode"), false, 3);
         let expected = ResumePoint { id: "ses_1".into(), through_seq: 3 };
         assert_eq!(point(&session, Some(&builtin("opencode"))), Some(expected));
+    }
+
+    #[test]
+    fn a_turn_without_an_id_leaves_the_conversation_and_only_a_lost_one_is_forgotten() {
+        let custom = Tool {
+            id: "mine".into(),
+            runtime_family: Some(RuntimeFamily::CodexJson),
+            resumes: true,
+            ..Tool::default()
+        };
+        for tool in [builtin("opencode"), builtin("gemini"), builtin("copilot"), builtin("codex"), custom] {
+            let mut session = session();
+            let id = tool.id.as_str();
+            keep(&mut session, &run(id, Some("c-1"), Some("c-1")), &tool, false, 3);
+            // Stopped, or without a login.
+            keep(&mut session, &run(id, None, None), &tool, false, 9);
+            let expected = ResumePoint { id: "c-1".into(), through_seq: 3 };
+            assert_eq!(point(&session, Some(&tool)), Some(expected), "{id}");
+            keep(&mut session, &run(id, None, None), &tool, true, 11);
+            assert_eq!(point(&session, Some(&tool)), None, "{id}");
+        }
     }
 }

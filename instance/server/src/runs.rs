@@ -26,6 +26,7 @@ use crate::after;
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
 use crate::results;
+use crate::submit::schedule_flush;
 use projector::{Progress, Projector};
 use watcher::Word;
 pub(crate) use writing::Shown;
@@ -146,8 +147,10 @@ impl Runs {
             followed.over.cancel();
             app.hub.session_changed(&followed.cell);
             app.hub.list_changed();
+            // Messages that wait do not wait for files to be copied.
+            schedule_flush(&app, &followed.cell);
             results::publish(&app, &followed.cell, &run).await;
-            after::go_on(&app, &followed.cell);
+            after::go_on(&app, &followed.cell, Some(run));
             blocking(move || app.runs.forget_folder(&folder)).await;
         });
     }

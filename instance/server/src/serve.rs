@@ -29,6 +29,7 @@ use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
+use crate::results::Publishing;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
@@ -169,6 +170,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         launcher,
         hub: Hub::new(),
         runs: Runs::new(),
+        publishing: Publishing::default(),
         rendered: Rendered::default(),
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,

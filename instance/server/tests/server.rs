@@ -19,6 +19,7 @@ mod server {
     mod paging;
     mod process;
     mod queue;
+    mod recovery;
     mod request_log;
     mod results;
     mod runs;

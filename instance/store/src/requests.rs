@@ -19,10 +19,12 @@ pub struct Requests {
     length: u64,
 }
 
-/// Returns the runs of a session that answer requests, the oldest first. Blocks.
+/// Returns the runs of a session that answer requests, the oldest first; one that answers several, once. Blocks.
 #[must_use]
 pub fn runs(files: &Files, session: &SessionId, latest_seq: u64) -> Vec<RunId> {
-    read(files, session, latest_seq).0.into_iter().map(|(_, run)| run).collect()
+    let mut seen = HashSet::new();
+    let runs = read(files, session, latest_seq).0.into_iter().map(|(_, run)| run);
+    runs.filter(|run| seen.insert(run.clone())).collect()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use remotelab_config::{InstancePaths, atomic};
-use remotelab_protocol::{Session, SessionId};
+use remotelab_protocol::{Session, SessionId, source};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -229,6 +229,7 @@ impl Export {
                 loaded.unreadable_rows.push(row);
                 continue;
             };
+            source::adopt(&mut session, &row);
             let known = loaded.sessions.get_mut(&session.id).map(|held| held.open(paths, &session.id));
             let wins = known.as_ref().is_none_or(|known| {
                 !self.is_ours && session.updated_at >= known.session.updated_at && session != known.session

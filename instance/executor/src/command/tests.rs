@@ -99,7 +99,25 @@ fn a_call_without_tools_changes_nothing_and_leaves_nothing() {
         "-",
     ];
     assert_eq!((codex.args, codex.stdin.as_deref()), (flags.map(str::to_owned).to_vec(), Some("p")));
-    assert!(answers_without_tools(&claude_tool()) && !answers_without_tools(&tool("claude", None, false)));
+}
+
+#[test]
+fn whoever_entered_it_a_program_that_can_do_without_tools_is_known() {
+    let custom = |command: &str, family| {
+        answers_without_tools(&Tool { command: command.into(), ..tool("mine", family, false) })
+    };
+    let (codex, claude) = (Some(RuntimeFamily::CodexJson), Some(RuntimeFamily::ClaudeStreamJson));
+    assert!(answers_without_tools(&codex_tool()) && answers_without_tools(&claude_tool()));
+    assert!(custom("codex", codex) && custom("/opt/bin/claude", claude));
+    for (command, family) in [
+        ("codex", claude),
+        ("claude", None),
+        ("/opt/my-codex", codex),
+        ("/opt/codex/run", codex),
+        ("", codex),
+    ] {
+        assert!(!custom(command, family), "{command}");
+    }
 }
 
 fn everything() -> Options {

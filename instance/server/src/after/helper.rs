@@ -37,7 +37,7 @@ const OUTPUT_BYTES: u64 = 8 << 20;
 pub(super) fn begin(app: &App, cell: &SessionCell, after: &AfterTurn) -> Option<(RunId, Commit)> {
     let ended = runs::load(app.store.files(), &after.run_id).ok().flatten()?;
     let tool = app.asked_tool(&app.tool_or_unknown(&ended.tool))?;
-    let prompt = question::about(app, cell, after);
+    let prompt = question::about(app, cell, after, &ended);
     let id = RunId::random();
     let manifest = Manifest {
         session_id: cell.id().clone(),
@@ -56,13 +56,16 @@ pub(super) fn begin(app: &App, cell: &SessionCell, after: &AfterTurn) -> Option<
         rest: Map::new(),
         id: id.clone(),
     };
-    let ((), commit) = cell.change(|draft| {
-        draft.add_run(&manifest, &Run::accepted(&manifest, &now_iso()));
-        if let Some(now) = draft.session_mut().after_turn.as_mut().filter(|now| now.run_id == after.run_id) {
-            now.helper_run_id = Some(id.clone());
+    let (added, commit) = cell.change(|draft| {
+        // The next turn may have ended meanwhile.
+        if draft.session().after_turn.as_ref() != Some(after) {
+            return false;
         }
+        draft.add_run(&manifest, &Run::accepted(&manifest, &now_iso()));
+        draft.session_mut().after_turn = Some(AfterTurn { helper_run_id: Some(id.clone()), ..after.clone() });
+        true
     });
-    Some((id, commit))
+    added.then_some((id, commit))
 }
 
 /// Carries the call out, or waits for one that is under way, and returns what was said or why nothing was.

@@ -98,7 +98,7 @@ fn conclude_review(draft: &mut Draft<'_>, run: &RunId, answer: Result<Answer, St
     let waiting = !draft.session().follow_up_queue.is_empty();
     match answer.map(|answer| answer.review) {
         Ok(Some(Review::Continue { .. })) if waiting || draft.session().archived => {
-            review::conclude(draft, run, Phase::Skipped, "new messages came first");
+            review::conclude(draft, run, Phase::Skipped, review::NEW_MESSAGES);
             None
         }
         Ok(Some(Review::Continue { reason, prompt })) => {

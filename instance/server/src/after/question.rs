@@ -4,32 +4,34 @@ use std::collections::BTreeMap;
 
 use remotelab_protocol::event::Known;
 use remotelab_protocol::pending::{AfterTurn, Wants};
-use remotelab_protocol::{Event, Kind, Role, Session};
+use remotelab_protocol::{Event, Kind, Role, Run, Session};
 use remotelab_store::SessionCell;
 use remotelab_store::body::cut_middle;
-use remotelab_store::history::Bodies;
+use remotelab_store::history::{Bodies, History};
+use serde_json::Value;
 
 use super::scopes;
 use crate::app::App;
+use crate::context::{Room, told};
+use crate::reply::FIRST_SEQ;
 
-/// How much of a turn is read, in events.
-const TURN_EVENTS: u64 = 120;
+/// How far back the message that a turn answers is looked for, in events.
+const LOOK_BACK: usize = 5_000;
 const USER_CHARS: usize = 3_000;
 const REPLY_CHARS: usize = 5_000;
 const TOOL_CHARS: usize = 400;
 const RESULT_CHARS: usize = 600;
-const TURN_CHARS: usize = 12_000;
+const TURN: Room = Room::of(12_000);
 const SUMMARY_CHARS: usize = 900;
 const SESSIONS: usize = 12;
 const SESSIONS_CHARS: usize = 1_600;
 
 /// Writes the question about a turn. Blocks.
-pub(super) fn about(app: &App, cell: &SessionCell, after: &AfterTurn) -> String {
+pub(super) fn about(app: &App, cell: &SessionCell, after: &AfterTurn, run: &Run) -> String {
     let (session, latest) = cell.with(|state| (state.session.clone(), state.meta.latest_seq));
     let history = cell.history();
-    let events = history.read(latest.saturating_sub(TURN_EVENTS - 1).max(1)..=latest, Bodies::Whole);
-    let start = events.iter().rposition(|event| event.is_message_of(Role::User)).unwrap_or(0);
-    let turn = told(&events[start..]);
+    let last = if after.through_seq == 0 { latest } else { after.through_seq };
+    let turn = turn(&history, run, last);
     let labels = after.wants.title || after.wants.group || after.wants.description;
     let projects =
         std::fs::read_to_string(app.settings.paths.memory().join("projects.md")).unwrap_or_default();
@@ -117,10 +119,19 @@ impl Inputs<'_> {
     }
 }
 
-/// Tells a turn in short, failures too.
-fn told(events: &[Event]) -> String {
-    let lines: Vec<String> = events.iter().filter_map(line).collect();
-    cut_middle(&lines.join("\n\n"), TURN_CHARS)
+/// Tells a turn in short, failures too: from its user's message, which a run that goes on with what was missing
+/// has from another one, to its last event.
+fn turn(history: &History, run: &Run, last: u64) -> String {
+    let from = run.rest.get(FIRST_SEQ).and_then(Value::as_u64).unwrap_or(last);
+    let is_asked = |event: &Event| event.is_message_of(Role::User);
+    let asked =
+        (1..=from).rev().take(LOOK_BACK).find_map(|seq| history.event(seq, Bodies::Preview).filter(is_asked));
+    let first = asked.as_ref().map_or(from, |event| event.seq);
+    let of_others = |event: &Event| {
+        let own = [Some(run.id.as_str()), asked.as_ref().and_then(|event| event.run_id.as_deref())];
+        event.run_id.is_some() && !own.contains(&event.run_id.as_deref())
+    };
+    told(history, first..=last, TURN, |event| (!of_others(event)).then(|| line(event)).flatten())
 }
 
 fn line(event: &Event) -> Option<String> {
@@ -172,6 +183,8 @@ fn others(app: &App, own: &SessionCell) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::submit::of_run;
+    use remotelab_protocol::RunId;
     use remotelab_protocol::event::Message;
     use serde_json::json;
 
@@ -206,19 +219,84 @@ mod tests {
         );
     }
 
+    fn said(role: Role, text: &str) -> Event {
+        Event::message(role, Message { content: text.into(), ..Message::default() }, 0)
+    }
+
+    fn run(first_seq: Option<u64>) -> Run {
+        let mut fields = json!({"id": RunId::random(), "sessionId": "0".repeat(32), "requestId": "r",
+            "state": "completed", "tool": "codex", "createdAt": "", "updatedAt": ""});
+        if let Some(seq) = first_seq {
+            fields[FIRST_SEQ] = json!(seq);
+        }
+        serde_json::from_value(fields).unwrap()
+    }
+
+    /// Tells a turn of a history that holds these events.
+    fn told_of(events: impl IntoIterator<Item = Event>, run: &Run, last: u64) -> String {
+        let root = tempfile::tempdir().unwrap();
+        let paths = remotelab_config::InstancePaths::below(root.path());
+        let store = remotelab_store::Store::open(&paths).unwrap().0;
+        let (cell, _) = store.find_or_insert(session());
+        let ((), commit) = cell.change(|draft| {
+            for event in events {
+                draft.append(event);
+            }
+        });
+        commit.wait().unwrap();
+        turn(&cell.history(), run, last)
+    }
+
     #[test]
     fn runtime_weakness_24_a_turn_is_told_with_its_failures_and_within_its_limit() {
-        let said = |role, text: &str| {
-            Event::message(role, Message { content: text.into(), ..Message::default() }, 0)
-        };
-        let events = [
-            said(Role::User, &"u".repeat(9_000)),
-            Event::new(Known::Reasoning { content: "hm".into() }, 0),
-            Event::new(Known::Status { content: "error: broke".into() }, 0),
-            said(Role::Assistant, &"a".repeat(9_000)),
-        ];
-        let text = told(&events);
+        let run = run(Some(1));
+        let text = told_of(
+            [
+                said(Role::User, &"u".repeat(9_000)),
+                Event::new(Known::Reasoning { content: "hm".into() }, 0),
+                Event::new(Known::Status { content: "error: broke".into() }, 0),
+                said(Role::Assistant, &"a".repeat(9_000)),
+            ],
+            &run,
+            4,
+        );
         assert!(text.contains("[Status]\nerror: broke") && !text.contains("hm"));
-        assert!(text.chars().count() <= TURN_CHARS);
+        assert!(text.chars().count() < 12_000);
+    }
+
+    #[test]
+    fn a_long_turn_is_told_from_its_request_to_its_reply_and_no_other_turn_is() {
+        let (before, of, next) = (run(Some(1)), run(Some(3)), run(None));
+        let events = |of: &Run| {
+            let tool = Known::ToolUse { tool_name: "bash".into(), tool_input: "make ".repeat(80) };
+            let work = std::iter::repeat_n(of_run(of, Event::new(tool, 0)), 400);
+            let mut events = vec![
+                of_run(&before, said(Role::User, "the request before")),
+                of_run(&before, said(Role::Assistant, "the reply before")),
+                of_run(of, said(Role::User, "the request")),
+                // Files of the run before that were published late.
+                of_run(&before, said(Role::Assistant, "late files")),
+            ];
+            events.extend(work);
+            events.push(of_run(of, said(Role::Assistant, "the reply")));
+            events.push(of_run(&next, said(Role::User, "the next request")));
+            events
+        };
+        let text = told_of(events(&of), &of, 405);
+        assert!(text.starts_with("[User]\nthe request\n\n[Tool call: bash]"), "{text}");
+        assert!(text.ends_with("\n\n[Assistant]\nthe reply"), "{text}");
+        assert!(!text.contains("late files"));
+    }
+
+    #[test]
+    fn a_run_that_goes_on_with_what_was_missing_is_told_with_its_request() {
+        let (first, repair) = (run(Some(1)), run(Some(3)));
+        let events = [
+            of_run(&first, said(Role::User, "the request")),
+            of_run(&first, said(Role::Assistant, "half of it")),
+            of_run(&repair, said(Role::Assistant, "the other half")),
+        ];
+        let expected = "[User]\nthe request\n\n[Assistant]\nhalf of it\n\n[Assistant]\nthe other half";
+        assert_eq!(told_of(events, &repair, 3), expected);
     }
 }

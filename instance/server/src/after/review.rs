@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::clock::now_ms;
 use crate::submit::of_run;
 
+/// Why a review was left out or changed nothing.
+pub(super) const NEW_MESSAGES: &str = "new messages came first";
+
 /// How a review ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {

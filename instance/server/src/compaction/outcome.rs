@@ -3,7 +3,6 @@
 use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::pending::Compaction;
 use remotelab_protocol::{Context, Event, Kind, Role, RunId, context};
-use remotelab_store::history::Bodies;
 use remotelab_store::{Commit, Draft, SessionCell};
 use serde_json::{Map, json};
 
@@ -19,11 +18,8 @@ pub(super) fn take(
     said: Result<String, String>,
 ) -> Commit {
     let outcome = said.and_then(|text| Summary::parse(&text).ok_or_else(|| "it held no summary".to_owned()));
-    let previous = source.history().context();
-    let events = source
-        .history()
-        .read(prompt::first_event(&previous, pending.through_seq)..=pending.through_seq, Bodies::Preview);
-    let tools = tool_index::text(&events);
+    let history = source.history();
+    let tools = tool_index::of(&history, prompt::stretch(&history.context(), pending.through_seq));
     let ((), commit) = source.change(|draft| {
         if draft.session().compaction.as_ref() != Some(pending) {
             return;

@@ -1,24 +1,33 @@
 //! What the executor that summarises is told.
 
-use remotelab_protocol::{Context, Event};
+use std::ops::RangeInclusive;
+
+use remotelab_protocol::Context;
 use remotelab_store::body::cut_middle;
+use remotelab_store::history::History;
 
 use super::tool_index;
-use crate::context::continuation;
+use crate::context::{Room, spoken, told};
 
 const INSTRUCTIONS_CHARS: usize = 6_000;
 const SUMMARY_CHARS: usize = 12_000;
 const SLICE_CHARS: usize = 18_000;
-/// More events than fit are not read.
-const LAST_EVENTS: u64 = 600;
 
-/// Returns the first event that is to be summarised.
-pub(super) fn first_event(context: &Context, through_seq: u64) -> u64 {
-    through_seq.saturating_sub(LAST_EVENTS - 1).max(context.active_from_seq + 1)
+/// Returns the events that are to be summarised: all since the last summary.
+pub(super) fn stretch(context: &Context, through_seq: u64) -> RangeInclusive<u64> {
+    context.active_from_seq + 1..=through_seq
 }
 
-/// Writes the request for a summary. The conversation in it is material, not instructions.
-pub(super) fn text(instructions: Option<&str>, context: &Context, events: &[Event]) -> String {
+/// Writes the request for a summary of the events up to one. The conversation in it is material, not
+/// instructions. Blocks.
+pub(super) fn about(history: &History, instructions: Option<&str>, through_seq: u64) -> String {
+    let context = history.context();
+    let stretch = stretch(&context, through_seq);
+    let said = told(history, stretch.clone(), Room::of(SLICE_CHARS), spoken);
+    text(instructions, &context.summary, &said, &tool_index::of(history, stretch))
+}
+
+fn text(instructions: Option<&str>, summary: &str, said: &str, tools: &str) -> String {
     let parts = [
         Some(
             "Summarise a work session so that another executor can go on with it without having seen it. Do not work \
@@ -32,9 +41,9 @@ pub(super) fn text(instructions: Option<&str>, context: &Context, events: &[Even
                 .to_owned(),
         ),
         headed("The session's instructions", &cut_middle(instructions.unwrap_or_default(), INSTRUCTIONS_CHARS)),
-        headed("The summary so far", &cut_middle(&context.summary, SUMMARY_CHARS)),
-        headed("The conversation since", &cut_middle(&continuation(events), SLICE_CHARS)),
-        headed("Tool activity", &tool_index::text(events)),
+        headed("The summary so far", &cut_middle(summary, SUMMARY_CHARS)),
+        headed("The conversation since", said),
+        headed("Tool activity", tools),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n---\n\n")
 }
@@ -48,14 +57,40 @@ fn headed(heading: &str, text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    use remotelab_protocol::event::{Known, Message};
+    use remotelab_protocol::{Event, Role, Session};
+
     #[test]
-    fn starts_after_the_last_summary_and_stays_bounded() {
-        let context = Context { active_from_seq: 44, ..Context::default() };
-        assert_eq!(first_event(&context, 50), 45);
-        assert_eq!(first_event(&context, 10_000), 9_401);
-        let context = Context { summary: "s".repeat(90_000), ..Context::default() };
-        let text = text(Some(&"i".repeat(90_000)), &context, &[]);
+    fn all_parts_are_bounded() {
+        let text = text(Some(&"i".repeat(90_000)), &"s".repeat(90_000), "", "");
         assert!(text.chars().count() < INSTRUCTIONS_CHARS + SUMMARY_CHARS + 2_000);
         assert!(text.contains("The summary so far") && !text.contains("Tool activity"));
+    }
+
+    #[test]
+    fn the_beginning_of_a_long_session_is_told_and_what_was_summarised_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = remotelab_config::InstancePaths::below(root.path());
+        let store = remotelab_store::Store::open(&paths).unwrap().0;
+        let (cell, _) = store.find_or_insert(Session::new("~".into(), "codex".into(), ""));
+        let said = |content: &str| {
+            Event::message(Role::User, Message { content: content.into(), ..Message::default() }, 0)
+        };
+        let ((), commit) = cell.change(|draft| {
+            draft.append(said("an old request"));
+            draft.put_context(&Context { active_from_seq: 1, ..Context::default() }, 1);
+            draft.append(said("the first request"));
+            for n in 0..1_500 {
+                let input = format!("make {n}");
+                draft.append(Event::new(Known::ToolUse { tool_name: "bash".into(), tool_input: input }, 0));
+            }
+            draft.append(said("the last request"));
+            draft.append(said("a later request"));
+        });
+        commit.wait().unwrap();
+        let text = about(&cell.history(), None, 1_503);
+        assert!(text.contains("[User]\nthe first request\n\n[User]\nthe last request\n"), "{text}");
+        assert!(text.contains("Tools used: bash ×1500\n") && text.contains("- bash: make 1499"), "{text}");
+        assert!(!text.contains("an old request") && !text.contains("a later request"), "{text}");
     }
 }

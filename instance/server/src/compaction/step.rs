@@ -36,8 +36,12 @@ impl App {
             let commit = take(source, &pending, None, Err("its session is busy".to_owned()));
             return (Step::TakenOver, Some(commit));
         };
-        if compactor.with(|state| state.session.active_run_id.as_ref() == Some(&run)) {
-            return (Step::Following(compactor, run), commit);
+        let (is_active, is_readable) = compactor
+            .with(|state| (state.session.active_run_id.as_ref() == Some(&run), state.active.is_some()));
+        if is_active {
+            // Whoever gives up one whose record is damaged comes here again.
+            let step = if is_readable { Step::Following(compactor, run) } else { Step::Nothing };
+            return (step, commit);
         }
         let said = self.said(&compactor, &run);
         (Step::TakenOver, Some(take(source, &pending, Some(&run), said)))
@@ -53,11 +57,8 @@ impl App {
         if let Some(known) = compactor.change(|draft| draft.run_of(&pending.request_id)).0 {
             return (Some(known), None);
         }
-        let (session, context) = (source.with(|state| state.session.clone()), source.history().context());
-        let events = source
-            .history()
-            .read(prompt::first_event(&context, pending.through_seq)..=pending.through_seq, Bodies::Whole);
-        let text = prompt::text(session.system_prompt.as_deref(), &context, &events);
+        let session = source.with(|state| state.session.clone());
+        let text = prompt::about(&source.history(), session.system_prompt.as_deref(), pending.through_seq);
         let conversation = Conversation::unread(compactor);
         let (run, commit) = compactor.change(|draft| {
             if is_busy(draft.session(), draft.active()) {

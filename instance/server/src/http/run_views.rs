@@ -51,7 +51,8 @@ pub(super) async fn prompt(
     Ok(conditional::json(&headers, &json!({"prompt": told(&manifest)})))
 }
 
-/// `GET /api/runs/:id/reply`: what the run said to a person, chosen as connectors choose.
+/// `GET /api/runs/:id/reply`: what the run said to a person, chosen as connectors choose. That of a run which
+/// has just ended comes when its files are there, too, or take too long.
 pub(super) async fn reply(
     State(app): State<Shared>,
     Path(id): Path<String>,
@@ -59,6 +60,10 @@ pub(super) async fn reply(
 ) -> Result<Response, Refusal> {
     let run = runs::find(&app, &id).await?;
     let cell = sessions::find(&app, &run.session_id).ok_or_else(|| Refusal::not_found("Run not found"))?;
+    tokio::select! {
+        _ = app.publishing.over(&run.id) => {}
+        () = app.stopping.cancelled() => {}
+    }
     let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
     let asked = run.clone();
     let Reply { chosen, attachments } = blocking(move || reply::of(&asked, &history, latest)).await;

@@ -31,7 +31,7 @@ pub(super) struct WaitQuery {
 
 /// `GET /api/runs/:id`. Brings an unfinished run up to date first, so that polling alone sees its end, and
 /// whoever sees the end finds the answer among the events. With `wait`, a number of seconds, the answer to an
-/// unfinished run comes when it has ended or the time is up.
+/// unfinished run comes when it has ended and its files are published, or the time is up.
 pub(super) async fn get(
     State(app): State<Shared>,
     Path(id): Path<String>,
@@ -45,7 +45,7 @@ pub(super) async fn get(
         let end = RunId::parse(&id).ok().and_then(|id| app.runs.end(&id));
         let run = find(&app, &id).await?;
         if run.state.is_terminal() || Instant::now() >= deadline || app.stopping.is_cancelled() {
-            return Ok(conditional::json(&headers, &json!({"run": run})));
+            return told(&app, &headers, run, deadline).await;
         }
         let ended = async {
             match end {
@@ -58,12 +58,23 @@ pub(super) async fn get(
         };
         tokio::select! {
             ended = ended => if let Some(run) = ended {
-                return Ok(conditional::json(&headers, &json!({"run": run})));
+                return told(&app, &headers, run, deadline).await;
             },
             () = tokio::time::sleep_until(deadline) => {}
             () = app.stopping.cancelled() => {}
         }
     }
+}
+
+/// Tells of a run, with the files of one that has just ended if they come in time.
+async fn told(app: &Shared, headers: &HeaderMap, run: Run, deadline: Instant) -> Result<Response, Refusal> {
+    let awaited = tokio::select! {
+        awaited = app.publishing.over(&run.id) => awaited,
+        () = tokio::time::sleep_until(deadline) => false,
+        () = app.stopping.cancelled() => false,
+    };
+    let run = if awaited { find(app, run.id.as_str()).await? } else { run };
+    Ok(conditional::json(headers, &json!({"run": run})))
 }
 
 /// `POST /api/runs/:id/cancel`.

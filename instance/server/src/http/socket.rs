@@ -9,6 +9,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use remotelab_protocol::wire::Frame;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -34,17 +35,20 @@ pub(super) async fn open(
     let Ok(upgrade) = upgrade else {
         return Refusal::bad_request("This address takes WebSocket connections only").into_response();
     };
+    // Before the client knows that it is connected: what it reads then may change at once.
+    let frames = app.hub.subscribe();
     upgrade
         .max_message_size(FRAME_MAX)
         .max_frame_size(FRAME_MAX)
         .read_buffer_size(READ_BYTES)
-        .on_upgrade(move |socket| serve(app, caller, socket))
+        .on_upgrade(move |socket| serve(app, caller, socket, frames))
 }
 
-async fn serve(app: Shared, caller: Caller, mut socket: WebSocket) {
-    let (mut frames, mut ended) = (app.hub.subscribe(), app.auth.ended());
-    let hello = Frame::BuildInfo { build_info: build::info(&app.settings.instance_id) };
-    if socket.send(Message::text(hub::text(&hello))).await.is_err() {
+async fn serve(app: Shared, caller: Caller, mut socket: WebSocket, mut frames: Receiver<Arc<str>>) {
+    let mut ended = app.auth.ended();
+    // Whoever hears it reads everything once: from here on changes are told.
+    let hello = hub::text(&Frame::BuildInfo { build_info: build::info(&app.settings.instance_id) });
+    if socket.send(Message::text(hello.clone())).await.is_err() {
         return;
     }
     let mut ping = interval_at(Instant::now() + PING, PING);
@@ -54,7 +58,13 @@ async fn serve(app: Shared, caller: Caller, mut socket: WebSocket) {
             frame = frames.recv() => match frame {
                 Ok(frame) => socket.send(Message::text(text(&frame))).await,
                 // Too many hints were missed to tell which: everything may have changed.
-                Err(RecvError::Lagged(_)) => socket.send(Message::text(hub::text(&Frame::SessionsInvalidated))).await,
+                Err(RecvError::Lagged(_)) => {
+                    let list = hub::text(&Frame::SessionsInvalidated);
+                    match socket.send(Message::text(list)).await {
+                        Ok(()) => socket.send(Message::text(hello.clone())).await,
+                        refused => refused,
+                    }
+                }
                 Err(RecvError::Closed) => return,
             },
             // A login or token that ended takes its sockets along.

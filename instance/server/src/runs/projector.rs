@@ -12,6 +12,7 @@ use remotelab_executor::runner::{self, Settled};
 use remotelab_executor::{Adapter, Parsed, Record, SpoolReader};
 use remotelab_protocol::event::Known;
 use remotelab_protocol::run::{RunResult, RunnerReport};
+use remotelab_protocol::tool::{RuntimeFamily, Tool};
 use remotelab_protocol::{Event, Run, RunId, RunState, task_card};
 use remotelab_store::{Draft, SessionCell, journal, runs};
 use tokio::sync::watch;
@@ -56,6 +57,8 @@ pub(super) struct Projector {
     run: RunId,
     folder: PathBuf,
     reading: Option<Reading>,
+    /// How the executor's output is read; known when it is.
+    family: Option<RuntimeFamily>,
     /// Whether a reply carried the task card.
     card_given: bool,
     /// Whether anything that was said in the run may name files that it made.
@@ -97,6 +100,7 @@ impl Projector {
             run,
             folder,
             reading: None,
+            family: None,
             card_given: false,
             names_files,
             ended: None,
@@ -131,7 +135,11 @@ impl Projector {
         // Put back when all went well. After an error the spool is read again from the stored place.
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
-            None => Reading::resume(app, &run, &self.folder)?,
+            None => {
+                let tool = app.tool_or_unknown(&run.tool);
+                self.family = tool.runtime_family;
+                Reading::resume(&tool, &run, &self.folder)?
+            }
         };
         let news = if self.is_too_large {
             News { report, lines: Vec::new(), place: reading.place() }
@@ -232,7 +240,7 @@ impl Projector {
             self.take_over(draft, &mut run, news);
             let (failure, resume_lost) = (parsed.failure.clone(), parsed.resume_lost);
             self.card_given |= take_card(draft, &parsed);
-            take_over(draft, &mut run, now_ms(), parsed);
+            take_over(draft, &mut run, self.family, now_ms(), parsed);
             end(&mut run, result, failure);
             let verdict = match run.state {
                 RunState::Cancelled => Some("cancelled".to_owned()),
@@ -251,7 +259,7 @@ impl Projector {
             session.updated_at = now_iso();
             session.last_run_state = Some(run.state);
             if self.names_files.load(Ordering::Acquire) {
-                results::expect(session, &run);
+                results::expect(app, session, &run);
             }
             session.context_tokens = run.context_input_tokens.or(session.context_tokens);
             session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
@@ -281,7 +289,7 @@ impl Projector {
                 self.names_files.store(true, Ordering::Release);
             }
             self.card_given |= take_card(draft, &parsed);
-            take_over(draft, run, timestamp, parsed);
+            take_over(draft, run, self.family, timestamp, parsed);
         }
         (run.normalized_byte_offset, run.normalized_line_count) = news.place;
         run.last_normalized_at = Some(now_iso());
@@ -290,9 +298,9 @@ impl Projector {
 
 impl Reading {
     /// Makes an adapter that knows the lines before the stored place.
-    fn resume(app: &App, run: &Run, folder: &std::path::Path) -> Result<Self, Error> {
+    fn resume(tool: &Tool, run: &Run, folder: &std::path::Path) -> Result<Self, Error> {
         let mut reading = Self {
-            adapter: Adapter::for_tool(&app.tool_or_unknown(&run.tool)),
+            adapter: Adapter::for_tool(tool),
             spool: SpoolReader::open(folder, run.normalized_byte_offset),
             lines: 0,
             writing: Writing::default(),
@@ -336,7 +344,7 @@ impl Reading {
 
 impl App {
     /// Returns a run's tool, or one that is read like Claude when it is gone.
-    pub(crate) fn tool_or_unknown(&self, id: &str) -> remotelab_protocol::tool::Tool {
+    pub(crate) fn tool_or_unknown(&self, id: &str) -> Tool {
         self.catalogue.find(id).unwrap_or_default()
     }
 }
@@ -355,16 +363,22 @@ fn take_card(draft: &mut Draft<'_>, parsed: &Parsed) -> bool {
 }
 
 /// Adds what a line meant to the history and the run.
-fn take_over(draft: &mut Draft<'_>, run: &mut Run, timestamp: i64, parsed: Parsed) {
+fn take_over(
+    draft: &mut Draft<'_>,
+    run: &mut Run,
+    family: Option<RuntimeFamily>,
+    timestamp: i64,
+    parsed: Parsed,
+) {
     for kind in parsed.events {
         draft.append(of_run(run, Event::new(kind, timestamp)));
         run.normalized_event_count += 1;
     }
     if let Some(id) = parsed.resume_id {
-        match run.tool.as_str() {
-            "claude" => run.claude_session_id = Some(id.clone()),
-            "codex" => run.codex_thread_id = Some(id.clone()),
-            _ => {}
+        match family {
+            Some(RuntimeFamily::ClaudeStreamJson) => run.claude_session_id = Some(id.clone()),
+            Some(RuntimeFamily::CodexJson) => run.codex_thread_id = Some(id.clone()),
+            None => {}
         }
         run.provider_resume_id = Some(id);
     }

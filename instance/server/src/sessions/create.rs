@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use remotelab_config::paths::expand;
 use remotelab_protocol::session::{Session, UNTITLED, one_line};
+use remotelab_protocol::source;
 use remotelab_protocol::title::{self, Given};
 use remotelab_protocol::wire::{CreateSession, SOURCE_CONTEXT_MAX};
 use remotelab_store::{Inserted, SessionCell};
@@ -87,7 +88,7 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
     let source_id = source.id.unwrap_or_else(|| "chat".to_owned());
     let plain = Session::new(folder.to_string_lossy().into_owned(), tool, &now_iso());
     Ok(Session {
-        source_name: source.name.unwrap_or_else(|| source_name(&source_id)),
+        source_name: source.name.unwrap_or_else(|| source::name(&source_id)),
         source_id,
         name,
         auto_rename_pending,
@@ -128,7 +129,7 @@ async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), Stor
             }
         }
         if let Some(id) = &source.id {
-            session.source_name = source.name.clone().unwrap_or_else(|| source_name(id));
+            session.source_name = source.name.clone().unwrap_or_else(|| source::name(id));
             session.source_id.clone_from(id);
         }
         for (key, value) in [("templateId", &source.template_id), ("templateName", &source.template_name)] {
@@ -165,8 +166,7 @@ struct Source {
 impl Source {
     fn of(request: &CreateSession) -> Self {
         let app_id = non_empty(request.app_id.as_deref());
-        let is_template =
-            app_id.as_deref().is_some_and(|id| id.starts_with("app_") || id.starts_with("app-"));
+        let is_template = app_id.as_deref().is_some_and(source::is_template);
         let (app_source, app_template) = if is_template { (None, app_id) } else { (app_id, None) };
         let app_name = non_empty(request.app_name.as_deref());
         let given = non_empty(request.source_id.as_deref());
@@ -215,22 +215,4 @@ fn completion_targets(given: Option<&Value>) -> Vec<Value> {
 
 fn non_empty(text: Option<&str>) -> Option<String> {
     text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-}
-
-/// What people call a source that came without a name.
-fn source_name(id: &str) -> String {
-    match id {
-        "github" => "GitHub".to_owned(),
-        "github-ci" => "GitHub CI".to_owned(),
-        _ => title_case(id),
-    }
-}
-
-/// `my-bot` → `My Bot`.
-fn title_case(id: &str) -> String {
-    let words = id.split(['-', '_', ' ']).filter(|word| !word.is_empty()).map(|word| {
-        let mut chars = word.chars();
-        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default()
-    });
-    words.collect::<Vec<_>>().join(" ")
 }

@@ -47,11 +47,12 @@ impl App {
         beginning: Beginning,
     ) -> Run {
         let now = now_iso();
+        let asked_before = draft.meta().counts.get("message_user").is_some_and(|&count| count > 0);
         let session = draft.session_mut();
         session.updated_at.clone_from(&now);
         session.tool.clone_from(&beginning.tool);
         session.rename_error = None;
-        if session.auto_rename_pending && conversation.is_empty() && beginning.internal.is_none() {
+        if session.auto_rename_pending && !asked_before && beginning.internal.is_none() {
             session.name = title::temporary(&beginning.transcript_text);
         }
         let tool = self.catalogue.find(&beginning.tool);

@@ -86,6 +86,8 @@ async fn attempt(app: Shared, client: Client, mut delivery: Delivery) {
     let Some(hook) = app.webhooks.hook(&delivery.hook) else {
         return finish(&app, delivery).await;
     };
+    // It tells of the files that the run made.
+    app.publishing.over(&delivery.run_id).await;
     match send(&app, &client, &hook, &delivery).await {
         Outcome::Done => finish(&app, delivery).await,
         Outcome::Gone => {

@@ -69,6 +69,9 @@ async fn a_folder_of_an_earlier_server_opens_works_and_can_be_handed_back() {
     world.until(WAITING, |session| session["messageCount"] == 2).await;
     let events = world.events(WAITING, "all").await;
     assert_eq!((&events[0]["content"], &events[0]["sourceContext"]), (&json!("wake up"), &json!({"n": 1})));
+    let (_, waiting) = world.get(&format!("/api/sessions/{WAITING}")).await;
+    let source = [&waiting["session"]["sourceId"], &waiting["session"]["sourceName"]];
+    assert_eq!(source, [&json!("github"), &json!("Our GitHub")]);
     let (status, again) = world.send(WAITING, "q-1", "wake up").await;
     assert_eq!((status, &again["duplicate"]), (StatusCode::OK, &json!(true)));
 
@@ -116,7 +119,7 @@ fn lay_out(paths: &InstancePaths, root: &Path) {
         &paths.chat_sessions(),
         &json!([
             session(DONE, done),
-            session(WAITING, json!({"followUpQueue": queue})),
+            session(WAITING, json!({"followUpQueue": queue, "appId": "github", "appName": "Our GitHub"})),
             session(CUT_OFF, json!({"activeRunId": ORPHAN})),
             session(SILENT, json!({"activeRunId": SILENT_RUN})),
             "no session",

@@ -51,6 +51,10 @@ async fn api_weakness_14_queued_messages_keep_their_request_ids() {
         json!({"queuedMessages": [{"requestId": "q-1", "sourceContext": {"n": 1}}, {"requestId": "q-2"}]})
     );
     assert!(users[1]["requestId"].as_str().unwrap().starts_with("queued_batch_"));
+    // One run answered both, and is one run.
+    let (_, listed) = world.get(&format!("/api/sessions/{id}/runs")).await;
+    let runs: Vec<&Value> = listed["runs"].as_array().unwrap().iter().map(|run| &run["id"]).collect();
+    assert_eq!(runs, [&users[1]["runId"], &users[0]["runId"]]);
     let (status, late) = world.send(&id, "q-2", "and Windows").await;
     assert_eq!(
         (status, &late["duplicate"], &late["queued"], &late["run"]),

@@ -147,6 +147,34 @@ async fn the_runs_of_a_session_are_listed_newest_first() {
     assert_eq!(walk().await, runs);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_tells_the_conversation_of_its_family_whatever_the_tool() {
+    let world = World::signed_in(ECHO).await;
+    let claude = r#"echo '{"type":"system","subtype":"init","session_id":"s-1"}'
+echo '{"type":"result","subtype":"success","session_id":"s-1","usage":{"input_tokens":1,"output_tokens":1}}'"#;
+    let program = world.root.path().join("claude-like");
+    super::world::executable(&program, claude);
+    let tool = json!({"command": program, "runtimeFamily": "claude-stream-json", "name": "Mine"});
+    let (status, made) = world.post("/api/tools", &tool).await;
+    assert!(status.is_success(), "{made}");
+    let id = world.session().await;
+    let ids = async |request: &str, tool: &Value| {
+        let body = json!({"requestId": request, "text": "go", "tool": tool});
+        let (_, answer) = world.post(&format!("/api/sessions/{id}/messages"), &body).await;
+        let run = world.ended(answer["run"]["id"].as_str().unwrap()).await;
+        json!([run["codexThreadId"], run["claudeSessionId"], run["providerResumeId"]])
+    };
+    let thread = "0199-thread-test";
+    assert_eq!(ids("r-1", &json!("echo")).await, json!([thread, null, thread]));
+    assert_eq!(ids("r-2", &made["tool"]["id"]).await, json!([null, "s-1", "s-1"]));
+    // What codex itself goes on with is not theirs.
+    let (_, session) = world.get(&format!("/api/sessions/{id}")).await;
+    assert_eq!(
+        [&session["session"]["codexThreadId"], &session["session"]["claudeSessionId"]],
+        [&Value::Null; 2]
+    );
+}
+
 fn names(prompt: &Value) -> Vec<&str> {
     prompt["blocks"].as_array().unwrap().iter().map(|block| block["name"].as_str().unwrap()).collect()
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::world::{World, executable};
 
 /// Answers questions about a turn with the root's file `about`, waits for its file `go` if there is a file
-/// `wait`, and repeats everything else. Every question leaves a line in `asked`.
+/// `wait`, and repeats everything else when there is no file `hold`. Every question leaves a line in `asked`.
 const SCRIPT: &str = r#"for last; do :; done
 root=$(dirname "$0")
 case "$last" in
@@ -17,7 +17,9 @@ case "$last" in
   echo "$*" | head -n 1 >>"$root/asked"
   text=$(sed 's/\\/\\\\/g; s/"/\\"/g' "$root/about")
   while [ -e "$root/wait" ] && [ ! -e "$root/go" ]; do sleep 0.02; done ;;
-*) text="echo: $(printf '%s' "$last" | tail -n 1)" ;;
+*)
+  while [ -e "$root/hold" ]; do sleep 0.02; done
+  text="echo: $(printf '%s' "$last" | tail -n 1)" ;;
 esac
 echo '{"type":"thread.started","thread_id":"t"}'
 printf '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"%s"}}\n' "$text"
@@ -88,6 +90,40 @@ async fn nothing_is_asked_of_tools_that_would_act_or_when_it_is_switched_off() {
     }
 }
 
+/// A tool of the owner's own whose program is one that can answer without tools.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_custom_tool_that_is_codex_names_its_sessions() {
+    let world = World::signed_in_with("", &[]).await;
+    let codex = r#"echo "$*" | tr '\n' ' ' >>"$(dirname "$0")/calls"; echo >>"$(dirname "$0")/calls"
+echo '{"type":"thread.started","thread_id":"t"}'
+echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"{\"title\": \"Greeting\"}"}}'"#;
+    executable(&world.root.path().join("bin/codex"), codex);
+    let tools = json!([{"id": "micro-agent", "name": "Micro Agent", "command": "codex", "runtimeFamily": "codex-json"}]);
+    fs::write(world.root.path().join("config/tools.json"), tools.to_string()).unwrap();
+    let create = json!({"folder": world.root.path(), "tool": "micro-agent"});
+    let (_, made) = world.post("/api/sessions", &create).await;
+    let session = made["session"]["id"].as_str().unwrap();
+    world.turn(session, "r-1", "hello").await;
+    world.until(session, |session| session["name"] == "Greeting").await;
+    let calls = fs::read_to_string(world.root.path().join("bin/calls")).unwrap();
+    let question = calls.lines().last().unwrap();
+    assert!(question.starts_with("exec --json --sandbox read-only --disable shell_tool "), "{question}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_message_names_a_session_in_which_something_stands_already() {
+    let world = world(&[], &json!({})).await;
+    let session = world.session().await;
+    let welcome = json!({"text": "What shall we do?"});
+    world.post(&format!("/api/sessions/{session}/assistant-messages"), &welcome).await;
+    let name = async |text: &str, request: &str| {
+        world.turn(&session, request, text).await;
+        world.get(&format!("/api/sessions/{session}")).await.1["session"]["name"].clone()
+    };
+    assert_eq!(name("count the chairs", "r-1").await, "count the chairs");
+    assert_eq!(name("and the tables", "r-2").await, "count the chairs");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_useless_answer_leaves_the_session_usable_and_says_so() {
     let world = world(&[ASK], &json!("no idea")).await;
@@ -125,6 +161,66 @@ async fn a_new_turn_does_not_wait_for_the_question_about_the_last_one() {
     world.turn(&session, "r-2", "at once").await;
     fs::write(file(&world, "go"), "").unwrap();
     world.until(&session, |session| session["name"] == "March sales").await;
+}
+
+/// Sends a message to a session that is held at work, so that it waits; returns the run at work.
+async fn wait_behind(world: &World, session: &str) -> String {
+    fs::write(file(world, "hold"), "").unwrap();
+    let (_, first) = world.send(session, "r-1", "hello").await;
+    assert_eq!(world.send(session, "q-1", "and this").await.1["queued"], true);
+    fs::remove_file(file(world, "hold")).unwrap();
+    first["run"]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_messages_are_delivered_while_the_last_turn_is_asked_about() {
+    let world = world(&[ASK, REVIEW], &json!({"title": "March sales", "workflowState": "done"})).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    let session = world.session().await;
+    let run = wait_behind(&world, &session).await;
+    // No question is answered yet.
+    world.until(&session, |session| session["messageCount"] == 4 && times_asked(&world) == 2).await;
+    let (_, listed) = world.get(&format!("/api/sessions/{session}/runs")).await;
+    let runs = listed["runs"].as_array().unwrap();
+    let about_first = runs.iter().find(|known| known["requestId"] == format!("turn_helper:{run}")).unwrap();
+    let question = world.prompt(about_first["id"].as_str().unwrap());
+    let (_, keys) = question.split_once("with these keys:").unwrap();
+    let asked: Vec<&str> = ["title", "group", "description", "workflowState", "taskCard", "action"]
+        .into_iter()
+        .filter(|key| keys.contains(key))
+        .collect();
+    assert_eq!(asked, ["title", "group", "description"]);
+    fs::write(file(&world, "go"), "").unwrap();
+    world
+        .until(&session, |session| session["name"] == "March sales" && session["workflowState"] == "done")
+        .await;
+}
+
+/// As many questions as are asked at once are under way already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_review_that_was_not_begun_gives_way_to_messages() {
+    let world = world(&[ASK, REVIEW], &json!({"title": "Greeting", "action": "accept"})).await;
+    fs::write(file(&world, "wait"), "").unwrap();
+    for _ in 0..2 {
+        let other = world.session().await;
+        world.turn(&other, "r", "hello").await;
+    }
+    let session = world.session().await;
+    world.until(&session, |_| times_asked(&world) == 2).await;
+    let run = world.turn(&session, "r-1", "hello").await;
+    assert_eq!(world.send(&session, "r-2", "next").await.1["queued"], true);
+    fs::write(file(&world, "go"), "").unwrap();
+    world.until(&session, |session| session["messageCount"] == 4 && is_settled(session)).await;
+    let events = world.events(&session, "all").await;
+    let of_first = events.iter().filter(|event| event["runId"] == run.as_str());
+    let lines: Vec<&str> = of_first
+        .filter_map(|event| event["content"].as_str())
+        .filter(|text| text.starts_with("Assistant self-check:"))
+        .collect();
+    assert_eq!(
+        lines,
+        ["Assistant self-check: reviewing the reply", "Assistant self-check: new messages came first"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

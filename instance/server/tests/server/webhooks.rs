@@ -178,11 +178,11 @@ async fn settled(world: &World, left: usize) {
     }
 }
 
-struct Call {
+pub(super) struct Call {
     event: String,
-    delivery: String,
+    pub(super) delivery: String,
     signature: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Call {
@@ -195,8 +195,8 @@ impl Call {
     }
 }
 
-struct Receiver {
-    url: String,
+pub(super) struct Receiver {
+    pub(super) url: String,
     calls: mpsc::UnboundedReceiver<Call>,
     elsewhere: Arc<Mutex<usize>>,
 }
@@ -210,7 +210,7 @@ struct Answers {
 
 impl Receiver {
     /// A receiver that answers with these statuses, in this order.
-    async fn answering(statuses: impl IntoIterator<Item = u16>) -> Self {
+    pub(super) async fn answering(statuses: impl IntoIterator<Item = u16>) -> Self {
         let (sender, calls) = mpsc::unbounded_channel();
         let statuses = Arc::new(Mutex::new(statuses.into_iter().collect()));
         let elsewhere = Arc::new(Mutex::new(0));
@@ -225,7 +225,7 @@ impl Receiver {
         Self { url, calls, elsewhere }
     }
 
-    async fn next(&mut self) -> Call {
+    pub(super) async fn next(&mut self) -> Call {
         let call = tokio::time::timeout(Duration::from_secs(20), self.calls.recv());
         call.await.expect("nothing was delivered").unwrap()
     }

@@ -42,8 +42,6 @@ function connect() {
   current.onopen = () => {
     attempt = 0;
     link('open');
-    // What happened while there was no socket was not told, nor what came since the page was written.
-    hint(null);
   };
   current.onmessage = (event) => receive(String(event.data));
   current.onclose = () => {
@@ -63,6 +61,8 @@ function receive(text) {
   } catch {
     return;
   }
+  // Changes are told from here on, first of all and after too many at once: what came before was not.
+  if (frame.type === 'build_info') hint(null);
   if (frame.type === 'session_invalidated') hint(frame.sessionId ?? null);
   if (frame.type === 'sessions_invalidated') hint('');
   if (frame.type === 'session_writing') document.dispatchEvent(new CustomEvent('rl:writing', { detail: frame.sessionId }));

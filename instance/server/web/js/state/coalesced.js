@@ -3,7 +3,7 @@
 
 /**
  * Runs a task again when asked while it runs, never twice at once, with at least `gap` ms between. A task that
- * fails is logged and does not keep the next from running.
+ * fails is reported and does not keep the next from running.
  * @param {() => Promise<void>} task @param {number} gap @returns {() => Promise<void>}
  */
 export function coalesced(task, gap = 400) {
@@ -13,7 +13,7 @@ export function coalesced(task, gap = 400) {
   let next = null;
   const start = () => {
     running = task()
-      .catch((error) => console.error(error))
+      .catch((error) => reportError(error))
       .then(() => new Promise((done) => { setTimeout(done, gap); }))
       .then(() => { running = null; });
     return running;
