@@ -128,13 +128,17 @@ fn waiting_ends_as_the_run_does() {
             json!({
                 "sourceSessionId": session, "task": "hi", "sessionId": told["sessionId"], "sessionName": "Child",
                 "runId": told["runId"], "sessionUrl": format!("/?session={}&tab=sessions", told["sessionId"].as_str().unwrap()),
-                "state": "completed", "reply": "done",
+                "state": "completed", "reply": "done", "settledRunId": told["runId"],
             })
         )
     );
     let failed = spawn("GO-WRONG", &["--final-only", "--json"]);
-    assert_eq!((failed.code, &failed.json()["state"]), (Some(6), &json!("failed")));
+    let told = failed.json();
+    assert_eq!((failed.code, &told["state"]), (Some(6), &json!("failed")));
+    assert!(told["sessionId"].is_string() && told["runId"].is_string(), "{told}");
     assert!(failed.err.contains("Child session run finished in state failed."), "{failed:?}");
+    let failed = spawn("GO-WRONG", &["--final-only"]);
+    assert!(failed.out.starts_with("sessionId: ") && failed.out.contains("\nrunId: run_"), "{failed:?}");
 
     let long = spawn("TAKE-LONG", &["--wait", "--json", "--timeout", "300ms"]);
     let told = long.json();
@@ -145,6 +149,26 @@ fn waiting_ends_as_the_run_does() {
     let text = spawn("hi", &[]);
     let keys: Vec<&str> = text.out.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!((text.code, keys), (Some(0), vec!["sessionId", "runId", "sessionUrl"]));
+}
+
+#[test]
+fn one_key_starts_one_session() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    home.write("task", &"long ".repeat(10_000));
+    let file = home.path().join("task").display().to_string();
+    let words = ["session-spawn", "--source-session", &session, "--task-file", &file, "--request-id", "k"];
+    let spawn = |flags: &[&str]| done(&home, &[&words[..], flags, &["--json"]].concat()).json();
+    let (first, again) = (spawn(&[]), spawn(&["--wait=run"]));
+    assert_eq!(
+        json!([again["sessionId"], again["runId"], again["state"]]),
+        json!([first["sessionId"], first["runId"], "completed"])
+    );
+    let child = first["sessionId"].as_str().unwrap();
+    let events = done(&home, &["api", "GET", &format!("/api/sessions/{child}/events?filter=all")]).json();
+    let asked = events["events"][0]["content"].as_str().unwrap();
+    assert!(asked.starts_with(&"long ".repeat(9_999)), "{}", asked.len());
 }
 
 #[test]
@@ -299,7 +323,8 @@ fn a_wait_that_ended_is_taken_up_again() {
     let url = format!("/?session={session}&tab=sessions");
     assert_eq!(
         told,
-        json!({"runId": run, "sessionId": session, "sessionUrl": url, "state": "completed", "reply": "done"})
+        json!({"runId": run, "sessionId": session, "sessionUrl": url, "state": "completed", "reply": "done",
+            "settledRunId": run})
     );
     assert_eq!(done(&home, &["run", "wait", run]).out, "done\n");
     let long = post(&home, &session, "TAKE-LONG", &[]).json();

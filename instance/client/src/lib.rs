@@ -8,6 +8,7 @@
 mod body;
 mod error;
 mod kept_token;
+mod reply;
 mod verbs;
 mod wait;
 
@@ -22,11 +23,12 @@ use remotelab_protocol::tool::Tool;
 use remotelab_protocol::wire::{
     CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer, SessionBody,
 };
-use remotelab_protocol::{Event, Run, reply};
+use remotelab_protocol::{Event, Run};
 use reqwest::{RequestBuilder, Response, StatusCode, header, multipart, redirect};
 
 pub use error::Error;
 pub use kept_token::KeptToken;
+pub use reply::Reply;
 pub use reqwest::Method;
 pub use verbs::{AssistantMessage, Delegate, Delegated, DelegatedSession, LocalFile, NewTrigger};
 pub use wait::{Waited, while_away};
@@ -241,15 +243,6 @@ impl Instance {
         let build = || Ok(self.call(Method::GET, "/api/tools"));
         let answer: Answer = self.answer("read the tools", build, ANSWER_MAX).await?;
         Ok(answer.tools)
-    }
-
-    /// Reads the reply of a finished run; `None` when it said nothing to a person.
-    ///
-    /// # Errors
-    /// Any [`Error`].
-    pub async fn reply(&self, run: &Run) -> Result<Option<String>, Error> {
-        let events = self.events(run.session_id.as_str()).await?;
-        Ok(reply::choose(&events, reply::Of::Run(run.id.as_str())))
     }
 
     async fn answer<T: serde::de::DeserializeOwned>(

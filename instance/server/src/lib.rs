@@ -32,6 +32,7 @@ mod runs;
 mod selection;
 mod serve;
 mod sessions;
+mod settled;
 mod submit;
 mod templates;
 mod thread;

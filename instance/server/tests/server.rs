@@ -6,6 +6,7 @@ mod server {
     mod bad_input;
     mod connector;
     mod context;
+    mod delegation;
     mod examples;
     mod fuzz_corpus;
     mod health;

@@ -85,6 +85,7 @@ impl From<delegate::Error> for Refusal {
     fn from(error: delegate::Error) -> Self {
         match error {
             delegate::Error::Visitor => Self::new(StatusCode::CONFLICT, error.to_string()),
+            delegate::Error::NoFolder => Self::bad_request(error.to_string()),
             delegate::Error::Submit(error) => error.into(),
         }
     }

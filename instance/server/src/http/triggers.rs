@@ -85,7 +85,7 @@ impl From<triggers::Error> for Refusal {
 }
 
 async fn fields(body: Body) -> Result<Map<String, Value>, Refusal> {
-    body::json(body, body::TASK, "Invalid request body").await
+    body::json(body, body::CONTROL, "Invalid request body").await
 }
 
 fn wanted(app: &Shared, fields: Map<String, Value>) -> Result<Wanted, Refusal> {
