@@ -105,9 +105,87 @@ fn a_run_calls_the_verbs_with_what_it_was_given() {
         let expected = expected.replace("SESSION", &session).replace("SEQ", seq) + exit;
         assert_eq!(said, expected);
     }
-    // No login is left of all these calls.
-    let logins = fs::read_to_string(home.config().join("auth-sessions.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&logins).unwrap(), json!({}));
+    // None of these calls made a login.
+    assert!(!home.config().join("auth-sessions.json").exists());
+}
+
+#[test]
+fn a_run_acts_in_its_own_session_and_as_nobody_else() {
+    let home = furnished();
+    let _up = home.up();
+    let (own, other) = (session(&home), session(&home));
+    let refused = "The token of this run has the scope \"session\" and may not do that";
+    for (command, expected) in [
+        ("remotelab api GET /api/sessions".to_owned(), format!("error: {refused}\nexit 4\n")),
+        (
+            format!("remotelab assistant-message --session {other} --text x"),
+            format!("error: {refused}\nexit 4\n"),
+        ),
+        (
+            format!("remotelab trigger create --in 1h --text x --session {other}"),
+            format!("error: {refused}\nexit 4\n"),
+        ),
+        ("remotelab triggers list --all".to_owned(), "\nexit 0\n".to_owned()),
+        ("echo \"$REMOTELAB_RUN_TOKEN\" >$HOME/old".to_owned(), "exit 0\n".to_owned()),
+    ] {
+        let answer = post(&home, &own, &format!("call {command}"), &["--wait-run"]);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let said = fs::read_to_string(home.path().join("said")).unwrap();
+        assert_eq!(said, expected, "{command}");
+    }
+    // What is left of the run when it is over opens nothing.
+    let old = home.path().join("old").display().to_string();
+    let over = say(&home, &["api", "GET", "/api/tools", "--token-file", &old]);
+    assert_eq!((over.code, over.err.as_str()), (Some(4), "error: The run of this token is over\n"));
+}
+
+#[test]
+fn a_token_goes_to_its_own_instance_alone() {
+    let home = furnished();
+    let up = home.up();
+    session(&home);
+    // Somebody else answers, and notes what it is sent.
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", stranger.local_addr().unwrap());
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = stranger.accept().unwrap();
+        let mut request = vec![0; 4096];
+        let length = std::io::Read::read(&mut stream, &mut request).unwrap();
+        let body = r#"{"instanceId":"another"}"#;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        drop(stream);
+        stranger.set_nonblocking(true).unwrap();
+        (String::from_utf8_lossy(&request[..length]).into_owned(), stranger)
+    });
+    let said = say(&home, &["api", "GET", "/api/sessions", "--base-url", &address]);
+    let expected =
+        "error: another instance than that of the token answers at the address; nothing was sent to it\n";
+    assert_eq!((said.code, said.err.as_str()), (Some(4), expected));
+    let (request, stranger) = heard.join().unwrap();
+    assert!(
+        request.starts_with("GET /api/build-info ") && !request.to_lowercase().contains("authorization"),
+        "{request}"
+    );
+    assert!(stranger.accept().is_err(), "one question and nothing more");
+
+    let clear = say(&home, &["api", "GET", "/api/sessions", "--base-url", "http://192.0.2.7:1"]);
+    assert_eq!(clear.code, Some(2));
+    assert!(
+        clear.err.contains("in clear over the network\ntry: an https address, or --insecure\n"),
+        "{clear:?}"
+    );
+
+    let made = done(&home, &["token", "create", "--name", "bot", "--json"]).json();
+    home.write("bot-token", made["token"]["token"].as_str().unwrap());
+    let file = home.path().join("bot-token").display().to_string();
+    assert_eq!(say(&home, &["api", "GET", "/api/tools", "--token-file", &file]).code, Some(0));
+    assert_eq!(say(&home, &["api", "GET", "/api/tokens", "--token-file", &file]).code, Some(4));
+    home.end(up);
 }
 
 #[test]

@@ -186,8 +186,7 @@ mod tests {
     #[tokio::test]
     async fn only_an_instance_that_is_away_is_asked_again() {
         let mut asked = 0;
-        let away =
-            || Error::Refused { step: "x", status: reqwest::StatusCode::BAD_GATEWAY, message: String::new() };
+        let away = || Error::Refused { step: "x", status: StatusCode::BAD_GATEWAY, message: String::new() };
         let found = while_away(Duration::from_secs(60), async || {
             asked += 1;
             if asked < 2 { Err(away()) } else { Ok(asked) }

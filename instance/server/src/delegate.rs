@@ -1,6 +1,6 @@
 //! A session that spawns another one to work beside it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use remotelab_config::paths::expand;
 use remotelab_protocol::event::{Known, Message};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::app::{App, Shared, StorageRefused, blocking};
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
+use crate::family::{DEPTH, OPEN_CHILDREN, PARENT};
 use crate::sessions;
 use crate::submit::{self, Accepted, Beginning, Submission};
 
@@ -23,12 +24,13 @@ pub(crate) enum Error {
     Visitor,
     #[error("Folder does not exist")]
     NoFolder,
+    #[error("sessions may spawn one another {DEPTH} levels deep")]
+    TooDeep,
+    #[error("{OPEN_CHILDREN} sessions that this one spawned are still at work")]
+    TooMany,
     #[error(transparent)]
     Submit(#[from] submit::Error),
 }
-
-/// The field of a session's record that names the session which spawned it.
-pub(crate) const PARENT: &str = "delegatedFromSessionId";
 
 const NAME_CHARS: usize = 48;
 /// How far back a repeated call looks for the notice of its child, in events.
@@ -46,6 +48,8 @@ pub(crate) struct Task {
     pub(crate) effort: Option<String>,
     pub(crate) folder: Option<String>,
     pub(crate) internal: bool,
+    /// Whether a run asks, which must not spawn without end.
+    pub(crate) by_run: bool,
 }
 
 /// Creates the child session together with its run. Safe to repeat and to call in parallel with the same
@@ -112,6 +116,13 @@ impl App {
             ..Submission::default()
         };
         let beginning = Beginning::of(submission.clone(), child.tool.clone());
+        let _turn = task.by_run.then(|| self.delegating.lock().unwrap_or_else(PoisonError::into_inner));
+        if task.by_run && self.depth(&parent.id) >= DEPTH {
+            return Err(Error::TooDeep);
+        }
+        if task.by_run && self.open_children(&parent.id) >= OPEN_CHILDREN {
+            return Err(Error::TooMany);
+        }
         let begin = |draft: &mut Draft<'_>| self.begin(draft, &Conversation::empty(), beginning);
         let (cell, begun) = self.store.find_or_insert_with(child, begin);
         Ok((cell, begun, submission))

@@ -23,6 +23,7 @@ mod query;
 mod range;
 mod reply;
 mod request_log;
+mod run_scope;
 mod run_views;
 mod runs;
 mod scope;

@@ -16,6 +16,7 @@ mod context;
 mod custom_tool;
 mod delegate;
 mod drop_tools;
+mod family;
 mod fork;
 mod http;
 mod hub;

@@ -22,6 +22,7 @@ mod server {
     mod queue;
     mod request_log;
     mod results;
+    mod run_tokens;
     mod runs;
     mod streams;
     mod tokens;

@@ -1,5 +1,6 @@
 //! `POST /api/sessions/:id/delegate`.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Refusal};
 use super::{body, sessions as routes};
 use crate::app::Shared;
+use crate::auth::caller::Caller;
 use crate::delegate::{self, Task};
 use crate::sessions::{self, Detail};
 
@@ -19,6 +21,7 @@ const REQUEST_ID_BYTES: usize = 1_024;
 /// Creates a session beside this one and starts it. The same `requestId` starts one.
 pub(super) async fn delegate(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -27,7 +30,8 @@ pub(super) async fn delegate(
     body::check_announced(&headers, body::TASK)?;
     let _room = body::room(&app, &headers, body::TASK).await;
     let fields: Map<String, Value> = body::json(body, body::TASK, "Invalid request body").await?;
-    let (child, accepted) = delegate::delegate(&app, &cell, task(&fields)?).await?;
+    let task = Task { by_run: matches!(caller, Caller::Run(_)), ..task(&fields)? };
+    let (child, accepted) = delegate::delegate(&app, &cell, task).await?;
     let answer = json!({"session": sessions::body(&child.snapshot(), Detail::Full), "run": accepted.run});
     Ok(answer::json(StatusCode::CREATED, answer))
 }
@@ -69,5 +73,6 @@ fn task(fields: &Map<String, Value>) -> Result<Task, Refusal> {
         effort: text("effort"),
         folder: text("folder"),
         internal,
+        by_run: false,
     })
 }
