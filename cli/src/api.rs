@@ -9,7 +9,7 @@ use remotelab_protocol::RunId;
 use serde_json::{Value, json};
 
 use crate::output;
-use crate::verb::outcome::{self, Outcome, Patience};
+use crate::verb::outcome::{self, Outcome, Patience, Until};
 use crate::verb::{self, Caller, Common, Failure, Kind, words};
 
 /// Send one request to the chat server and print its answer as JSON.
@@ -28,9 +28,10 @@ pub(crate) struct Arguments {
     /// The file that holds the body.
     #[arg(long, value_name = "PATH")]
     body_file: Option<PathBuf>,
-    /// Wait for the end of the run that the request starts, and add `awaitedRun`, `sessionUrl` and `reply`.
-    #[arg(long, visible_alias = "wait")]
-    wait_run: bool,
+    /// Wait until the run that the request starts has ended and its reply is `settled`, or only for the `run`, and
+    /// add `awaitedRun`, `sessionUrl`, `reply` and `settledRunId`.
+    #[arg(long, visible_alias = "wait", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "settled")]
+    wait_run: Option<Until>,
     #[command(flatten)]
     patience: Patience,
     #[command(flatten)]
@@ -53,11 +54,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let repeatable =
             method == Method::GET || body.as_ref().is_some_and(|body| body["requestId"].is_string());
         let mut answer = if repeatable { caller.patiently(call).await? } else { call().await? };
-        if !arguments.wait_run {
+        let Some(until) = arguments.wait_run else {
             output::json(&answer)?;
             return Ok(ExitCode::SUCCESS);
-        }
-        let failure = wait(caller, &mut answer, path, deadline).await;
+        };
+        let failure = wait(caller, &mut answer, path, until, deadline).await;
         output::json(&answer)?;
         Ok(outcome::finish(failure?, arguments.common.json))
     })
@@ -69,6 +70,7 @@ async fn wait(
     caller: &Caller,
     answer: &mut Value,
     path: &str,
+    until: Until,
     deadline: Instant,
 ) -> Result<Option<Failure>, Failure> {
     let session = answer["session"]["id"].as_str().map(str::to_owned).or_else(|| session_in(path));
@@ -95,10 +97,13 @@ async fn wait(
             return Ok(Some(Failure::new(Kind::Refused, message)));
         }
     };
-    let outcome = Outcome::of(caller, &run, deadline).await?;
+    let outcome = Outcome::of(caller, &run, until, deadline).await?;
     answer["awaitedRun"] = json!(outcome.run);
     if outcome.timed_out {
         answer["timedOut"] = true.into();
+    }
+    if let Some(run) = &outcome.settled_run {
+        answer["settledRunId"] = run.as_str().into();
     }
     if !outcome.reply.is_empty() {
         answer["reply"] = outcome.reply.as_str().into();

@@ -34,7 +34,8 @@ const VERBS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-const COMMON: &str = "--json  --timeout 10m (with a wait)  --request-id ID  text or body from stdin: -";
+const COMMON: &str = "--json  --timeout 10m (with a wait)  text or body from stdin: -";
+const ONCE: &str = "--request-id ID (assistant-message, session-spawn, trigger create)";
 
 const EXITS: &[(u8, &str)] = &[
     (0, "ok"),
@@ -55,7 +56,7 @@ pub(crate) fn text(env: &Env) -> String {
         page.push_str(&format!("{what:<15}{example}\n"));
     }
     let exits: Vec<String> = EXITS.iter().map(|(code, word)| format!("{code} {word}")).collect();
-    page.push_str(&format!("\nCommon: {COMMON}\nExit: {}\n", exits.join("  ")));
+    page.push_str(&format!("\nCommon: {COMMON}\nOnce:   {ONCE}\nExit: {}\n", exits.join("  ")));
     page.push_str("Not found? \"$REMOTELAB_BIN\" <command>.   More: remotelab help <command>\n");
     page
 }

@@ -1,25 +1,28 @@
 //! Results go to standard output. A reader that went away ends the command, without a fuss.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
 use serde::Serialize;
 
-/// The owner token, once it must not be printed.
-static CONCEALED: OnceLock<String> = OnceLock::new();
+/// Tokens, once they must not be printed.
+static CONCEALED: OnceLock<Vec<String>> = OnceLock::new();
 
-/// Keeps a secret out of everything that is printed from now on.
-pub(crate) fn conceal(secret: String) {
-    let _ = CONCEALED.set(secret);
+/// Keeps secrets out of everything that is printed from now on.
+pub(crate) fn conceal(secrets: Vec<String>) {
+    let _ = CONCEALED.set(secrets);
 }
 
 /// Prints text as it is.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
-    let printed = match CONCEALED.get() {
-        Some(secret) if text.contains(secret) => write(text.replace(secret, "[redacted]").as_bytes()),
-        _ => write(text.as_bytes()),
-    };
-    quiet_when_nobody_reads(printed)
+    let mut text = Cow::Borrowed(text);
+    for secret in CONCEALED.get().into_iter().flatten().filter(|secret| !secret.is_empty()) {
+        if text.contains(secret) {
+            text = text.replace(secret, "[redacted]").into();
+        }
+    }
+    quiet_when_nobody_reads(write(text.as_bytes()))
 }
 
 /// Prints a line.

@@ -6,7 +6,7 @@ use remotelab_protocol::RunId;
 use serde_json::json;
 
 use crate::output;
-use crate::verb::outcome::{self, Outcome, Patience};
+use crate::verb::outcome::{self, Outcome, Patience, Until};
 use crate::verb::{self, Common, Failure};
 
 /// Look after a run that was started before.
@@ -32,6 +32,9 @@ struct Wait {
     /// The run, `run_…`.
     #[arg(value_name = "RUN-ID", value_parser = run_id)]
     run: RunId,
+    /// Wait until its reply is reviewed and repaired as well, or only for the end of the run.
+    #[arg(long, value_enum, default_value = "settled")]
+    wait: Until,
     #[command(flatten)]
     patience: Patience,
     /// Cancel the run when the time is up.
@@ -43,8 +46,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let as_json = arguments.common.json;
     let Command::Wait(wait) = &arguments.command;
     verb::run(&arguments.common, async |caller| {
-        let outcome = Outcome::of(caller, &wait.run, wait.patience.deadline()).await?;
-        if outcome.timed_out && wait.cancel_on_timeout {
+        let outcome = Outcome::of(caller, &wait.run, wait.wait, wait.patience.deadline()).await?;
+        if outcome.timed_out && wait.cancel_on_timeout && !outcome.run.state.is_terminal() {
             caller.instance.cancel_run(wait.run.as_str()).await?;
         }
         if as_json {
@@ -53,6 +56,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 "runId": outcome.run.id, "sessionId": session, "sessionUrl": verb::session_url(session),
                 "state": outcome.state(), "reply": outcome.reply,
             });
+            if let Some(run) = &outcome.settled_run {
+                told["settledRunId"] = run.as_str().into();
+            }
             if outcome.timed_out {
                 told["timedOut"] = true.into();
             }

@@ -1,17 +1,14 @@
 //! `remotelab session-spawn`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use remotelab_client::{Delegate, Delegated};
 use serde_json::{Map, Value};
 
 use crate::output;
-use crate::verb::outcome::{self, Outcome, Patience};
+use crate::verb::outcome::{self, Outcome, Patience, Until};
 use crate::verb::{self, Common, Failure, Kind, words};
-
-/// More than this is not handed over, in characters.
-const TASK_CHARS: usize = 4_000;
 
 /// Start a session beside this one, with a task of its own.
 ///
@@ -33,12 +30,24 @@ pub(crate) struct Arguments {
     /// Its executor; by default that of the source.
     #[arg(long)]
     tool: Option<String>,
+    /// Its model; by default that of the source, if the executor is the same.
+    #[arg(long)]
+    model: Option<String>,
+    /// Its effort; by default that of the source, if the executor is the same.
+    #[arg(long)]
+    effort: Option<String>,
+    /// Where it works; by default where the source does.
+    #[arg(long, value_name = "PATH")]
+    folder: Option<PathBuf>,
+    /// A key: the same task twice with one key starts one session.
+    #[arg(long, value_name = "KEY")]
+    request_id: Option<String>,
     /// Hide it: it is in no list and the source is not told.
     #[arg(long)]
     internal: bool,
-    /// Wait for its end.
-    #[arg(long)]
-    wait: bool,
+    /// Wait until it has ended and its reply is `settled`, reviewed and repaired, or only for its `run`.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "settled")]
+    wait: Option<Until>,
     #[command(flatten)]
     patience: Patience,
     /// What is printed: `default`, or `final-only` for the reply alone, which needs `--wait`.
@@ -62,8 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     verb::run(&arguments.common, async |caller| {
         let deadline = arguments.patience.deadline();
         let final_only = arguments.final_only || arguments.output_mode == Mode::FinalOnly;
-        let wait = arguments.wait || arguments.final_only;
-        if final_only && !wait {
+        let wait = arguments.wait.or(arguments.final_only.then(Until::default));
+        if final_only && wait.is_none() {
             return Err(Failure::usage("--output-mode final-only requires --wait"));
         }
         let source = caller.session(arguments.source_session.as_deref()).ok_or_else(|| {
@@ -73,24 +82,31 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         })?;
         let request = Delegate {
             task: task(arguments)?,
+            request_id: arguments.request_id.clone().unwrap_or_else(|| verb::request_id("spawn")),
             name: arguments.name.clone(),
             tool: arguments.tool.clone(),
+            model: arguments.model.clone(),
+            effort: arguments.effort.clone(),
+            folder: arguments.folder.as_deref().map(folder).transpose()?,
             internal: arguments.internal,
         };
-        let child = caller.instance.delegate(&source, &request).await?;
+        let child = caller.patiently(async || caller.instance.delegate(&source, &request).await).await?;
         let mut told = Told::new(&source, &request.task, &child);
         let outcome = match (&child.run, wait) {
-            (_, false) => None,
-            (Some(run), true) => Some(Outcome::of(caller, &run.id, deadline).await),
-            (None, true) => Some(Err(Failure::new(Kind::Refused, "the session was started without a run"))),
+            (_, None) => None,
+            (Some(run), Some(until)) => Some(Outcome::of(caller, &run.id, until, deadline).await),
+            (None, Some(_)) => {
+                Some(Err(Failure::new(Kind::Refused, "the session was started without a run")))
+            }
         };
         let failure = match outcome {
             None => None,
             Some(Ok(outcome)) => {
                 told.ended(&outcome);
-                // The ids are all that is left to the caller of a wait that ended too early.
-                told.print(final_only && !outcome.timed_out, arguments.common.json)?;
-                return Ok(outcome::finish(outcome.failure("Child session run"), arguments.common.json));
+                let failure = outcome.failure("Child session run");
+                // Whoever has no reply needs the ids to look for what is wrong.
+                told.print(final_only && failure.is_none(), arguments.common.json)?;
+                return Ok(outcome::finish(failure, arguments.common.json));
             }
             Some(Err(failure)) => Some(failure),
         };
@@ -109,12 +125,18 @@ fn task(arguments: &Arguments) -> Result<String, Failure> {
     if text.is_empty() {
         return Err(Failure::usage("--task is required"));
     }
-    if text.chars().count() > TASK_CHARS {
-        output::remark(&format!(
-            "the task is longer than {TASK_CHARS} characters, and only its beginning is handed over; put the rest into a file and name it"
-        ));
-    }
     Ok(text)
+}
+
+/// A folder as the server finds it, which works elsewhere.
+fn folder(path: &Path) -> Result<String, Failure> {
+    let wrong = |what: &str| Failure::usage(format!("{}: {what}", path.display()));
+    let absolute = if path.starts_with("~") {
+        path.to_owned()
+    } else {
+        std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?
+    };
+    absolute.into_os_string().into_string().map_err(|_| wrong("the name is not UTF-8"))
 }
 
 /// What is printed about the child.
@@ -138,6 +160,9 @@ impl Told {
     fn ended(&mut self, outcome: &Outcome) {
         self.0.insert("state".into(), outcome.state().into());
         self.0.insert("reply".into(), outcome.reply.as_str().into());
+        if let Some(run) = &outcome.settled_run {
+            self.0.insert("settledRunId".into(), run.as_str().into());
+        }
         if outcome.timed_out {
             self.0.insert("timedOut".into(), true.into());
         }

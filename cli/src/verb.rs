@@ -1,23 +1,23 @@
 //! What the verbs have in common that executors, connectors and scripts call: where the instance is, who
 //! calls, how results and failures are told.
 
+mod access;
 pub(crate) mod duration;
 mod failure;
 pub(crate) mod outcome;
 pub(crate) mod words;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use remotelab_client::{Error, Instance, while_away};
-use remotelab_config::auth::Auth;
+use remotelab_config::Env;
 use remotelab_config::chat::OWNER_PORT;
-use remotelab_config::{Env, InstancePaths};
 
 use crate::place::Place;
-use crate::{output, runtime};
+use crate::runtime;
+use access::Access;
 
 pub(crate) use failure::{Failure, Kind, redacted};
 
@@ -33,6 +33,8 @@ pub(crate) struct Common {
     /// `CHAT_PORT`.
     #[arg(long, global = true, display_order = 900, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     base_url: Option<String>,
+    #[command(flatten)]
+    access: Access,
     /// Print one JSON document; failures are one line of JSON on standard error.
     #[arg(long, global = true, display_order = 901)]
     pub(crate) json: bool,
@@ -68,22 +70,19 @@ pub(crate) fn run(
 impl Caller {
     fn new(common: &Common, place: &Place) -> Result<Self, Failure> {
         let env = &place.env;
-        let base = common.base_url.clone().unwrap_or_else(|| base_url(env));
-        let auth: PathBuf = InstancePaths::from_env(env, &place.home).auth();
-        if let Ok(known) = Auth::load(&auth) {
-            // What a verb prints ends in transcripts.
-            output::conceal(known.token.reveal());
-        }
+        let chosen = common.access.chosen(place)?;
+        let of_chosen = chosen.as_ref().and_then(|chosen| Some(format!("http://127.0.0.1:{}", chosen.port?)));
+        let base = common.base_url.clone().or(of_chosen).unwrap_or_else(|| base_url(env));
         let limit = match env.get("REMOTELAB_HTTP_TIMEOUT") {
             Some(text) => duration::parse(text)
                 .map_err(|error| Failure::usage(format!("REMOTELAB_HTTP_TIMEOUT: {error}")))?,
             None => CALL,
         };
-        Ok(Self {
-            instance: Instance::with_timeout(&base, &auth, limit)?,
-            session: env.get("REMOTELAB_SESSION_ID").map(str::to_owned),
-            run: env.get("REMOTELAB_RUN_ID").map(str::to_owned),
-        })
+        let run = env.get("REMOTELAB_RUN_ID").map(str::to_owned);
+        let instance = common.access.sign_in(place, chosen.as_ref(), |folder| {
+            Ok(Instance::with_timeout(&base, folder, limit)?.for_run(run.as_deref()))
+        })?;
+        Ok(Self { instance, session: env.get("REMOTELAB_SESSION_ID").map(str::to_owned), run })
     }
 
     /// The session that was named, else that of the run; `None` for an empty name.

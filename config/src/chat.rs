@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::after_turn::AfterTurn;
 use crate::object_storage::ObjectStorage;
 use crate::paths::expand;
+use crate::run_tokens::RunScope;
 use crate::{Env, InstancePaths};
 
 /// The owner's port.
@@ -44,6 +45,9 @@ pub struct Settings {
     /// Whether a short list of shared defaults stands in the first prompt of a session
     /// (`REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS`).
     pub shared_startup_defaults: bool,
+    /// What runs may do through the API, where it is not what the instance has noted
+    /// (`REMOTELAB_RUN_TOKEN_SCOPE`: `session`, `organise` or `owner`).
+    pub run_token_scope: Option<RunScope>,
     /// What happens after a turn by itself.
     pub after_turn: AfterTurn,
     /// Where files are kept besides this machine, if anywhere (`REMOTELAB_ASSET_*`).
@@ -72,6 +76,7 @@ impl Settings {
                 env.get("REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS"),
                 Some("0" | "false" | "no" | "off")
             ),
+            run_token_scope: env.get("REMOTELAB_RUN_TOKEN_SCOPE").map(RunScope::parse),
             after_turn: AfterTurn::from_env(env),
             object_storage: ObjectStorage::from_env(env),
             home,

@@ -45,6 +45,11 @@ impl Env {
         self.get(key)?.parse().ok().filter(|&port| port != 0)
     }
 
+    /// Sets a variable.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(key.into(), value.into());
+    }
+
     /// Iterates over all variables in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -10,12 +10,14 @@ pub mod auth;
 pub mod chat;
 pub mod defaults;
 pub mod env;
+pub mod instance_id;
 pub mod instance_name;
 pub mod lock;
 pub mod object_storage;
 pub mod password;
 pub mod paths;
 pub mod registry;
+pub mod run_tokens;
 pub mod secret;
 pub mod vouch;
 

@@ -71,6 +71,18 @@ impl InstancePaths {
         self.config.join("install-handoffs.json")
     }
 
+    /// Names the instance, so that nobody sends its token to another one.
+    #[must_use]
+    pub fn instance_id(&self) -> PathBuf {
+        self.config.join("instance-id")
+    }
+
+    /// What the tokens of runs are made with, and what they allow.
+    #[must_use]
+    pub fn run_tokens(&self) -> PathBuf {
+        self.config.join("run-tokens.json")
+    }
+
     /// The key with which the gateway vouches for its headers towards this instance.
     #[must_use]
     pub fn gateway_secret(&self) -> PathBuf {

@@ -90,7 +90,7 @@ impl From<Error> for Failure {
                 let generate = "remotelab generate-token".to_owned();
                 (Kind::NotAllowed, source.to_string(), Some(generate))
             }
-            Error::TokenRefused => (Kind::NotAllowed, error.to_string(), None),
+            Error::TokenRefused | Error::OtherInstance => (Kind::NotAllowed, error.to_string(), None),
             Error::Refused { status, message, .. } => {
                 let kind =
                     if matches!(status.as_u16(), 401 | 403) { Kind::NotAllowed } else { Kind::Refused };

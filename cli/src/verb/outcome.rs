@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use remotelab_client::Waited;
+use remotelab_client::{Reply, Waited};
 use remotelab_protocol::{Run, RunId, RunState};
 
 use super::{Caller, Failure, Kind, duration};
@@ -26,37 +26,60 @@ impl Patience {
     }
 }
 
+/// What a wait waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Until {
+    /// The end of the run.
+    Run,
+    /// The end of the run, of the review of its reply and of what the review found missing.
+    #[default]
+    Settled,
+}
+
 /// A run as it was seen last, and what it said.
 pub(crate) struct Outcome {
     pub(crate) run: Run,
     /// Empty when it said nothing to a person.
     pub(crate) reply: String,
+    /// The run whose words the reply is; none while more may come.
+    pub(crate) settled_run: Option<RunId>,
     pub(crate) timed_out: bool,
 }
 
 impl Outcome {
     /// Waits for a run and reads its reply.
-    pub(crate) async fn of(caller: &Caller, run: &RunId, deadline: Instant) -> Result<Self, Failure> {
-        let (run, timed_out) = match caller.instance.wait_for_run(run, deadline).await? {
-            Waited::Done(run) => (run, false),
-            Waited::TimedOut(Some(run)) => (run, true),
+    pub(crate) async fn of(
+        caller: &Caller,
+        run: &RunId,
+        until: Until,
+        deadline: Instant,
+    ) -> Result<Self, Failure> {
+        let run = match caller.instance.wait_for_run(run, deadline).await? {
+            Waited::Done(run) => run,
+            Waited::TimedOut(Some(run)) => {
+                return Ok(Self { run, reply: String::new(), settled_run: None, timed_out: true });
+            }
             Waited::TimedOut(None) => {
                 return Err(Failure::new(Kind::StillRunning, format!("Timed out waiting for run {run}")));
             }
         };
-        let reply = if timed_out {
-            None
-        } else {
-            caller.patiently(async || caller.instance.reply(&run).await).await?
+        let (reply, timed_out) = match until {
+            Until::Run => (caller.patiently(async || caller.instance.reply(&run).await).await?, false),
+            Until::Settled => match caller.instance.settled_reply(&run, deadline).await? {
+                Waited::Done(reply) => (reply, false),
+                Waited::TimedOut(reply) => (reply.unwrap_or_default(), true),
+            },
         };
-        Ok(Self { run, reply: reply.unwrap_or_default(), timed_out })
+        let Reply { text, settled_run_id } = reply;
+        Ok(Self { run, reply: text.unwrap_or_default(), settled_run: settled_run_id, timed_out })
     }
 
     /// Why the verb does not succeed; `None` when it does.
     pub(crate) fn failure(&self, what: &str) -> Option<Failure> {
         let kind = match self.run.state {
             _ if self.timed_out => {
-                let message = format!("Timed out waiting for run {}; it goes on", self.run.id);
+                let what = if self.run.state.is_terminal() { "the review of run" } else { "run" };
+                let message = format!("Timed out waiting for {what} {}; it goes on", self.run.id);
                 return Some(Failure::new(Kind::StillRunning, message));
             }
             RunState::Failed => Kind::RunFailed,

@@ -105,9 +105,87 @@ fn a_run_calls_the_verbs_with_what_it_was_given() {
         let expected = expected.replace("SESSION", &session).replace("SEQ", seq) + exit;
         assert_eq!(said, expected);
     }
-    // No login is left of all these calls.
-    let logins = fs::read_to_string(home.config().join("auth-sessions.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&logins).unwrap(), json!({}));
+    // None of these calls made a login.
+    assert!(!home.config().join("auth-sessions.json").exists());
+}
+
+#[test]
+fn a_run_acts_in_its_own_session_and_as_nobody_else() {
+    let home = furnished();
+    let _up = home.up();
+    let (own, other) = (session(&home), session(&home));
+    let refused = "The token of this run has the scope \"session\" and may not do that";
+    for (command, expected) in [
+        ("remotelab api GET /api/sessions".to_owned(), format!("error: {refused}\nexit 4\n")),
+        (
+            format!("remotelab assistant-message --session {other} --text x"),
+            format!("error: {refused}\nexit 4\n"),
+        ),
+        (
+            format!("remotelab trigger create --in 1h --text x --session {other}"),
+            format!("error: {refused}\nexit 4\n"),
+        ),
+        ("remotelab triggers list --all".to_owned(), "\nexit 0\n".to_owned()),
+        ("echo \"$REMOTELAB_RUN_TOKEN\" >$HOME/old".to_owned(), "exit 0\n".to_owned()),
+    ] {
+        let answer = post(&home, &own, &format!("call {command}"), &["--wait-run"]);
+        assert_eq!(answer.code, Some(0), "{answer:?}");
+        let said = fs::read_to_string(home.path().join("said")).unwrap();
+        assert_eq!(said, expected, "{command}");
+    }
+    // What is left of the run when it is over opens nothing.
+    let old = home.path().join("old").display().to_string();
+    let over = say(&home, &["api", "GET", "/api/tools", "--token-file", &old]);
+    assert_eq!((over.code, over.err.as_str()), (Some(4), "error: The run of this token is over\n"));
+}
+
+#[test]
+fn a_token_goes_to_its_own_instance_alone() {
+    let home = furnished();
+    let up = home.up();
+    session(&home);
+    // Somebody else answers, and notes what it is sent.
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", stranger.local_addr().unwrap());
+    let heard = std::thread::spawn(move || {
+        let (mut stream, _) = stranger.accept().unwrap();
+        let mut request = vec![0; 4096];
+        let length = std::io::Read::read(&mut stream, &mut request).unwrap();
+        let body = r#"{"instanceId":"another"}"#;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        drop(stream);
+        stranger.set_nonblocking(true).unwrap();
+        (String::from_utf8_lossy(&request[..length]).into_owned(), stranger)
+    });
+    let said = say(&home, &["api", "GET", "/api/sessions", "--base-url", &address]);
+    let expected =
+        "error: another instance than that of the token answers at the address; nothing was sent to it\n";
+    assert_eq!((said.code, said.err.as_str()), (Some(4), expected));
+    let (request, stranger) = heard.join().unwrap();
+    assert!(
+        request.starts_with("GET /api/build-info ") && !request.to_lowercase().contains("authorization"),
+        "{request}"
+    );
+    assert!(stranger.accept().is_err(), "one question and nothing more");
+
+    let clear = say(&home, &["api", "GET", "/api/sessions", "--base-url", "http://192.0.2.7:1"]);
+    assert_eq!(clear.code, Some(2));
+    assert!(
+        clear.err.contains("in clear over the network\ntry: an https address, or --insecure\n"),
+        "{clear:?}"
+    );
+
+    let made = done(&home, &["token", "create", "--name", "bot", "--json"]).json();
+    home.write("bot-token", made["token"]["token"].as_str().unwrap());
+    let file = home.path().join("bot-token").display().to_string();
+    assert_eq!(say(&home, &["api", "GET", "/api/tools", "--token-file", &file]).code, Some(0));
+    assert_eq!(say(&home, &["api", "GET", "/api/tokens", "--token-file", &file]).code, Some(4));
+    home.end(up);
 }
 
 #[test]
@@ -128,13 +206,17 @@ fn waiting_ends_as_the_run_does() {
             json!({
                 "sourceSessionId": session, "task": "hi", "sessionId": told["sessionId"], "sessionName": "Child",
                 "runId": told["runId"], "sessionUrl": format!("/?session={}&tab=sessions", told["sessionId"].as_str().unwrap()),
-                "state": "completed", "reply": "done",
+                "state": "completed", "reply": "done", "settledRunId": told["runId"],
             })
         )
     );
     let failed = spawn("GO-WRONG", &["--final-only", "--json"]);
-    assert_eq!((failed.code, &failed.json()["state"]), (Some(6), &json!("failed")));
+    let told = failed.json();
+    assert_eq!((failed.code, &told["state"]), (Some(6), &json!("failed")));
+    assert!(told["sessionId"].is_string() && told["runId"].is_string(), "{told}");
     assert!(failed.err.contains("Child session run finished in state failed."), "{failed:?}");
+    let failed = spawn("GO-WRONG", &["--final-only"]);
+    assert!(failed.out.starts_with("sessionId: ") && failed.out.contains("\nrunId: run_"), "{failed:?}");
 
     let long = spawn("TAKE-LONG", &["--wait", "--json", "--timeout", "300ms"]);
     let told = long.json();
@@ -145,6 +227,26 @@ fn waiting_ends_as_the_run_does() {
     let text = spawn("hi", &[]);
     let keys: Vec<&str> = text.out.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!((text.code, keys), (Some(0), vec!["sessionId", "runId", "sessionUrl"]));
+}
+
+#[test]
+fn one_key_starts_one_session() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    home.write("task", &"long ".repeat(10_000));
+    let file = home.path().join("task").display().to_string();
+    let words = ["session-spawn", "--source-session", &session, "--task-file", &file, "--request-id", "k"];
+    let spawn = |flags: &[&str]| done(&home, &[&words[..], flags, &["--json"]].concat()).json();
+    let (first, again) = (spawn(&[]), spawn(&["--wait=run"]));
+    assert_eq!(
+        json!([again["sessionId"], again["runId"], again["state"]]),
+        json!([first["sessionId"], first["runId"], "completed"])
+    );
+    let child = first["sessionId"].as_str().unwrap();
+    let events = done(&home, &["api", "GET", &format!("/api/sessions/{child}/events?filter=all")]).json();
+    let asked = events["events"][0]["content"].as_str().unwrap();
+    assert!(asked.starts_with(&"long ".repeat(9_999)), "{}", asked.len());
 }
 
 #[test]
@@ -299,7 +401,8 @@ fn a_wait_that_ended_is_taken_up_again() {
     let url = format!("/?session={session}&tab=sessions");
     assert_eq!(
         told,
-        json!({"runId": run, "sessionId": session, "sessionUrl": url, "state": "completed", "reply": "done"})
+        json!({"runId": run, "sessionId": session, "sessionUrl": url, "state": "completed", "reply": "done",
+            "settledRunId": run})
     );
     assert_eq!(done(&home, &["run", "wait", run]).out, "done\n");
     let long = post(&home, &session, "TAKE-LONG", &[]).json();

@@ -15,6 +15,9 @@ pub enum Error {
     /// The instance does not take the token in its own file.
     #[error("the instance refused its owner token")]
     TokenRefused,
+    /// Somebody else answers at the address; nothing secret was sent there.
+    #[error("another instance than that of the token answers at the address; nothing was sent to it")]
+    OtherInstance,
     /// No connection, or it broke or took too long.
     #[error("cannot {step}: no answer from the instance")]
     Unreachable {
@@ -73,7 +76,7 @@ impl Error {
                             | StatusCode::FORBIDDEN
                     )
             }
-            Self::Setup(_) | Self::TooLarge { .. } => false,
+            Self::Setup(_) | Self::OtherInstance | Self::TooLarge { .. } => false,
         }
     }
 

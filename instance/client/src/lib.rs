@@ -1,32 +1,36 @@
 //! Typed HTTP client of one instance: log in, open a session, post a message, watch its run; and what
 //! executors ask for while they work.
 //!
-//! Every call has a time limit, every answer a size limit. The owner token is read from its file at
-//! each login, so that a rotated token needs no restart here. A connector that works on the instance's own
-//! machine has a scoped token of its own instead, see [`KeptToken`].
+//! Every call has a time limit, every answer a size limit. The owner token is read from its file each time, so
+//! that a rotated token needs no restart here, and presented only to the instance whose id lies beside it. A
+//! connector that works on the instance's own machine has a scoped token of its own instead, see [`KeptToken`].
 
 mod body;
 mod error;
+mod identity;
 mod kept_token;
+mod login;
+mod reply;
 mod verbs;
 mod wait;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use bytes::Bytes;
-use remotelab_config::auth::Auth;
-use remotelab_config::secret::Secret;
 use remotelab_protocol::tool::Tool;
 use remotelab_protocol::wire::{
     CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer, SessionBody,
 };
-use remotelab_protocol::{Event, Run, reply};
-use reqwest::{RequestBuilder, Response, StatusCode, header, multipart, redirect};
+use remotelab_protocol::{Event, Run};
+use reqwest::{RequestBuilder, Response, multipart, redirect};
+
+use login::{Credential, Login};
 
 pub use error::Error;
 pub use kept_token::KeptToken;
+pub use reply::Reply;
 pub use reqwest::Method;
 pub use verbs::{AssistantMessage, Delegate, Delegated, DelegatedSession, LocalFile, NewTrigger};
 pub use wait::{Waited, while_away};
@@ -37,14 +41,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// One call, from first byte sent to last byte read.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Ending a login.
-const LOGOUT_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// A message with files.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
-
-/// How long a token that was refused is not presented again.
-const REFUSED_TOKEN_REST: Duration = Duration::from_secs(300);
 
 /// Ordinary answers (bytes).
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
@@ -61,28 +59,9 @@ pub struct Instance {
     /// How long an ordinary call may take.
     timeout: Duration,
     login: Mutex<Login>,
-    token: Option<KeptToken>,
-}
-
-/// What is known about logging in.
-#[derive(Debug, Default)]
-struct Login {
-    /// `name=value`, once logged in.
-    cookie: Option<String>,
-    /// The token that was refused last, and when.
-    refused: Option<(Secret, Instant)>,
-    /// The scoped token that worked last.
-    bearer: Option<String>,
-    /// When the instance turned out to know no scoped tokens.
-    knows_no_tokens: Option<Instant>,
-}
-
-impl Login {
-    /// Failed logins lock this machine's other clients out too, so a refused token rests.
-    fn was_refused(&self, token: &Secret) -> bool {
-        let refused = self.refused.as_ref();
-        refused.is_some_and(|(known, at)| known == token && at.elapsed() < REFUSED_TOKEN_REST)
-    }
+    credential: Credential,
+    /// The run that calls.
+    run: Option<String>,
 }
 
 /// A file to send with a message.
@@ -118,6 +97,7 @@ impl Instance {
         let base = base.filter(|url| matches!(url.scheme(), "http" | "https"));
         let base = base.ok_or_else(|| Error::Setup("the base address is no HTTP address".to_owned()))?;
         let http = reqwest::Client::builder()
+            .user_agent(concat!("remotelab/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout)
@@ -130,15 +110,15 @@ impl Instance {
             http,
             timeout,
             login: Mutex::default(),
-            token: None,
+            credential: Credential::Owner,
+            run: None,
         })
     }
 
-    /// Signs in with a scoped token from now on. The owner token is left alone but for an instance of an
-    /// older version, which knows no others.
+    /// Tells the instance which run calls.
     #[must_use]
-    pub fn with_token(self, token: KeptToken) -> Self {
-        Self { token: Some(token), ..self }
+    pub fn for_run(self, run: Option<&str>) -> Self {
+        Self { run: run.map(str::to_owned), ..self }
     }
 
     /// Returns the address this client talks to.
@@ -243,15 +223,6 @@ impl Instance {
         Ok(answer.tools)
     }
 
-    /// Reads the reply of a finished run; `None` when it said nothing to a person.
-    ///
-    /// # Errors
-    /// Any [`Error`].
-    pub async fn reply(&self, run: &Run) -> Result<Option<String>, Error> {
-        let events = self.events(run.session_id.as_str()).await?;
-        Ok(reply::choose(&events, reply::Of::Run(run.id.as_str())))
-    }
-
     async fn answer<T: serde::de::DeserializeOwned>(
         &self,
         step: &'static str,
@@ -267,138 +238,18 @@ impl Instance {
         serde_json::from_slice(&bytes).map_err(|source| Error::Malformed { step, source })
     }
 
-    /// Sends with the scoped token, if there is one, else with the owner's login.
-    async fn send_signed_in(
-        &self,
-        step: &'static str,
-        build: impl Fn() -> Result<RequestBuilder, Error>,
-    ) -> Result<Response, Error> {
-        let knows_none = self.login().knows_no_tokens;
-        let Some(kept) = &self.token else { return self.send_logged_in(step, build).await };
-        if knows_none.is_some_and(|at| at.elapsed() < REFUSED_TOKEN_REST) {
-            return self.send_logged_in(step, build).await;
-        }
-        let mut refused = None;
-        // The second time, what was refused is compared with what the instance knows.
-        for _ in 0..2 {
-            let held = self.login().bearer.clone().filter(|held| refused.as_ref() != Some(held));
-            let Some(token) = (match held {
-                Some(held) => Some(held),
-                None => current(kept).await,
-            }) else {
-                break;
-            };
-            if refused.as_ref() == Some(&token) {
-                break;
-            }
-            let response = send(step, build()?.bearer_auth(&token)).await?;
-            if response.status() != StatusCode::UNAUTHORIZED {
-                self.login().bearer = Some(token);
-                return Ok(response);
-            }
-            self.login().bearer = None;
-            refused = Some(token);
-        }
-        // It is in the instance's own list and still refused: an older version, which has no such list.
-        self.login().knows_no_tokens = Some(Instant::now());
-        self.send_logged_in(step, build).await
-    }
-
-    /// Sends with the login cookie; on 401 or 403 logs in anew and tries once more.
-    async fn send_logged_in(
-        &self,
-        step: &'static str,
-        build: impl Fn() -> Result<RequestBuilder, Error>,
-    ) -> Result<Response, Error> {
-        let held = self.login().cookie.clone();
-        if let Some(cookie) = held {
-            let response = send(step, build()?.header(header::COOKIE, cookie)).await?;
-            if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-                return Ok(response);
-            }
-        }
-        let cookie = self.log_in().await?;
-        send(step, build()?.header(header::COOKIE, cookie)).await
-    }
-
-    async fn log_in(&self) -> Result<String, Error> {
-        const STEP: &str = "log in";
-        let path = self.auth_file.clone();
-        let auth = tokio::task::spawn_blocking(move || Auth::load(&path))
-            .await
-            .map_err(|error| Error::Setup(error.to_string()))??;
-        if self.login().was_refused(&auth.token) {
-            return Err(Error::TokenRefused);
-        }
-        let call = self.http.get(format!("{}/", self.base)).query(&[("token", auth.token.reveal())]);
-        let response = send(STEP, call).await?;
-        let status = response.status();
-        if status != StatusCode::FOUND {
-            let bytes = body::read(STEP, response, ANSWER_MAX).await?;
-            let message = body::error_text(&bytes);
-            return Err(Error::Refused { step: STEP, status, message });
-        }
-        let Some(cookie) = session_cookie(&response) else {
-            self.login().refused = Some((auth.token, Instant::now()));
-            return Err(Error::TokenRefused);
-        };
-        let mut login = self.login();
-        login.cookie = Some(cookie.clone());
-        login.refused = None;
-        drop(login);
-        Ok(cookie)
-    }
-
-    /// Ends the login, so that no record of it stays behind; does nothing when there is none. A login that
-    /// cannot be ended runs out by itself.
-    pub async fn log_out(&self) {
-        let held = self.login().cookie.take();
-        if let Some(cookie) = held {
-            let call = self.call(Method::POST, "/logout").timeout(LOGOUT_TIMEOUT);
-            if let Err(error) = send("log out", call.header(header::COOKIE, cookie)).await {
-                tracing::debug!(%error, "the login was not ended");
-            }
-        }
-    }
-
-    fn login(&self) -> MutexGuard<'_, Login> {
-        self.login.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
-    }
-}
-
-/// Reads or makes the scoped token off the async threads; without one the owner's has to do.
-async fn current(kept: &KeptToken) -> Option<String> {
-    let kept = kept.clone();
-    match tokio::task::spawn_blocking(move || kept.current()).await {
-        Ok(Ok(token)) => Some(token),
-        Ok(Err(error)) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "there is no scoped token for this instance");
-            None
+        let call = self.http.request(method, format!("{}{path}", self.base));
+        match &self.run {
+            Some(run) => call.header("x-remotelab-run", run),
+            None => call,
         }
-        Err(_) => None,
     }
 }
 
 async fn send(step: &'static str, call: RequestBuilder) -> Result<Response, Error> {
     // The address may hold the token.
     call.send().await.map_err(|source| Error::Unreachable { step, source: source.without_url() })
-}
-
-/// Returns `name=value` of the first cookie that is not being cleared.
-fn session_cookie(response: &Response) -> Option<String> {
-    response
-        .headers()
-        .get_all(header::SET_COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok()?.split(';').next())
-        .map(str::trim)
-        .find(|pair| pair.split_once('=').is_some_and(|(_, value)| !value.is_empty()))
-        .map(str::to_owned)
 }
 
 fn form(message: &PostMessage, files: &[Upload]) -> Result<multipart::Form, Error> {

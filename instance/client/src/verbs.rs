@@ -74,12 +74,23 @@ pub struct NewTrigger {
 pub struct Delegate {
     /// What to do.
     pub task: String,
+    /// Idempotency key within the parent.
+    pub request_id: String,
     /// The child session's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its executor; the parent's otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// The model; the parent's otherwise, if the executor is the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The effort; see `model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// Where it works; where the parent does otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// Whether it is hidden from people.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
@@ -148,7 +159,7 @@ impl Instance {
         self.answer("create the trigger", build, ANSWER_MAX).await
     }
 
-    /// Starts a session beside another one.
+    /// Starts a session beside another one. Doing so again with the same `requestId` is safe.
     ///
     /// # Errors
     /// Any [`Error`].

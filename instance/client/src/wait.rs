@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use remotelab_protocol::{Event, Role, Run, RunId};
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Error, Instance};
+use super::{ANSWER_MAX, Error, Instance};
 
 /// The first pause between two looks, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1_200);
 
 /// How long an instance is asked to hold its answer back.
-const HELD_BACK: Duration = Duration::from_secs(25);
+pub(crate) const HELD_BACK: Duration = Duration::from_secs(25);
 
 /// How long an instance may be away before waiting for it is given up: runs survive its restart.
 const AWAY: Duration = Duration::from_secs(60);
@@ -55,14 +56,32 @@ impl Instance {
     ) -> Result<Waited<RunId>, Error> {
         let path = format!("/api/sessions/{session}");
         let taken_up = patiently(deadline, async || {
-            let answer = self.request(reqwest::Method::GET, &path, None).await?;
+            let answer = self.request(Method::GET, &path, None).await?;
             if is_queued(&answer["session"], request_id) {
                 return Ok(None);
             }
-            let events = self.events(session).await?;
-            Ok(sent_as(&events, request_id))
+            self.run_of(session, request_id).await
         });
         Ok(taken_up.await?.map_or(Waited::TimedOut(None), Waited::Done))
+    }
+
+    /// Returns the run that a message was given to.
+    async fn run_of(&self, session: &str, request_id: &str) -> Result<Option<RunId>, Error> {
+        let path = format!("/api/sessions/{session}/runs");
+        let build = || Ok(self.call(Method::GET, &path).query(&[("requestId", request_id)]));
+        let list = match self.answer("read the runs", build, ANSWER_MAX).await {
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Value::Null,
+            list => list?,
+        };
+        let runs = list["runs"].as_array().map(Vec::as_slice).unwrap_or_default();
+        // An instance of an older version lists all of them, or knows no list.
+        if let [run] = runs
+            && let Some(id) = run["id"].as_str()
+        {
+            return Ok(RunId::parse(id).ok());
+        }
+        let events = self.events(session).await?;
+        Ok(sent_as(&events, request_id))
     }
 }
 
@@ -104,7 +123,7 @@ fn is_queued(session: &Value, request_id: &str) -> bool {
 }
 
 /// Looks again and again until there is something; `None` when the time is up.
-async fn patiently<T>(
+pub(crate) async fn patiently<T>(
     deadline: Instant,
     mut look: impl AsyncFnMut() -> Result<Option<T>, Error>,
 ) -> Result<Option<T>, Error> {
@@ -167,8 +186,7 @@ mod tests {
     #[tokio::test]
     async fn only_an_instance_that_is_away_is_asked_again() {
         let mut asked = 0;
-        let away =
-            || Error::Refused { step: "x", status: reqwest::StatusCode::BAD_GATEWAY, message: String::new() };
+        let away = || Error::Refused { step: "x", status: StatusCode::BAD_GATEWAY, message: String::new() };
         let found = while_away(Duration::from_secs(60), async || {
             asked += 1;
             if asked < 2 { Err(away()) } else { Ok(asked) }

@@ -102,6 +102,11 @@ pub(crate) fn has_card(session: &Session) -> bool {
     !session.is_hidden() && !sessions::is_visitors(session) && (session.source_id == "chat" || known)
 }
 
+/// Tells whether a run is a question about a turn. Its output is no part of the history.
+pub(crate) fn is_question(run: &Run) -> bool {
+    run.internal_operation.as_deref() == Some(helper::OPERATION)
+}
+
 /// Asks what is to be asked about a turn and applies the answer.
 async fn finish_turn(
     app: &Shared,

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use remotelab_config::Env;
 use remotelab_config::chat::Settings;
@@ -49,6 +49,8 @@ pub(crate) struct App {
     pub(crate) rendered: Rendered,
     pub(crate) triggers: Triggers,
     pub(crate) templates: Templates,
+    /// Held while it is decided whether a run may start one more session.
+    pub(crate) delegating: Mutex<()>,
     /// Turns for calls that ask an executor about a session.
     pub(crate) helper_turns: Semaphore,
     /// Where the server listens, once it does.

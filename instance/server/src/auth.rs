@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use remotelab_config::auth::Auth as AuthFile;
 use remotelab_config::chat::Settings;
+use remotelab_config::run_tokens::RunTokens;
 use remotelab_config::{atomic, password};
 use remotelab_store::handoffs::Handoffs;
 use remotelab_store::logins::{Login, Logins};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::clock::now_ms;
+use crate::outside::Outside;
 use bearer::Bearers;
 use lockout::Lockout;
 
@@ -29,6 +31,7 @@ pub(crate) struct Auth {
     lockout: Mutex<Lockout>,
     passwords: Semaphore,
     bearers: Bearers,
+    run_tokens: RunTokens,
     ended: watch::Sender<()>,
 }
 
@@ -51,7 +54,7 @@ pub(crate) enum SignIn {
 }
 
 /// An owner who has signed in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Owner {
     pub(crate) preferred_language: String,
     /// Whether the login is past half of its life.
@@ -59,11 +62,12 @@ pub(crate) struct Owner {
 }
 
 impl Auth {
-    pub(crate) fn open(settings: &Settings) -> Self {
+    pub(crate) fn open(settings: &Settings, run_tokens: RunTokens) -> Self {
         Self {
             logins: Logins::open(&settings.paths.auth_sessions(), now_ms()),
             handoffs: Handoffs::open(&settings.paths.install_handoffs(), now_ms()),
             bearers: Bearers::open(&settings.paths),
+            run_tokens,
             settings: settings.clone(),
             lockout: Mutex::new(Lockout::default()),
             passwords: Semaphore::new(1),
@@ -76,22 +80,37 @@ impl Auth {
         &self.bearers
     }
 
+    /// What runs sign in with.
+    pub(crate) fn run_tokens(&self) -> &RunTokens {
+        &self.run_tokens
+    }
+
     /// Waits until no other password is being checked.
     pub(crate) async fn password_turn(&self) -> Option<SemaphorePermit<'_>> {
         self.passwords.acquire().await.ok()
     }
 
-    /// Checks credentials and opens a login. `client` is the caller's true address. Blocks: it reads
-    /// `auth.json` anew, so that a changed token needs no restart, and may hash a password.
-    pub(crate) fn sign_in(&self, credentials: &Credentials, client: &str) -> SignIn {
-        if self.lockout().is_locked(client, now_ms()) {
+    /// Checks credentials and opens a login. Blocks: it reads `auth.json` anew, so that a changed token needs no
+    /// restart, and may hash a password.
+    pub(crate) fn sign_in(&self, credentials: &Credentials, outside: &Outside) -> SignIn {
+        let client = outside.client.as_str();
+        // All programs of this machine are one client. Guesses of one must not lock the others out, and nobody
+        // guesses a token; a password is another matter.
+        let passes = matches!(credentials, Credentials::Token(_)) && outside.is_local;
+        let is_locked = self.lockout().is_locked(client, now_ms());
+        if is_locked && !passes {
             return SignIn::LockedOut;
         }
         if !self.verify(credentials) {
+            if is_locked {
+                return SignIn::LockedOut;
+            }
             self.lockout().failed(client, now_ms());
             return SignIn::Refused;
         }
-        self.lockout().succeeded(client);
+        if !is_locked {
+            self.lockout().succeeded(client);
+        }
         match self.logins.create(now_ms() + self.expiry_ms()) {
             Ok(cookie) => SignIn::Granted(self.login_cookie(&cookie.reveal())),
             Err(error) => SignIn::Failed(error),
@@ -164,6 +183,11 @@ impl Auth {
                 None => false,
             },
         }
+    }
+
+    /// Tells whether somebody presents the owner's token. Blocks.
+    fn is_owners(&self, presented: &str) -> bool {
+        self.verify(&Credentials::Token(presented.to_owned()))
     }
 
     fn login_cookie(&self, value: &str) -> String {

@@ -58,6 +58,12 @@ impl Conversation {
         Self { latest_seq, resume, read: Some(Read { context, said }) }
     }
 
+    /// That of a session in which nothing was said yet.
+    pub(crate) fn empty() -> Self {
+        let read = Read { context: Context::default(), said: String::new() };
+        Self { latest_seq: 0, resume: None, read: Some(read) }
+    }
+
     /// Notes only where the history stands.
     pub(crate) fn unread(cell: &SessionCell) -> Self {
         Self { latest_seq: cell.with(|state| state.meta.latest_seq), resume: None, read: None }

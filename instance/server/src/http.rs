@@ -22,7 +22,9 @@ mod pages;
 mod paging;
 mod query;
 mod range;
+mod reply;
 mod request_log;
+mod run_scope;
 mod run_views;
 mod runs;
 mod scope;
@@ -83,7 +85,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/runs/{id}", get(runs::get))
         .route("/api/runs/{id}/cancel", post(runs::cancel))
         .route("/api/runs/{id}/prompt", get(run_views::prompt))
-        .route("/api/runs/{id}/reply", get(run_views::reply))
+        .route("/api/runs/{id}/reply", get(reply::get))
         .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{id}", delete(tokens::revoke))

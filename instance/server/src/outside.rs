@@ -21,7 +21,12 @@ pub(crate) struct Outside {
     pub(crate) host: String,
     /// `http` or `https`.
     pub(crate) scheme: String,
+    /// A program on this machine that came by itself, through nobody else.
+    pub(crate) is_local: bool,
 }
+
+/// What proxies add, also those that nobody vouches for.
+const FORWARDED: &[&str] = &["forwarded", "x-forwarded-for", "x-real-ip", "cf-connecting-ip"];
 
 impl Outside {
     /// Reads a request's headers; `key` is what this instance shares with its gateway.
@@ -31,6 +36,8 @@ impl Outside {
             prefix: String::new(),
             host: header(&parts.headers, "host").to_owned(),
             scheme: "http".to_owned(),
+            is_local: peer.ip().to_canonical().is_loopback()
+                && !FORWARDED.iter().any(|name| parts.headers.contains_key(*name)),
         };
         let Some(key) = key else { return direct };
         let facts = vouch::Facts {
@@ -52,6 +59,7 @@ impl Outside {
             prefix: if is_prefix(facts.prefix) { facts.prefix.to_owned() } else { String::new() },
             host: or(facts.host, direct.host),
             scheme: if facts.proto == "https" { facts.proto.to_owned() } else { direct.scheme },
+            is_local: false,
         }
     }
 
@@ -116,6 +124,7 @@ mod tests {
             prefix: String::new(),
             host: "h".into(),
             scheme: "http".into(),
+            is_local: false,
         };
         assert_eq!(Outside::of(&parts(&forged), peer, Some(&key), 100), direct);
         let mut vouched = forged.to_vec();
@@ -125,6 +134,7 @@ mod tests {
             prefix: "/trial1".into(),
             host: "h".into(),
             scheme: "https".into(),
+            is_local: false,
         };
         assert_eq!(Outside::of(&parts(&vouched), peer, Some(&key), 100), expected);
         assert_eq!(expected.base(), "/trial1/");

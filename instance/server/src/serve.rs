@@ -6,13 +6,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use remotelab_config::auth::{self, Auth as AuthFile};
 use remotelab_config::chat::Settings;
+use remotelab_config::run_tokens::RunTokens;
 use remotelab_config::secret::Secret;
-use remotelab_config::{Env, atomic};
+use remotelab_config::{Env, atomic, instance_id};
 use remotelab_executor::catalogue::CatalogueOptions;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::Store;
@@ -142,7 +143,7 @@ impl Server {
     }
 }
 
-fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error> {
+fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error> {
     // Refuses to start where anybody could sign in.
     AuthFile::load(&settings.paths.auth())?;
     let (store, recovery) = Store::open(&settings.paths)?;
@@ -152,6 +153,9 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
     if recovery.replayed > 0 {
         tracing::info!(transactions = recovery.replayed, "finished what the last server had begun to store");
     }
+    settings.instance_id = instance_id::settle(settings.paths.config(), &settings.instance_id)?;
+    let run_tokens = RunTokens::open(&settings.paths.run_tokens(), store.sessions().is_empty())?
+        .with_scope(settings.run_token_scope);
     let launcher = Launcher::prepare(&settings.paths, &program)
         .inspect_err(|error| tracing::warn!(%error, "runs may not find the remotelab program"))
         .ok();
@@ -162,7 +166,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         program: program.clone(),
     });
     Ok(Arc::new(App {
-        auth: Auth::open(&settings),
+        auth: Auth::open(&settings, run_tokens),
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),
         catalogue,
@@ -174,6 +178,7 @@ fn open(settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error>
         rendered: Rendered::default(),
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,
+        delegating: Mutex::default(),
         helper_turns: Semaphore::new(HELPERS),
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),

@@ -144,19 +144,7 @@ impl App {
             if !conversation.is_read() || outdated || wanted.as_ref() != Some(&tool) {
                 return Ok(None);
             }
-            let beginning = Beginning {
-                transcript_text: submission.text.clone(),
-                prompt_text: submission.text,
-                request_id: submission.request_id,
-                tool,
-                model: submission.model,
-                effort: submission.effort,
-                thinking: submission.thinking,
-                attachments: submission.attachments,
-                source_context: submission.source_context,
-                queued_request_ids: None,
-                internal: None,
-            };
+            let beginning = Beginning::of(submission, tool);
             accepted(false, false, Some(self.begin(draft, &conversation, beginning)))
         })
     }

@@ -6,6 +6,7 @@ mod server {
     mod bad_input;
     mod connector;
     mod context;
+    mod delegation;
     mod examples;
     mod fuzz_corpus;
     mod health;
@@ -22,6 +23,7 @@ mod server {
     mod recovery;
     mod request_log;
     mod results;
+    mod run_tokens;
     mod runs;
     mod slow_bodies;
     mod streams;

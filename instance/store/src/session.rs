@@ -80,6 +80,21 @@ impl SessionCell {
         Self { id, ground, inner: Mutex::new(Inner { state, requests: None }) }
     }
 
+    /// Makes a session that nobody knows yet, changed for the first time, and what writes all of it.
+    pub(crate) fn begun<T>(
+        ground: Arc<Ground>,
+        mut state: State,
+        change: impl FnOnce(&mut Draft<'_>) -> T,
+    ) -> (Self, T, Transaction) {
+        let (id, mut requests) = (state.session.id.clone(), None);
+        let mut draft = Draft::new(&id, ground.journal.files(), &mut state, &mut requests);
+        draft.session_changed = true;
+        let outcome = change(&mut draft);
+        let transaction = draft.finish();
+        let inner = Mutex::new(Inner { state: Held::Open(Box::new(state)), requests });
+        (Self { id, ground, inner }, outcome, transaction)
+    }
+
     /// The session's id.
     #[must_use]
     pub fn id(&self) -> &SessionId {
@@ -125,16 +140,7 @@ impl SessionCell {
         let Inner { state, requests } = &mut *inner;
         let state = state.open(&self.ground.paths, &self.id);
         let before = state.clone();
-        let mut draft = Draft {
-            id: &self.id,
-            files: self.ground.journal.files(),
-            state: &mut *state,
-            requests,
-            transaction: Transaction::default(),
-            key_before: None,
-            session_changed: false,
-            meta_changed: false,
-        };
+        let mut draft = Draft::new(&self.id, self.ground.journal.files(), &mut *state, requests);
         let outcome = change(&mut draft);
         let key_before = draft.key_before.take();
         let transaction = draft.finish();
@@ -204,7 +210,25 @@ impl State {
     }
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(
+        id: &'a SessionId,
+        files: &'a Files,
+        state: &'a mut State,
+        requests: &'a mut Option<Requests>,
+    ) -> Self {
+        Self {
+            id,
+            files,
+            state,
+            requests,
+            transaction: Transaction::default(),
+            key_before: None,
+            session_changed: false,
+            meta_changed: false,
+        }
+    }
+
     /// The record as it stands.
     #[must_use]
     pub fn session(&self) -> &Session {

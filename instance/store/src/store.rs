@@ -17,8 +17,8 @@ use crate::history::relative;
 use crate::index::{self, Folder};
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::{self, Commit, Files, Journal, Transaction};
-use crate::session::{Ground, Held, SessionCell, State, pretty};
-use crate::triggers::{self, Triggers};
+use crate::session::{Draft, Ground, Held, SessionCell, State, pretty};
+use crate::triggers::{self, Keys, Triggers};
 use crate::{runs, sessions};
 
 /// How long a start waits for the lock: a server that was killed while it started a process leaves the lock to
@@ -188,23 +188,40 @@ impl Store {
     /// Adds a session, unless an unarchived one has the same `externalTriggerId`: that one is then
     /// returned. Decided under one lock, so parallel calls agree.
     pub fn find_or_insert(&self, session: Session) -> (Arc<SessionCell>, Inserted) {
-        let mut keys = self.ground.triggers.lock();
-        let found = triggers::key_of(&session).and_then(|key| keys.find(key)).and_then(|id| self.session(id));
-        if let Some(cell) = found {
-            return (cell, Inserted::Found);
+        let (cell, inserted) = self.find_or_insert_with(session, |_| ());
+        (cell, inserted.map_or(Inserted::Found, |((), commit)| Inserted::New(commit)))
+    }
+
+    /// As [`Store::find_or_insert`], with a first change of the session: both are there or neither. `None` when
+    /// the session was found; what `change` returned means nothing then. May read a file.
+    pub fn find_or_insert_with<T>(
+        &self,
+        session: Session,
+        change: impl FnOnce(&mut Draft<'_>) -> T,
+    ) -> (Arc<SessionCell>, Option<(T, Commit)>) {
+        if let Some(cell) = self.find(&self.ground.triggers.lock(), triggers::key_of(&session)) {
+            return (cell, None);
         }
-        keys.replace(&session.id, None, triggers::key_of(&session));
-        let mut transaction = Transaction::default();
-        transaction.put(relative::session(&session.id), pretty(&session));
-        let state = Box::new(State::new(session, HistoryMeta::default()));
-        let id = state.session.id.clone();
-        let cell = Arc::new(SessionCell::new(Arc::clone(&self.ground), id, Held::Open(state)));
+        // Nobody else has it yet: changed before the lock that all creations share is taken.
+        let state = State::new(session, HistoryMeta::default());
+        let (cell, outcome, transaction) = SessionCell::begun(Arc::clone(&self.ground), state, change);
+        let key = cell.with(|state| triggers::key_of(&state.session).map(str::to_owned));
+        let mut keys = self.ground.triggers.lock();
+        if let Some(cell) = self.find(&keys, key.as_deref()) {
+            return (cell, None);
+        }
+        keys.replace(cell.id(), None, key.as_deref());
+        let cell = Arc::new(cell);
         self.sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(cell.id().clone(), Arc::clone(&cell));
         let commit = self.ground.journal.enqueue(transaction);
-        (cell, Inserted::New(commit))
+        (cell, Some((outcome, commit)))
+    }
+
+    fn find(&self, keys: &Keys, key: Option<&str>) -> Option<Arc<SessionCell>> {
+        key.and_then(|key| keys.find(key)).and_then(|id| self.session(id))
     }
 
     /// Reads a run's record, the active one from memory. Blocks.

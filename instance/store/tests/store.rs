@@ -142,6 +142,37 @@ fn parallel_creates_with_one_key_give_one_session() {
 }
 
 #[test]
+fn a_session_comes_with_its_first_change_or_not_at_all() {
+    let world = World::new();
+    let store = world.open();
+    let begin = |text: &'static str| {
+        let session = session(Some("key"));
+        let manifest = manifest(&session.id, "r");
+        let (cell, begun) = store.find_or_insert_with(session, |draft| {
+            draft.start_run(&manifest, Run::accepted(&manifest, "2026-11-22T07:26:39.203Z"));
+            draft.append(say(text));
+            manifest.id.clone()
+        });
+        (cell.id().clone(), begun)
+    };
+    let (id, begun) = begin("first");
+    let (run, commit) = begun.unwrap();
+    commit.wait().unwrap();
+    let (again, nothing) = begin("second");
+    assert_eq!((again, nothing.is_none()), (id.clone(), true));
+    drop(store);
+
+    let store = world.open();
+    let cells = store.sessions();
+    assert_eq!(cells.iter().map(|cell| cell.id()).collect::<Vec<_>>(), [&id]);
+    assert_eq!(cells[0].change(|draft| draft.run_of("r")).0, Some(run.clone()));
+    assert_eq!(cells[0].snapshot().active.map(|run| run.id), Some(run));
+    let said = cells[0].history().read(1..=9, Bodies::Whole);
+    let texts: Vec<&str> = said.iter().map(|event| event.as_message().unwrap().content.as_str()).collect();
+    assert_eq!(texts, ["first"]);
+}
+
+#[test]
 fn a_second_server_is_refused() {
     let world = World::new();
     let _store = world.open();

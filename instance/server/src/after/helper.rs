@@ -22,7 +22,7 @@ use crate::clock::now_iso;
 use crate::runs::start;
 
 /// What such a run is called in lists of runs.
-const OPERATION: &str = "turn_helper";
+pub(super) const OPERATION: &str = "turn_helper";
 /// How long it may take to end when it was told to.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a runner may take to take its run over.

@@ -91,6 +91,9 @@ impl From<delegate::Error> for Refusal {
     fn from(error: delegate::Error) -> Self {
         match error {
             delegate::Error::Visitor => Self::new(StatusCode::CONFLICT, error.to_string()),
+            delegate::Error::TooDeep => Self::new(StatusCode::FORBIDDEN, error.to_string()),
+            delegate::Error::TooMany => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
+            delegate::Error::NoFolder => Self::bad_request(error.to_string()),
             delegate::Error::Submit(error) => error.into(),
         }
     }

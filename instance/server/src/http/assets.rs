@@ -43,7 +43,7 @@ pub(super) async fn begin(
     Extension(outside): Extension<Outside>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let intent: Intent = body::json(body, body::TASK, "Invalid request body").await?;
+    let intent: Intent = body::json(body, body::CONTROL, "Invalid request body").await?;
     let session = intent.session_id.filter(|id| !id.trim().is_empty());
     let session = session.ok_or_else(|| Refusal::bad_request("sessionId is required"))?;
     let session: SessionId = sessions::find(&app, session.trim())?.id().clone();
@@ -89,7 +89,7 @@ pub(super) async fn finalize(
     body: Body,
 ) -> Result<Response, Refusal> {
     let id = AssetId::parse(&id)?;
-    let bytes = body::bytes(body, body::TASK).await?;
+    let bytes = body::bytes(body, body::CONTROL).await?;
     let completion: Completion = if bytes.is_empty() {
         Completion::default()
     } else {

@@ -18,8 +18,10 @@ const NAME: usize = 1_024;
 pub(super) const SMALL: usize = 4_096;
 /// Session bodies: bytes.
 pub(super) const SESSION: usize = 10_240;
-/// Delegated tasks: bytes.
-pub(super) const TASK: usize = 32_768;
+/// Triggers, announcements of uploads: bytes.
+pub(super) const CONTROL: usize = 32_768;
+/// Delegated tasks: bytes. The longest one fits however it is escaped.
+pub(super) const TASK: usize = 2 << 20;
 /// Executors: bytes.
 pub(super) const TOOL: usize = 65_536;
 /// Messages with their files: bytes.

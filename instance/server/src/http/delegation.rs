@@ -1,26 +1,37 @@
 //! `POST /api/sessions/:id/delegate`.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Refusal};
 use super::{body, sessions as routes};
 use crate::app::Shared;
+use crate::auth::caller::Caller;
 use crate::delegate::{self, Task};
 use crate::sessions::{self, Detail};
 
-/// Creates a session beside this one and starts it.
+/// The longest task, in bytes, and the longest name of a request.
+const TASK_BYTES: usize = 256 << 10;
+const REQUEST_ID_BYTES: usize = 1_024;
+
+/// Creates a session beside this one and starts it. The same `requestId` starts one.
 pub(super) async fn delegate(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
     let cell = routes::find(&app, &id)?;
+    body::check_announced(&headers, body::TASK)?;
+    let _room = body::room(&app, &headers, body::TASK).await;
     let fields: Map<String, Value> = body::json(body, body::TASK, "Invalid request body").await?;
-    let (child, accepted) = delegate::delegate(&app, &cell, task(&fields)?).await?;
+    let task = Task { by_run: matches!(caller, Caller::Run(_)), ..task(&fields)? };
+    let (child, accepted) = delegate::delegate(&app, &cell, task).await?;
     let answer = json!({"session": sessions::body(&child.snapshot(), Detail::Full), "run": accepted.run});
     Ok(answer::json(StatusCode::CREATED, answer))
 }
@@ -46,5 +57,22 @@ fn task(fields: &Map<String, Value>) -> Result<Task, Refusal> {
         }
     };
     let task = text("task").ok_or_else(|| Refusal::bad_request("task is required"))?;
-    Ok(Task { task, name: text("name"), tool, internal })
+    if task.len() > TASK_BYTES {
+        return Err(body::too_large());
+    }
+    let request_id = text("requestId");
+    if request_id.as_ref().is_some_and(|id| id.len() > REQUEST_ID_BYTES) {
+        return Err(Refusal::bad_request("requestId is too long"));
+    }
+    Ok(Task {
+        task,
+        request_id,
+        name: text("name"),
+        tool,
+        model: text("model"),
+        effort: text("effort"),
+        folder: text("folder"),
+        internal,
+        by_run: false,
+    })
 }

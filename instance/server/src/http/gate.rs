@@ -107,7 +107,7 @@ async fn admit(app: &Shared, parts: &mut Parts, outside: &Outside) -> Result<(),
 
 /// Exchanges `?token=` for a cookie at once, so that the token is in no further address.
 async fn by_link(app: &Shared, parts: &Parts, outside: &Outside, token: String) -> Response {
-    match sign_in::attempt(app, Credentials::Token(token), &outside.client).await {
+    match sign_in::attempt(app, Credentials::Token(token), outside).await {
         SignIn::Granted(cookie) => {
             let mut response = answer::redirect(&wanted(parts));
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -255,6 +255,7 @@ mod tests {
             prefix: String::new(),
             host: "a.example".into(),
             scheme: "https".into(),
+            is_local: false,
         };
         let crosses =
             |method, uri, headers: &[(&str, &str)]| is_cross_site(&parts(method, uri, headers), &outside);

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use super::conditional;
+use super::{conditional, run_scope};
 use operations::{Access, OPERATIONS, Operation};
 
 /// Sends the document.
@@ -36,8 +36,12 @@ fn whole() -> Value {
             "securitySchemes": {
                 "login": {"type": "apiKey", "in": "cookie", "name": "session_token",
                     "description": "The owner's login, made by GET /?token=."},
+                "owner": {"type": "http", "scheme": "bearer",
+                    "description": "The owner's token, which is the token of auth.json."},
                 "token": {"type": "http", "scheme": "bearer",
                     "description": "A connector's token, made by POST /api/tokens."},
+                "run": {"type": "http", "scheme": "bearer",
+                    "description": "A run's token, REMOTELAB_RUN_TOKEN, for its own session and those that it started."},
             },
         },
     })
@@ -54,11 +58,13 @@ fn described(operation: &Operation) -> Value {
     }
     let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
     answers.insert("default".into(), json!({"description": "Refused, with the reason.", "content": error}));
-    let security = match operation.access {
-        Access::Public => json!([]),
-        Access::Owner => json!([{"login": []}]),
-        Access::Connector => json!([{"login": []}, {"token": []}]),
+    let run = if run_scope::is_open(operation.method, operation.path) { &["run"][..] } else { &[] };
+    let schemes = match operation.access {
+        Access::Public => Vec::new(),
+        Access::Owner => [&["login", "owner"], run].concat(),
+        Access::Connector => [&["login", "owner", "token"], run].concat(),
     };
+    let security: Vec<Value> = schemes.into_iter().map(|scheme| json!({scheme: []})).collect();
     let mut described = json!({
         "summary": operation.summary,
         "security": security,

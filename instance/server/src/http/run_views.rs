@@ -1,4 +1,4 @@
-//! What can be read of a run beside its record: its prompt, its reply; and the runs of a session.
+//! What can be read of a run beside its record and its reply: its prompt; and the runs of a session.
 
 use std::sync::Arc;
 
@@ -17,8 +17,6 @@ use super::{conditional, paging, runs, sessions as routes};
 use crate::app::{Shared, StorageRefused, blocking};
 use crate::attachments;
 use crate::prompt::blocks;
-use crate::reply::{self, Reply};
-use crate::sessions;
 
 /// How much of one text of a prompt is told, in bytes.
 const TEXT_MAX: usize = 1 << 20;
@@ -31,6 +29,8 @@ const PAGE_MAX: usize = 100;
 pub(super) struct PageQuery {
     limit: Option<String>,
     cursor: Option<String>,
+    #[serde(rename = "requestId")]
+    request_id: Option<String>,
 }
 
 /// `GET /api/runs/:id/prompt`: what the executor was told, part by part. For the owner alone.
@@ -51,34 +51,8 @@ pub(super) async fn prompt(
     Ok(conditional::json(&headers, &json!({"prompt": told(&manifest)})))
 }
 
-/// `GET /api/runs/:id/reply`: what the run said to a person, chosen as connectors choose. That of a run which
-/// has just ended comes when its files are there, too, or take too long.
-pub(super) async fn reply(
-    State(app): State<Shared>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let run = runs::find(&app, &id).await?;
-    let cell = sessions::find(&app, &run.session_id).ok_or_else(|| Refusal::not_found("Run not found"))?;
-    tokio::select! {
-        _ = app.publishing.over(&run.id) => {}
-        () = app.stopping.cancelled() => {}
-    }
-    let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
-    let asked = run.clone();
-    let Reply { chosen, attachments } = blocking(move || reply::of(&asked, &history, latest)).await;
-    let (text, seq) = chosen.map(|chosen| (chosen.text, chosen.seq)).unzip();
-    let answer = json!({
-        "runId": run.id,
-        "state": run.state,
-        "reply": text,
-        "replySeq": seq,
-        "attachments": attachments,
-    });
-    Ok(conditional::json(&headers, &answer))
-}
-
-/// `GET /api/sessions/:id/runs`: the newest first.
+/// `GET /api/sessions/:id/runs`: the newest first. With `requestId` the one that this request was given to, alone
+/// or together with others.
 pub(super) async fn of_session(
     State(app): State<Shared>,
     Path(id): Path<String>,
@@ -89,9 +63,13 @@ pub(super) async fn of_session(
     let before: Option<usize> = paging::place(query.cursor.as_deref())?;
     let cell = routes::find(&app, &id)?;
     app.store.settled().await.map_err(StorageRefused)?;
+    let asked = query.request_id;
     let (worker, latest) = (Arc::clone(&app), cell.with(|state| state.meta.latest_seq));
     let (runs, next) = blocking(move || {
-        let ids = requests::runs(worker.store.files(), cell.id(), latest);
+        let ids = match asked {
+            Some(request) => cell.change(|draft| draft.run_of(&request)).0.into_iter().collect(),
+            None => requests::runs(worker.store.files(), cell.id(), latest),
+        };
         let end = before.map_or(ids.len(), |before| before.min(ids.len()));
         let start = end.saturating_sub(limit);
         let runs = ids[start..end].iter().rev().filter_map(|id| worker.store.run(id).ok().flatten());

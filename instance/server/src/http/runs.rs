@@ -19,7 +19,7 @@ use crate::runs;
 use crate::sessions::{self, Detail};
 
 /// How long an answer may be held back, in seconds.
-const WAIT_MAX: u64 = 60;
+pub(super) const WAIT_MAX: u64 = 60;
 /// How often a run is looked at that nobody follows yet.
 const UNSEEN: Duration = Duration::from_millis(50);
 

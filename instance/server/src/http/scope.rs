@@ -10,7 +10,9 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use remotelab_config::api_tokens::Scope;
 
 use super::answer::Refusal;
+use super::run_scope;
 use crate::app::{Shared, blocking};
+use crate::auth::Owner;
 use crate::auth::caller::{Caller, Presented};
 use crate::outside::Outside;
 
@@ -49,13 +51,16 @@ pub(super) async fn admit(
     outside: &Outside,
     presented: String,
 ) -> Result<(), Response> {
-    let (worker, client) = (Arc::clone(app), outside.client.clone());
-    let token = match blocking(move || worker.auth.bearer(&presented, &client)).await {
+    let (worker, outside) = (Arc::clone(app), outside.clone());
+    let token = match blocking(move || worker.auth.bearer(&presented, &outside)).await {
         Presented::Known(token) => token,
-        Presented::Unknown => {
-            let challenge = (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
-            return Err(refusal(StatusCode::UNAUTHORIZED, "Not authenticated", Some(challenge)));
+        Presented::Owner(token) => {
+            parts.extensions.insert(Owner::default());
+            parts.extensions.insert(Caller::Owner { token });
+            return Ok(());
         }
+        Presented::Run(run) => return run_scope::admit(app, parts, run).await,
+        Presented::Unknown => return Err(not_authenticated("Not authenticated")),
         Presented::LockedOut => {
             let later = (RETRY_AFTER, HeaderValue::from_static("60"));
             let message = "Too many failed attempts. Please try again later.";
@@ -63,11 +68,18 @@ pub(super) async fn admit(
         }
     };
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    if !allows(token.scope, &parts.method, route) {
+    let Scope::Connector = token.scope;
+    if !allows(CONNECTOR, &parts.method, route) {
         return Err(refusal(StatusCode::FORBIDDEN, "This token may not do that", None));
     }
     parts.extensions.insert(Caller::Token { id: token.id });
     Ok(())
+}
+
+/// The answer to a token that is no good (RFC 6750 §3).
+pub(super) fn not_authenticated(message: &str) -> Response {
+    let challenge = (WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+    refusal(StatusCode::UNAUTHORIZED, message, Some(challenge))
 }
 
 fn refusal(status: StatusCode, message: &str, header: Option<(HeaderName, HeaderValue)>) -> Response {
@@ -76,11 +88,10 @@ fn refusal(status: StatusCode, message: &str, header: Option<(HeaderName, Header
     response
 }
 
-/// Tells whether a token of a scope may call a route; `route` is `None` where the router knows none.
-fn allows(scope: Scope, method: &Method, route: Option<&str>) -> bool {
-    let Scope::Connector = scope;
+/// Tells whether a route is on a list; `route` is `None` where the router knows none.
+pub(super) fn allows(list: &[(Method, &str)], method: &Method, route: Option<&str>) -> bool {
     let method = if *method == Method::HEAD { &Method::GET } else { method };
-    route.is_some_and(|route| CONNECTOR.iter().any(|(allowed, path)| allowed == method && *path == route))
+    route.is_some_and(|route| list.iter().any(|(allowed, path)| allowed == method && *path == route))
 }
 
 #[cfg(test)]
@@ -89,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_not_named_is_not_allowed() {
-        let may = |method, route| allows(Scope::Connector, &method, route);
+        let may = |method, route| allows(CONNECTOR, &method, route);
         assert!(may(Method::HEAD, Some("/api/sessions")) && may(Method::POST, Some("/api/sessions")));
         assert!(!may(Method::DELETE, Some("/api/sessions")) && !may(Method::OPTIONS, Some("/api/sessions")));
         assert!(!may(Method::GET, Some("/api/tokens")) && !may(Method::GET, None));

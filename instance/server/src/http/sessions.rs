@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -15,8 +16,9 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
 use super::query::Query;
-use super::{body, conditional, paging};
+use super::{body, conditional, paging, run_scope};
 use crate::app::{Shared, StorageRefused, blocking};
+use crate::auth::caller::Caller;
 use crate::patch;
 use crate::sessions::{self, Detail, Filter, Page};
 use crate::submit;
@@ -88,6 +90,7 @@ pub(super) async fn get(
 /// `PATCH /api/sessions/:id`.
 pub(super) async fn patch(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -95,6 +98,7 @@ pub(super) async fn patch(
     let Value::Object(fields) = body::json(body, body::SESSION, "Invalid request body").await? else {
         return Err(Refusal::bad_request("Invalid request body"));
     };
+    run_scope::check_change(&caller, &fields)?;
     let tool = fields.get("tool").and_then(Value::as_str).filter(|tool| !tool.trim().is_empty());
     if let Some(tool) = tool.map(str::to_owned) {
         let worker = Arc::clone(&app);

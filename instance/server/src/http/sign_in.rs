@@ -73,7 +73,7 @@ pub(super) async fn submit(
         _ => Credentials::Password { username: form.username, password: form.password },
     };
     let next = safe_next(&form.next);
-    Ok(match attempt(&app, credentials, &outside.client).await {
+    Ok(match attempt(&app, credentials, &outside).await {
         SignIn::Granted(cookie) => {
             let mut response = answer::redirect(&format!("/{next}"));
             if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -142,14 +142,14 @@ pub(super) async fn renew(app: &Shared, cookies: String, response: &mut Response
 }
 
 /// Checks credentials off the async threads.
-pub(super) async fn attempt(app: &Shared, credentials: Credentials, client: &str) -> SignIn {
+pub(super) async fn attempt(app: &Shared, credentials: Credentials, outside: &Outside) -> SignIn {
     // A password costs 16 MiB and 50 ms to check, and guesses must be counted one after the other.
     let _turn = match credentials {
         Credentials::Password { .. } => app.auth.password_turn().await,
         Credentials::Token(_) => None,
     };
-    let (app, client) = (Arc::clone(app), client.to_owned());
-    let outcome = blocking(move || app.auth.sign_in(&credentials, &client)).await;
+    let (app, outside) = (Arc::clone(app), outside.clone());
+    let outcome = blocking(move || app.auth.sign_in(&credentials, &outside)).await;
     if let SignIn::Failed(error) = &outcome {
         tracing::error!(%error, "cannot store a login");
     }

@@ -95,7 +95,7 @@ async fn serve(app: Shared, caller: Caller, mut socket: WebSocket, mut frames: R
 
 async fn is_admitted(app: &Shared, caller: &Caller) -> bool {
     let (app, caller) = (Arc::clone(app), caller.clone());
-    blocking(move || app.auth.admits(&caller)).await
+    blocking(move || app.admits(&caller)).await
 }
 
 fn text(frame: &Arc<str>) -> String {

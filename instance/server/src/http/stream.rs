@@ -173,7 +173,7 @@ impl Teller {
 
     async fn check_caller(&self) -> Result<(), Ended> {
         let (app, caller) = (Arc::clone(&self.app), self.caller.clone());
-        if blocking(move || app.auth.admits(&caller)).await { Ok(()) } else { Err(Ended) }
+        if blocking(move || app.admits(&caller)).await { Ok(()) } else { Err(Ended) }
     }
 
     async fn send(&self, event: &str, data: &Value) -> Result<(), Ended> {

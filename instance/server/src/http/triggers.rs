@@ -1,5 +1,6 @@
 //! Triggers: list, make, read, change, delete.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -12,9 +13,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Refusal};
-use super::body;
 use super::query::Query;
+use super::{body, run_scope};
 use crate::app::{Shared, blocking};
+use crate::auth::caller::Caller;
 use crate::sessions;
 use crate::triggers::{self, Edit, Wanted};
 
@@ -25,14 +27,26 @@ pub(super) struct ListQuery {
 }
 
 /// `GET /api/triggers`.
-pub(super) async fn list(State(app): State<Shared>, Query(query): Query<ListQuery>) -> Response {
+pub(super) async fn list(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<ListQuery>,
+) -> Response {
     let session = Some(query.session_id.trim()).filter(|id| !id.is_empty());
-    answer::json(StatusCode::OK, json!({"triggers": app.triggers.list(session)}))
+    let mut triggers = app.triggers.list(session);
+    // A run sees those of its own sessions.
+    triggers.retain(|trigger| run_scope::check(&app, &caller, &trigger.session_id).is_ok());
+    answer::json(StatusCode::OK, json!({ "triggers": triggers }))
 }
 
 /// `POST /api/triggers`. The same `requestId` makes one trigger.
-pub(super) async fn create(State(app): State<Shared>, body: Body) -> Result<Response, Refusal> {
+pub(super) async fn create(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Refusal> {
     let wanted = wanted(&app, fields(body).await?)?;
+    run_scope::check(&app, &caller, &wanted.session_id)?;
     let trigger = blocking(move || app.triggers.create(wanted, Timestamp::now())).await?;
     Ok(answer::json(StatusCode::CREATED, json!({"trigger": trigger})))
 }
@@ -48,6 +62,7 @@ pub(super) async fn get(State(app): State<Shared>, Path(id): Path<String>) -> Re
 /// `PATCH /api/triggers/:id`.
 pub(super) async fn patch(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -57,6 +72,9 @@ pub(super) async fn patch(
     let fields = fields(body).await?;
     app.triggers.get(&id)?;
     let edit = edit(&app, &fields)?;
+    if let Some(session) = &edit.session_id {
+        run_scope::check(&app, &caller, session)?;
+    }
     let trigger = blocking(move || app.triggers.edit(&id, edit, Timestamp::now())).await?;
     Ok(answer::json(StatusCode::OK, json!({"trigger": trigger})))
 }
@@ -85,7 +103,7 @@ impl From<triggers::Error> for Refusal {
 }
 
 async fn fields(body: Body) -> Result<Map<String, Value>, Refusal> {
-    body::json(body, body::TASK, "Invalid request body").await
+    body::json(body, body::CONTROL, "Invalid request body").await
 }
 
 fn wanted(app: &Shared, fields: Map<String, Value>) -> Result<Wanted, Refusal> {

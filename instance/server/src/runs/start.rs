@@ -9,6 +9,7 @@ use remotelab_protocol::RunId;
 use remotelab_protocol::run::Manifest;
 use remotelab_store::runs;
 
+use crate::after;
 use crate::app::{App, Shared, blocking};
 use crate::assets::Provider;
 use crate::attachments;
@@ -68,7 +69,11 @@ impl App {
         }
         let launch = command::launch(&tool, program, &manifest, &context);
         Launch { downloads, ..launch }.write(&folder)?;
-        let env = command::environment(&tool, &manifest, &self.env, &context);
+        let mut env = command::environment(&tool, &manifest, &self.env, &context);
+        // Whoever is asked about a turn or a conversation answers and does nothing else.
+        if matches!(manifest.internal_operation.as_deref(), None | Some(after::REPAIR)) {
+            env.set("REMOTELAB_RUN_TOKEN", self.auth.run_tokens().token(run.as_str()));
+        }
         runner::spawn(&self.program, &folder, &env).map_err(Error::Spawn)?;
         Ok(())
     }

@@ -7,6 +7,7 @@ use remotelab_protocol::{Attachment, Event, Role, Run, RunId, title};
 use remotelab_store::Draft;
 use serde_json::{Map, Value};
 
+use super::Submission;
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
@@ -36,6 +37,25 @@ pub(crate) struct Internal {
     /// The whole prompt, for a run that knows nothing of the session and uses no tools where it can do
     /// without.
     pub(crate) prompt: Option<String>,
+}
+
+impl Beginning {
+    /// What a message begins that a tool takes up at once.
+    pub(crate) fn of(message: Submission, tool: String) -> Self {
+        Self {
+            transcript_text: message.text.clone(),
+            prompt_text: message.text,
+            request_id: message.request_id,
+            tool,
+            model: message.model,
+            effort: message.effort,
+            thinking: message.thinking,
+            attachments: message.attachments,
+            source_context: message.source_context,
+            queued_request_ids: None,
+            internal: None,
+        }
+    }
 }
 
 impl App {

@@ -139,21 +139,6 @@ echo '{"type":"item.completed","item":{"id":"i2","type":"agent_message","text":"
     assert_eq!((status, missing), (StatusCode::NOT_FOUND, json!({"error": "Event body not found"})));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_can_be_delegated_to_a_new_session() {
-    let world = World::signed_in(ECHO).await;
-    let id = world.session().await;
-    let (status, answer) =
-        world.post(&format!("/api/sessions/{id}/delegate"), &json!({"task": "Count the rows"})).await;
-    assert_eq!(status, StatusCode::CREATED, "{answer}");
-    assert_eq!(answer["session"]["name"], "delegate - Count the rows");
-    world.ended(answer["run"]["id"].as_str().unwrap()).await;
-    let notices = world.events(&id, "all").await;
-    assert_eq!(notices.last().unwrap()["messageKind"], "session_delegate_notice");
-    let (status, refused) = world.post(&format!("/api/sessions/{id}/delegate"), &json!({"task": " "})).await;
-    assert_eq!((status, refused), (StatusCode::BAD_REQUEST, json!({"error": "task is required"})));
-}
-
 /// A client that goes away in the middle of its request leaves nothing half done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_sender_went_away_is_worked_on_or_was_never_taken() {
@@ -182,17 +167,6 @@ async fn a_message_whose_sender_went_away_is_worked_on_or_was_never_taken() {
         let users = world.events(id, "all").await.iter().filter(|event| event["role"] == "user").count();
         assert_eq!(users, 1);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_task_for_an_unknown_tool_leaves_no_session_behind() {
-    let world = World::signed_in(ECHO).await;
-    let id = world.session().await;
-    let (status, _) =
-        world.post(&format!("/api/sessions/{id}/delegate"), &json!({"task": "x", "tool": "nope"})).await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
-    let (_, listed) = world.get("/api/sessions").await;
-    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1);
 }
 
 /// A message with files comes as a form, as connectors and mail send it.

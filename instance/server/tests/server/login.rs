@@ -74,6 +74,7 @@ async fn api_weakness_03_a_forwarding_header_makes_no_other_client() {
     );
     let form = world
         .request(Method::POST, "/login")
+        .header("x-forwarded-for", "1.2.3.4")
         .form(&[("type", "token"), ("token", world.token())])
         .send()
         .await

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::run_tokens::RUN;
 use super::tokens::{CONNECTOR, routes};
 use super::world::{ECHO, World};
 
@@ -19,13 +20,16 @@ async fn every_route_is_in_the_recorded_document() {
         .filter(|(_, path)| is_api(path))
         .map(|(method, path)| format!("{method} {path}"))
         .collect();
-    let (mut described, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let (mut described, mut open, mut of_runs) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let name = format!("{} {path}", method.to_uppercase());
             let security = operation["security"].as_array().unwrap();
             if security.is_empty() || security.iter().any(|way| way.get("token").is_some()) {
                 open.insert(name.clone());
+            }
+            if security.is_empty() || security.iter().any(|way| way.get("run").is_some()) {
+                of_runs.insert(name.clone());
             }
             described.insert(name);
         }
@@ -34,6 +38,7 @@ async fn every_route_is_in_the_recorded_document() {
     // Open to everybody, but not to tokens: it makes a login.
     let redeem = "POST /api/install/handoff/redeem";
     assert_eq!(open, CONNECTOR.iter().chain(&[redeem]).map(|&name| name.to_owned()).collect());
+    assert_eq!(of_runs, RUN.iter().chain(&[redeem]).map(|&name| name.to_owned()).collect());
     references(&document, &document);
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");

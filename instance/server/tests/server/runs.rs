@@ -48,8 +48,45 @@ async fn who_waits_hears_of_the_end_at_once() {
     let (_, reply) = world.get(&format!("/api/runs/{run}/reply")).await;
     assert_eq!(
         reply,
-        json!({"runId": run, "state": "completed", "reply": "all done", "replySeq": said["seq"], "attachments": []})
+        json!({"runId": run, "state": "completed", "reply": "all done", "replySeq": said["seq"], "attachments": [],
+            "settledRunId": run})
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_can_be_waited_for() {
+    let world = World::signed_in(SLOW).await;
+    let id = world.session().await;
+    let (_, accepted) = world.send(&id, "r", "go").await;
+    let run = accepted["run"]["id"].as_str().unwrap();
+    let (_, early) = world.get(&format!("/api/runs/{run}/reply?wait=1&settled=1")).await;
+    assert_eq!((&early["state"], &early["settledRunId"]), (&json!("running"), &Value::Null));
+    let began = Instant::now();
+    let path = format!("/api/runs/{run}/reply?wait=999");
+    let go = async { std::fs::write(world.root.path().join("go"), "").unwrap() };
+    let ((_, ended), ()) = tokio::join!(world.get(&path), go);
+    assert_eq!((&ended["state"], &ended["reply"]), (&json!("completed"), &json!("all done")));
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_run_of_a_request_is_found_also_when_it_had_to_wait() {
+    let world = World::signed_in(SLOW).await;
+    let id = world.session().await;
+    let (_, first) = world.send(&id, "r-1", "go").await;
+    for request in ["q-1", "q-2"] {
+        assert_eq!(world.send(&id, request, "and this").await.1["queued"], true);
+    }
+    let of = async |request: &str| {
+        world.get(&format!("/api/sessions/{id}/runs?requestId={request}")).await.1["runs"].clone()
+    };
+    assert_eq!((of("q-1").await, &of("r-1").await[0]["id"]), (json!([]), &first["run"]["id"]));
+    std::fs::write(world.root.path().join("go"), "").unwrap();
+    world.until(&id, |session| session["messageCount"].as_u64() > Some(4)).await;
+    let (one, two) = (of("q-1").await, of("q-2").await);
+    assert_eq!(one[0]["id"], two[0]["id"]);
+    assert!(one[0]["requestId"].as_str().unwrap().starts_with("queued_batch_"), "{one}");
+    world.ended(one[0]["id"].as_str().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use remotelab_config::InstancePaths;
 use remotelab_config::api_tokens::{Scope, TokenFile};
+use remotelab_config::auth::{Auth, Login};
+use remotelab_config::{InstancePaths, password};
 use reqwest::header::AUTHORIZATION;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -201,10 +202,53 @@ async fn guessed_tokens_count_like_other_failures() {
         (locked.status(), locked.headers()["retry-after"].to_str().unwrap()),
         (StatusCode::TOO_MANY_REQUESTS, "60")
     );
-    assert_eq!(world.open_link().await.status(), StatusCode::TOO_MANY_REQUESTS);
+    // From elsewhere, a link that is right has to wait, too.
+    let link = format!("{}/?token={}", world.base, world.token());
+    let elsewhere = client(None).get(&link).header("x-forwarded-for", "10.1.2.3").send().await.unwrap();
+    assert_eq!(elsewhere.status(), StatusCode::TOO_MANY_REQUESTS);
     // Who is known already goes on.
     assert_eq!(get(&world, &right).await.status(), StatusCode::OK);
     assert_eq!(world.get("/api/sessions").await.0, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_s_token_needs_no_login() {
+    let world = World::start(ECHO).await;
+    let owner = client(Some(world.token()));
+    for path in ["/api/auth/me", "/api/sessions", "/api/tokens", "/"] {
+        let answer = owner.get(format!("{}{path}", world.base)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert!(answer.headers().get("set-cookie").is_none(), "{path}");
+    }
+    assert!(!world.root.path().join("config/auth-sessions.json").exists());
+}
+
+/// All programs of this machine are one client: those with an old token must not keep the others out. A password
+/// could be guessed and waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn guesses_on_this_machine_do_not_lock_its_right_tokens_out() {
+    let world = World::start(ECHO).await;
+    let paths = InstancePaths::below(world.root.path());
+    let mut auth = Auth::load(&paths.auth()).unwrap();
+    auth.login = Some(Login { username: "owner".into(), password_hash: password::hash("secret") });
+    auth.save(&paths.auth()).unwrap();
+    let stale = "0123456789abcdef".repeat(4);
+    for _ in 0..5 {
+        assert_eq!(get(&world, &stale).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(get(&world, &stale).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(get(&world, world.token()).await.status(), StatusCode::OK);
+    assert!(super::world::cookie(&world.open_link().await).is_some());
+    let form = async |fields: &[(&str, &str)]| {
+        world.request(Method::POST, "/login").form(fields).send().await.unwrap().status()
+    };
+    assert_eq!(form(&[("type", "token"), ("token", world.token())]).await, StatusCode::FOUND);
+    let password = [("type", "password"), ("username", "owner"), ("password", "secret")];
+    assert_eq!(form(&password).await, StatusCode::TOO_MANY_REQUESTS);
+    // What came through somebody else is not from this machine.
+    let forwarded = client(Some(world.token())).get(format!("{}/api/sessions", world.base));
+    let forwarded = forwarded.header("cf-connecting-ip", "10.1.2.3").send().await.unwrap();
+    assert_eq!(forwarded.status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
 /// Makes a token; returns its id and its text.

@@ -232,6 +232,8 @@ async fn an_accepted_reply_holds_messages_back_until_it_was_reviewed() {
     let told =
         world.until(&session, |session| times_asked(&world) == 1 && session["latestSeq"].is_u64()).await;
     assert_eq!(told["activity"]["run"]["phase"], "reply_self_check");
+    let (_, reply) = world.get(&format!("/api/runs/{run}/reply")).await;
+    assert_eq!((&reply["reply"], &reply["settledRunId"]), (&json!("echo: hello"), &Value::Null));
     let (status, answer) = world.send(&session, "r-2", "next").await;
     assert_eq!((status, &answer["queued"]), (StatusCode::ACCEPTED, &json!(true)));
     // The reply can be read all the while.
@@ -257,7 +259,14 @@ async fn what_a_review_found_missing_is_done_once_and_not_reviewed_again() {
     let about = json!({"title": "Greeting", "action": "continue", "reason": "the file is missing", "continuationPrompt": "write the file"});
     let world = world(&[ASK, REVIEW], &about).await;
     let session = world.session().await;
-    world.turn(&session, "r-1", "hello").await;
+    let first = world.turn(&session, "r-1", "hello").await;
+    // Whoever waits for the reply that stands gets the last one, and hears of no earlier one.
+    let settled = format!("/api/runs/{first}/reply?wait=20&settled=1");
+    let (_, reply) = world.get(&settled).await;
+    assert_eq!((&reply["runId"], &reply["reply"]), (&json!(first), &json!("echo: write the file")));
+    assert_ne!(reply["settledRunId"], reply["runId"]);
+    let (_, own) = world.get(&format!("/api/runs/{first}/reply")).await;
+    assert_eq!((&own["reply"], &own["settledRunId"]), (&json!("echo: hello"), &reply["settledRunId"]));
     let has_repair = |session: &Value| session["messageCount"] == 3 && is_settled(session);
     world.until(&session, has_repair).await;
     let events = world.events(&session, "all").await;

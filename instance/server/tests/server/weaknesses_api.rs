@@ -146,7 +146,7 @@ async fn api_weakness_15_bodies_over_the_limit_are_answered() {
         (Method::POST, "/api/sessions".to_owned(), 10_240),
         (Method::PATCH, format!("/api/sessions/{id}"), 10_240),
         (Method::POST, "/api/triggers".to_owned(), 32_768),
-        (Method::POST, format!("/api/sessions/{id}/delegate"), 32_768),
+        (Method::POST, format!("/api/sessions/{id}/delegate"), 2_097_152),
         (Method::POST, "/api/tools".to_owned(), 65_536),
     ] {
         let send = |length: usize| world.request(method.clone(), &path).body(" ".repeat(length)).send();

@@ -169,11 +169,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: "post",
         path: "/api/sessions/{id}/delegate",
-        summary: "Hands a task to a new session.",
+        summary: "Hands a task to a new session. Repeating a requestId is safe.",
         access: Owner,
         query: &[],
-        body: Some("Any"),
-        answers: &[(201, "The session and its run.", "Any")],
+        body: Some("Delegate"),
+        answers: &[(201, "The session and its run.", "Delegated")],
     },
     Operation {
         method: "post",
@@ -257,7 +257,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/sessions/{id}/runs",
         summary: "Lists the runs of a session, the newest first.",
         access: Connector,
-        query: &[("limit", "so many, at most 100"), ("cursor", "where the page begins")],
+        query: &[
+            ("limit", "so many, at most 100"),
+            ("cursor", "where the page begins"),
+            ("requestId", "only the one that this request was given to, alone or together with others"),
+        ],
         body: None,
         answers: &[(200, "The runs.", "RunList")],
     },
@@ -320,7 +324,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/runs/{id}/reply",
         summary: "Reads what the run said to a person.",
         access: Connector,
-        query: &[],
+        query: &[
+            ("wait", "holds the answer back until the run has ended, at most so many seconds, at most 60"),
+            (
+                "settled",
+                "1: waits until the reply was reviewed and repaired as well, and reads what stands then",
+            ),
+        ],
         body: None,
         answers: &[(200, "The reply.", "Reply")],
     },

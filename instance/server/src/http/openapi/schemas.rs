@@ -66,6 +66,20 @@ pub(super) fn all() -> Value {
             ]),
         ),
         (
+            "Delegate",
+            object(&[
+                ("task", "string"),
+                ("requestId?", "string"),
+                ("name?", "string"),
+                ("tool?", "string"),
+                ("model?", "string"),
+                ("effort?", "string"),
+                ("folder?", "string"),
+                ("internal?", "boolean"),
+            ]),
+        ),
+        ("Delegated", object(&[("session", "Session"), ("run?", "Run")])),
+        (
             "PostMessage",
             object(&[
                 ("text", "string"),
@@ -120,6 +134,7 @@ pub(super) fn all() -> Value {
                 ("reply?", "string"),
                 ("replySeq?", "integer"),
                 ("attachments", "Any[]"),
+                ("settledRunId?", "string"),
             ]),
         ),
         ("PromptBlock", object(&[("name", "string"), ("text", "string"), ("bytes", "integer")])),
