@@ -1,15 +1,21 @@
 //! What the gateway is set to: `gateway.toml` first, then the environment, then defaults.
 
 mod file;
+mod limits;
+mod root;
+mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use remotelab_config::{Env, OwnerPaths, atomic};
 
 use crate::listener::Listener;
 use crate::route::build::Main;
+
+pub use limits::Limits;
+pub use root::Root;
+pub use timeouts::Timeouts;
 
 /// Variables of all generations, the newest first.
 const LISTEN_HOST: &str = "NATAPP_PROXY_LISTEN_HOST";
@@ -46,75 +52,6 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
-}
-
-/// What `/` answers, when no instance is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Root {
-    /// A page that names nobody.
-    #[default]
-    Neutral,
-    /// A page with a link to each instance.
-    Names,
-    /// 404.
-    Off,
-}
-
-/// Upper bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Client connections at a time; more wait in the listen queue.
-    pub connections: usize,
-    /// Idle connections kept to each instance.
-    pub pooled: usize,
-    /// Request body, bytes.
-    pub body: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 10_000, pooled: 64, body: 2 << 30 }
-    }
-}
-
-/// How long anything may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// From a client's connect to its first request.
-    pub client_header: Duration,
-    /// Between two pieces of a request body.
-    pub client_body_idle: Duration,
-    /// Between two requests of a client connection.
-    pub keep_alive: Duration,
-    /// Connecting to an instance.
-    pub connect: Duration,
-    /// From the end of a request to the head of the answer.
-    pub response_header: Duration,
-    /// Between two pieces of an answer.
-    pub body_idle: Duration,
-    /// Between two pieces of an event stream.
-    pub event_stream_idle: Duration,
-    /// Without a byte on a WebSocket.
-    pub websocket_idle: Duration,
-    /// For requests in flight when the gateway stops.
-    pub drain: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            client_header: Duration::from_secs(10),
-            client_body_idle: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(60),
-            connect: Duration::from_secs(2),
-            response_header: Duration::from_secs(60),
-            body_idle: Duration::from_secs(120),
-            event_stream_idle: Duration::from_secs(3600),
-            websocket_idle: Duration::from_secs(120),
-            drain: Duration::from_secs(30),
-        }
-    }
 }
 
 /// Why the settings cannot be used.
@@ -222,6 +159,7 @@ mod tests {
     use super::*;
     use crate::listener::{ClientIp, Mode, Scheme};
     use std::path::Path;
+    use std::time::Duration;
 
     fn load(pairs: &[(&str, &str)], toml: Option<&str>) -> Result<Settings, Error> {
         let env: Env = pairs.iter().copied().collect();

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Error, Root, Settings, main_prefix};
+use super::{Error, Settings, limits, main_prefix, root, timeouts};
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
 
@@ -19,11 +18,11 @@ struct File {
     #[serde(default)]
     service: ServiceTables,
     #[serde(default)]
-    root: RootTable,
+    root: root::Table,
     #[serde(default)]
-    limits: LimitsTable,
+    limits: limits::Table,
     #[serde(default)]
-    timeouts: TimeoutsTable,
+    timeouts: timeouts::Table,
     sleep: Option<toml::Table>,
 }
 
@@ -57,38 +56,6 @@ struct ServiceTable {
     port: Option<u16>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RootTable {
-    #[serde(default)]
-    index: Root,
-    last_prefix_redirect: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsTable {
-    connections: Option<usize>,
-    pooled: Option<usize>,
-    /// Bytes.
-    body: Option<u64>,
-}
-
-/// Whole seconds.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TimeoutsTable {
-    client_header: Option<u64>,
-    client_body_idle: Option<u64>,
-    keep_alive: Option<u64>,
-    connect: Option<u64>,
-    response_header: Option<u64>,
-    body_idle: Option<u64>,
-    event_stream_idle: Option<u64>,
-    websocket_idle: Option<u64>,
-    drain: Option<u64>,
-}
-
 /// Lays the text of a file over settings.
 pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Result<(), Error> {
     let file: File = toml::from_str(text)
@@ -119,8 +86,8 @@ pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Resu
         settings.legacy_owner_cookies = legacy;
     }
     settings.root = file.root.index;
-    limits(settings, &file.limits);
-    timeouts(settings, &file.timeouts);
+    file.limits.lay_over(&mut settings.limits);
+    file.timeouts.lay_over(&mut settings.timeouts);
     if file.root.last_prefix_redirect == Some(true) {
         settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());
     }
@@ -147,30 +114,4 @@ fn listener(name: &str, table: ListenerTable) -> Result<Listener, (&'static str,
         domains: names("domains", table.domains)?,
         mode: table.mode,
     })
-}
-
-fn limits(settings: &mut Settings, table: &LimitsTable) {
-    let limits = &mut settings.limits;
-    limits.connections = table.connections.unwrap_or(limits.connections).max(1);
-    limits.pooled = table.pooled.unwrap_or(limits.pooled);
-    limits.body = table.body.unwrap_or(limits.body);
-}
-
-fn timeouts(settings: &mut Settings, table: &TimeoutsTable) {
-    let timeouts = &mut settings.timeouts;
-    for (timeout, seconds) in [
-        (&mut timeouts.client_header, table.client_header),
-        (&mut timeouts.client_body_idle, table.client_body_idle),
-        (&mut timeouts.keep_alive, table.keep_alive),
-        (&mut timeouts.connect, table.connect),
-        (&mut timeouts.response_header, table.response_header),
-        (&mut timeouts.body_idle, table.body_idle),
-        (&mut timeouts.event_stream_idle, table.event_stream_idle),
-        (&mut timeouts.websocket_idle, table.websocket_idle),
-        (&mut timeouts.drain, table.drain),
-    ] {
-        if let Some(seconds) = seconds {
-            *timeout = Duration::from_secs(seconds);
-        }
-    }
 }
