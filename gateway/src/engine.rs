@@ -1,5 +1,6 @@
 //! The engine: sockets, bodies and time. Everything it decides, it asks the pure modules.
 
+pub(crate) mod activity;
 pub(crate) mod admin;
 pub(crate) mod body;
 pub(crate) mod exchange;
@@ -13,6 +14,7 @@ pub(crate) mod serve;
 pub(crate) mod stream;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
+pub(crate) mod visit;
 pub(crate) mod watch;
 
 use tokio_util::sync::CancellationToken;

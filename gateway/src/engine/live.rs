@@ -23,7 +23,7 @@ pub(crate) struct Live {
 /// A route with its connections and what its requests need again and again.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     pub(crate) secret: Option<Secret>,
     pub(crate) prefix: HeaderValue,
     /// `127.0.0.1:<port>`.
@@ -81,7 +81,7 @@ impl Live {
     }
 
     /// Keeps the connections of an instance that stays where it is.
-    fn upstream(&self, route: &Route, secret: Option<Secret>, pooled: usize) -> Upstream {
+    fn upstream(&self, route: &Arc<Route>, secret: Option<Secret>, pooled: usize) -> Upstream {
         let pool = self
             .table
             .by_prefix(&route.name)
@@ -94,7 +94,7 @@ impl Live {
                 .expect("a prefix is made of letters, digits and a few marks"),
             authority: route.upstream.to_string(),
             pool,
-            route: route.clone(),
+            route: Arc::clone(route),
         }
     }
 }

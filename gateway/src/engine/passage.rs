@@ -1,7 +1,6 @@
 //! One request on its way to an instance, and its answer on the way back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, request};
@@ -13,7 +12,9 @@ use super::exchange::{self, Failure, Reply};
 use super::live::Upstream;
 use super::pages::{self, Form, Trouble};
 use super::proxy::Client;
+use super::upgrade::Passed;
 use super::upload::{self, Upload};
+use super::visit::Visit;
 use super::{pool, upgrade};
 use crate::cookie::Scope;
 use crate::headers::{self, Forwarding, names};
@@ -31,9 +32,7 @@ pub(crate) struct Passage {
     pub(crate) shared: bool,
     /// The `Host` that the client sent.
     pub(crate) host: Option<HeaderValue>,
-    pub(crate) request_id: HeaderValue,
-    /// When it came, since 1970.
-    pub(crate) now: Duration,
+    pub(crate) visit: Visit,
 }
 
 impl Passage {
@@ -49,12 +48,21 @@ impl Passage {
         let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
-            Ok(Some(handshake)) => upgrade::pass(&self, head, handshake).await,
+            Ok(Some(handshake)) => match upgrade::pass(&self, head, handshake).await {
+                Ok(Passed::Joined(response, ends)) => {
+                    upgrade::join(self.client, self.visit, ends);
+                    return response;
+                }
+                Ok(Passed::Refused(response)) => Ok(response),
+                Err(trouble) => Err(trouble),
+            },
             Ok(None) => self.send(Request::from_parts(head, upload)).await.map(|response| {
                 self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
             }),
         };
-        outcome.unwrap_or_else(|trouble| pages::trouble(trouble, form, &self.request_id))
+        let response =
+            outcome.unwrap_or_else(|trouble| pages::trouble(trouble, form, &self.visit.request_id));
+        response.map(|answer| answer.ending(self.visit))
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -91,7 +99,7 @@ impl Passage {
         if handshake.is_some() && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts) {
             return Err(Trouble::ORIGIN);
         }
-        let client = listener.client(self.client.peer, &head.headers).to_string();
+        let client = self.visit.client.to_string();
         headers::clean_request(&mut head.headers, listener);
         if self.shared {
             let route = &self.upstream.route;
@@ -118,7 +126,7 @@ impl Passage {
         let signature = self.upstream.secret.as_ref().and_then(|secret| {
             let facts =
                 vouch::Facts { method: method.as_str(), target, prefix: self.prefix(), client, proto, host };
-            let seconds = i64::try_from(self.now.as_secs()).ok()?;
+            let seconds = i64::try_from(self.visit.now.as_secs()).ok()?;
             HeaderValue::try_from(vouch::sign(secret, seconds, &facts)).ok()
         });
         Forwarding {
@@ -131,7 +139,7 @@ impl Passage {
                 (None, Scheme::Https) => HeaderValue::from_static("443"),
             },
             prefix: self.shared.then(|| self.upstream.prefix.clone()),
-            request_id: self.request_id.clone(),
+            request_id: self.visit.request_id.clone(),
             signature,
         }
     }
@@ -174,7 +182,7 @@ impl Passage {
         });
         *response.version_mut() = Version::HTTP_11;
         headers::map_response(response.headers_mut(), frame, scope);
-        response.headers_mut().insert(names::X_REQUEST_ID, self.request_id.clone());
+        response.headers_mut().insert(names::X_REQUEST_ID, self.visit.request_id.clone());
         response
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::header::{EXPECT, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, request};
@@ -10,14 +9,15 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Core;
-use super::body::{Activity, Answer, Busy};
+use super::activity::Activity;
+use super::body::Answer;
 use super::live::Upstream;
 use super::pages::{self, Form, Trouble};
 use super::passage::Passage;
 use super::upload::Upload;
+use super::visit::Visit;
 use crate::decision::{Decision, Own, Refusal, decide};
 use crate::listener::Listener;
-use crate::request_id::ulid;
 use crate::settings::Root;
 
 /// A client connection, as its requests see it.
@@ -45,21 +45,19 @@ impl Client {
 
     /// Answers one request.
     pub(crate) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
-        let busy = Busy::begin(&self.activity);
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        // Milliseconds since 1970 fit into 64 bits for 500 million years.
-        let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let request_id = ulid(unix_ms, rand::random());
         let (head, body) = request.into_parts();
-        let response = match self.way(&head) {
+        let visit = Visit::begin(&self, &head.headers);
+        match self.way(&head) {
             Way::Instance { upstream, target, shared } => {
                 let host = head.headers.get(HOST).cloned();
-                let passage = Passage { client: self, upstream, shared, host, request_id, now };
+                let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
             }
-            Way::Nowhere(own) => self.answer(&own, &head, body, &request_id),
-        };
-        response.map(|answer| answer.while_busy(busy))
+            Way::Nowhere(own) => {
+                let response = self.answer(&own, &head, body, &visit.request_id);
+                response.map(|answer| answer.ending(visit))
+            }
+        }
     }
 
     fn way(&self, head: &request::Parts) -> Way {

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Core;
-use super::body::Activity;
+use super::activity::Activity;
 use super::guarded::Guarded;
 use super::proxy::Client;
 use crate::settings::Timeouts;

@@ -24,6 +24,7 @@ use super::pool;
 use super::proxy::Client;
 use super::stream::Stream;
 use super::upload::Upload;
+use super::visit::Visit;
 use crate::websocket;
 
 /// Read at a time; memory is taken only while bytes move.
@@ -50,13 +51,27 @@ impl Handshake {
     }
 }
 
+/// What became of a handshake.
+pub(crate) enum Passed {
+    /// The instance switches: the two ends are to be joined.
+    Joined(Response<Answer>, Ends),
+    /// It said something else, which is an answer like others.
+    Refused(Response<Answer>),
+}
+
+/// The two ends of a socket, as soon as HTTP is done with them.
+pub(crate) struct Ends {
+    client: OnUpgrade,
+    instance: OnUpgrade,
+}
+
 /// Passes a handshake on and joins the two ends if the instance agrees; any other answer is passed on as
 /// it is. The connection is never one that is shared with other requests.
 pub(crate) async fn pass(
     passage: &Passage,
     head: request::Parts,
     handshake: Handshake,
-) -> Result<Response<Answer>, Trouble> {
+) -> Result<Passed, Trouble> {
     let core = &passage.client.core;
     let timeouts = &core.settings.timeouts;
     let tcp = passage
@@ -75,17 +90,26 @@ pub(crate) async fn pass(
         .map_err(|_| Trouble::TIMED_OUT)?
         .map_err(|_| Trouble::BROKEN)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(passage.map_response(response.map(|body| Answer::new(Source::Refusal(body)))));
+        let response = response.map(|body| Answer::new(Source::Refusal(body)));
+        return Ok(Passed::Refused(passage.map_response(response)));
     }
     if !websocket::is_accepted(response.headers(), &handshake.expected_accept) {
         return Err(Trouble::BROKEN);
     }
-    let instance = hyper::upgrade::on(&mut response);
-    let joined = join(Arc::clone(&passage.client), handshake.client, instance);
-    core.tasks.spawn(joined);
+    let ends = Ends { client: handshake.client, instance: hyper::upgrade::on(&mut response) };
     let mut response = passage.map_response(response.map(|_| Answer::new(Source::Own(None))));
     switch(response.headers_mut());
-    Ok(response)
+    Ok(Passed::Joined(response, ends))
+}
+
+/// Joins the two ends on their own: the request ends with the socket.
+pub(crate) fn join(asker: Arc<Client>, visit: Visit, ends: Ends) {
+    let core = Arc::clone(&asker.core);
+    core.tasks.spawn(async move {
+        // Both keep a count until the socket is closed.
+        let _visit = visit;
+        ends.join(&asker).await;
+    });
 }
 
 /// Runs a connection on its own: it must go on after this request, to give the bare stream away.
@@ -105,26 +129,29 @@ fn switch(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops. Holding
-/// `asker` keeps the connection counted.
-async fn join(asker: Arc<Client>, client: OnUpgrade, instance: OnUpgrade) {
-    let ends = async { Some((bare_client(client.await.ok()?)?, bare_instance(instance.await.ok()?)?)) };
-    let Some(((client, from_client), (instance, from_instance))) = ends.await else {
-        return;
-    };
-    let moved = AtomicU32::new(0);
-    let (client_in, client_out) = client.into_split();
-    let (instance_in, instance_out) = instance.into_split();
-    let both = async {
-        tokio::join!(
-            pump(client_in, instance_out, from_client, &moved),
-            pump(instance_in, client_out, from_instance, &moved),
-        )
-    };
-    tokio::select! {
-        _ = both => {}
-        () = silence(&moved, asker.core.settings.timeouts.websocket_idle) => {}
-        () = asker.core.draining.cancelled() => {}
+impl Ends {
+    /// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops.
+    async fn join(self, asker: &Client) {
+        let ends = async {
+            Some((bare_client(self.client.await.ok()?)?, bare_instance(self.instance.await.ok()?)?))
+        };
+        let Some(((client, from_client), (instance, from_instance))) = ends.await else {
+            return;
+        };
+        let moved = AtomicU32::new(0);
+        let (client_in, client_out) = client.into_split();
+        let (instance_in, instance_out) = instance.into_split();
+        let both = async {
+            tokio::join!(
+                pump(client_in, instance_out, from_client, &moved),
+                pump(instance_in, client_out, from_instance, &moved),
+            )
+        };
+        tokio::select! {
+            _ = both => {}
+            () = silence(&moved, asker.core.settings.timeouts.websocket_idle) => {}
+            () = asker.core.draining.cancelled() => {}
+        }
     }
 }
 

@@ -1,0 +1,36 @@
+//! One request, from its head to the end of its answer.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue};
+
+use super::activity::Busy;
+use super::proxy::Client;
+use crate::request_id::ulid;
+
+/// What is known of a request beside its head, computed once. It ends when it is dropped: with the body of
+/// its answer, or with the socket that it became.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) request_id: HeaderValue,
+    /// Who asks, as far as the listener can tell.
+    pub(crate) client: IpAddr,
+    /// When it came, since 1970.
+    pub(crate) now: Duration,
+    _busy: Busy,
+}
+
+impl Visit {
+    pub(crate) fn begin(client: &Client, headers: &HeaderMap) -> Self {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        // Milliseconds since 1970 fit into 64 bits for 500 million years.
+        let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            request_id: ulid(unix_ms, rand::random()),
+            client: client.listener().client(client.peer, headers),
+            now,
+            _busy: Busy::begin(&client.activity),
+        }
+    }
+}
