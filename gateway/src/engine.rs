@@ -6,12 +6,14 @@ pub(crate) mod body;
 pub(crate) mod exchange;
 pub(crate) mod guarded;
 pub(crate) mod live;
+pub(crate) mod metrics;
 pub(crate) mod pages;
 pub(crate) mod passage;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod serve;
 pub(crate) mod stream;
+pub(crate) mod survive;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 pub(crate) mod visit;
@@ -22,12 +24,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
 use live::Snapshot;
+use metrics::Metrics;
 
 /// What every task of a gateway shares.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) snapshot: Snapshot,
+    pub(crate) metrics: Metrics,
     /// Cancelled when nothing new is to begin.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is left is cut off.

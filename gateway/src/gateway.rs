@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::engine::live::Snapshot;
+use crate::engine::metrics::Metrics;
 use crate::engine::watch::{self, Source};
 use crate::engine::{Core, admin, serve};
 use crate::listener::Listener;
@@ -85,6 +86,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let core = Arc::new(Core {
         settings,
         snapshot: Snapshot::default(),
+        metrics: Metrics::default(),
         draining: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -288,6 +288,10 @@ mod tests {
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
+        for key in ["client_header", "keep_alive", "websocket_idle", "drain"] {
+            assert!(message(&format!("[timeouts]\n{key} = 0")).contains(&format!("timeouts.{key} in")));
+        }
+        assert!(message("[timeouts]\nconnect = 31536001").contains("timeouts.connect"));
         assert!(message("[listener.a]\nbind = \"1.1.1.1:1\"\nclient_ip = \"guess\"").contains("client_ip"));
     }
 

@@ -82,7 +82,7 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
     let live = core.snapshot.load_full();
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/routes") => json_answer(StatusCode::OK, &routes(&live)),
-        (&Method::GET, "/health") => json_answer(StatusCode::OK, &health(&live)),
+        (&Method::GET, "/health") => json_answer(StatusCode::OK, &health(core, &live)),
         (&Method::POST, "/reload") => match ask(reload).await {
             Ok(generation) => json_answer(StatusCode::OK, &json!({ "generation": generation })),
             Err(error) => {
@@ -121,12 +121,13 @@ fn routes(live: &Live) -> Value {
     json!({ "generation": live.generation, "routes": routes, "problems": problems })
 }
 
-fn health(live: &Live) -> Value {
+fn health(core: &Core, live: &Live) -> Value {
     json!({
         "status": "ok",
         "generation": live.generation,
         "routes": live.table.routes().len(),
         "problems": live.problems.len(),
+        "panics": core.metrics.panics.get(),
     })
 }
 

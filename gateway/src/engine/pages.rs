@@ -58,6 +58,7 @@ troubles! {
     TARGET_TOO_LONG = URI_TOO_LONG, "address_too_long", "This address is too long.";
     MISDIRECTED = MISDIRECTED_REQUEST, "misdirected", "This host is not served here.";
     ORIGIN = FORBIDDEN, "origin_not_allowed", "This page may not open a connection here.";
+    DEFECT = INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here. Please try again.";
     UNREACHABLE = BAD_GATEWAY, "unreachable", "This place does not answer at the moment. Please try again soon.";
     BROKEN = BAD_GATEWAY, "broken_answer", "The answer broke off. Please try again.";
     TIMED_OUT = GATEWAY_TIMEOUT, "timed_out", "The answer took too long. Please try again.";

@@ -10,7 +10,7 @@ use remotelab_config::vouch;
 use super::body::{Answer, Source};
 use super::exchange::{self, Failure, Reply};
 use super::live::Upstream;
-use super::pages::{self, Form, Trouble};
+use super::pages::{self, Trouble};
 use super::proxy::Client;
 use super::upgrade::Passed;
 use super::upload::{self, Upload};
@@ -43,7 +43,6 @@ impl Passage {
         mut head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
-        let form = Form::of(head.uri.path(), &head.headers);
         let limit = self.settings().limits.body;
         let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
         let outcome = match self.prepare(target, &mut head, &upload) {
@@ -60,8 +59,8 @@ impl Passage {
                 self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
             }),
         };
-        let response =
-            outcome.unwrap_or_else(|trouble| pages::trouble(trouble, form, &self.visit.request_id));
+        let response = outcome
+            .unwrap_or_else(|trouble| pages::trouble(trouble, self.visit.form, &self.visit.request_id));
         response.map(|answer| answer.ending(self.visit))
     }
 

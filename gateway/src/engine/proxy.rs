@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{EXPECT, HOST};
+use http::header::{CONNECTION, EXPECT, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -12,8 +12,10 @@ use super::Core;
 use super::activity::Activity;
 use super::body::Answer;
 use super::live::Upstream;
+use super::metrics::Metrics;
 use super::pages::{self, Form, Trouble};
 use super::passage::Passage;
+use super::survive::survive;
 use super::upload::Upload;
 use super::visit::Visit;
 use crate::decision::{Decision, Own, Refusal, decide};
@@ -43,20 +45,24 @@ impl Client {
         &self.core.settings.listeners[self.listener]
     }
 
-    /// Answers one request.
-    pub(crate) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
+    /// Answers one request, whatever happens.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
         let (head, body) = request.into_parts();
-        let visit = Visit::begin(&self, &head.headers);
+        let visit = Visit::begin(&self, &head);
+        let (form, request_id) = (visit.form, visit.request_id.clone());
+        let core = Arc::clone(&self.core);
+        let served = survive(self.serve(visit, head, body)).await;
+        served.unwrap_or_else(|| defect(&core.metrics, form, &request_id))
+    }
+
+    async fn serve(self: Arc<Self>, visit: Visit, head: request::Parts, body: Incoming) -> Response<Answer> {
         match self.way(&head) {
             Way::Instance { upstream, target, shared } => {
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
             }
-            Way::Nowhere(own) => {
-                let response = self.answer(&own, &head, body, &visit.request_id);
-                response.map(|answer| answer.ending(visit))
-            }
+            Way::Nowhere(own) => self.own(&own, &head, body, &visit).map(|answer| answer.ending(visit)),
         }
     }
 
@@ -72,17 +78,10 @@ impl Client {
         }
     }
 
-    fn answer(
-        &self,
-        own: &Own,
-        head: &request::Parts,
-        body: Incoming,
-        request_id: &HeaderValue,
-    ) -> Response<Answer> {
+    fn own(&self, own: &Own, head: &request::Parts, body: Incoming, visit: &Visit) -> Response<Answer> {
         // What the client still sends is read on for a while when this is dropped.
         let _upload = Upload::new(body, u64::MAX, head.headers.contains_key(EXPECT));
-        let form = Form::of(head.uri.path(), &head.headers);
-        let refuse = |trouble| pages::trouble(trouble, form, request_id);
+        let refuse = |trouble| pages::trouble(trouble, visit.form, &visit.request_id);
         match own {
             Own::Root => match self.core.settings.root {
                 Root::Off => refuse(Trouble::NOT_FOUND),
@@ -99,5 +98,26 @@ impl Client {
                 Refusal::Misdirected => Trouble::MISDIRECTED,
             }),
         }
+    }
+}
+
+/// Answers for a request that ran into a defect. Nobody knows in which state its connection is.
+fn defect(metrics: &Metrics, form: Form, request_id: &HeaderValue) -> Response<Answer> {
+    metrics.panics.add(1);
+    let mut response = pages::trouble(Trouble::DEFECT, form, request_id);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_is_counted_and_answered_and_the_connection_is_closed() {
+        let metrics = Metrics::default();
+        let response = defect(&metrics, Form::Json, &HeaderValue::from_static("id"));
+        assert_eq!((response.status(), metrics.panics.get()), (StatusCode::INTERNAL_SERVER_ERROR, 1));
+        assert_eq!(response.headers()[CONNECTION], "close");
     }
 }

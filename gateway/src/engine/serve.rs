@@ -17,10 +17,14 @@ use super::Core;
 use super::activity::Activity;
 use super::guarded::Guarded;
 use super::proxy::Client;
+use super::survive::survive;
 use crate::settings::Timeouts;
 
 /// Rest after a failed accept, which mostly means that file descriptors ran out.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A timer that ticks faster only costs.
+const SHORTEST_TICK: Duration = Duration::from_millis(10);
 
 /// The request line and all fields. Their number is limited to 100 by hyper's default, which it keeps on the
 /// stack.
@@ -68,50 +72,53 @@ async fn connection(
     });
     let service = service_fn(move |request| {
         let client = Arc::clone(&client);
-        async move { Ok::<_, Infallible>(client.serve(request).await) }
+        async move { Ok::<_, Infallible>(client.answer(request).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
             .max_header_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(Guarded::new(stream)), service)
+            .serve_connection(TokioIo::new(Guarded::new(stream, Arc::clone(&activity))), service)
             .with_upgrades()
     );
-    let mut idle = pin!(idle(&activity, &core.settings.timeouts));
+    let mut overdue = pin!(overdue(&activity, &core.settings.timeouts));
     // Tokens of its own, so that connections do not meet at one lock each time they are polled.
     let (draining, cut) = (core.draining.child_token(), core.cut.child_token());
     let mut is_draining = false;
     loop {
         tokio::select! {
             biased;
-            // A broken connection is the client's affair.
-            _ = connection.as_mut() => return,
+            // A broken connection is the client's affair; a panic in a body breaks it, too.
+            ended = survive(connection.as_mut()) => {
+                if ended.is_none() {
+                    core.metrics.panics.add(1);
+                }
+                return;
+            }
             () = draining.cancelled(), if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = cut.cancelled() => return,
-            () = idle.as_mut() => return,
+            () = overdue.as_mut() => return,
         }
     }
 }
 
-/// Returns when a connection has been without a request for too long. One slow timer for each connection
-/// instead of one for each request.
-async fn idle(activity: &Activity, timeouts: &Timeouts) {
-    let tick = timeouts.client_header;
+/// Returns when a connection has been in one state for longer than that may last. One slow timer for each
+/// connection instead of one for each request: it may be late by half of the shortest limit.
+async fn overdue(activity: &Activity, timeouts: &Timeouts) {
+    let shortest = timeouts.client_header.min(timeouts.keep_alive).min(timeouts.client_write);
+    let tick = (shortest / 2).max(SHORTEST_TICK);
     let mut ticks = interval_at(Instant::now() + tick, tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = 0;
-    let mut quiet = Duration::ZERO;
+    let mut seen = activity.pulse();
+    let mut lasted = Duration::ZERO;
     loop {
         ticks.tick().await;
-        let (busy, begun) = activity.read();
-        if begun == 0 {
-            return;
-        }
-        quiet = if busy == 0 && begun == seen { quiet + tick } else { Duration::ZERO };
-        seen = begun;
-        if quiet >= timeouts.keep_alive {
+        let now = activity.pulse();
+        lasted = if now == seen { lasted + tick } else { Duration::ZERO };
+        seen = now;
+        if now.limit(timeouts).is_some_and(|limit| lasted >= limit) {
             return;
         }
     }

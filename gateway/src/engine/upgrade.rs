@@ -138,18 +138,18 @@ impl Ends {
         let Some(((client, from_client), (instance, from_instance))) = ends.await else {
             return;
         };
-        let moved = AtomicU32::new(0);
+        let traffic = Traffic::default();
         let (client_in, client_out) = client.into_split();
         let (instance_in, instance_out) = instance.into_split();
         let both = async {
             tokio::join!(
-                pump(client_in, instance_out, from_client, &moved),
-                pump(instance_in, client_out, from_instance, &moved),
+                pump(client_in, instance_out, from_client, &traffic.sent),
+                pump(instance_in, client_out, from_instance, &traffic.received),
             )
         };
         tokio::select! {
             _ = both => {}
-            () = silence(&moved, asker.core.settings.timeouts.websocket_idle) => {}
+            () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
             () = asker.core.draining.cancelled() => {}
         }
     }
@@ -168,12 +168,47 @@ fn bare_instance(upgraded: Upgraded) -> Option<Bare> {
     Some((parts.io.into_inner(), parts.read_buf))
 }
 
+/// What moved between the two ends.
+#[derive(Default)]
+struct Traffic {
+    sent: Flow,
+    received: Flow,
+}
+
+/// One direction: grows by one when a piece has come and when it has gone on, so it is odd while the far end
+/// takes nothing.
+#[derive(Default)]
+struct Flow(AtomicU32);
+
+impl Flow {
+    fn step(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Traffic {
+    /// Returns when for at least `limit` nothing moved, or one end took nothing of what was there for it.
+    async fn silence(&self, limit: Duration) {
+        let now = || [&self.sent, &self.received].map(|flow| flow.0.load(Ordering::Relaxed));
+        let mut before = now();
+        loop {
+            tokio::time::sleep(limit).await;
+            let now = now();
+            let is_stuck = |way: usize| now[way] == before[way] && now[way] % 2 == 1;
+            if now == before || is_stuck(0) || is_stuck(1) {
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
 /// Moves bytes one way; the end of the source closes that direction.
 async fn pump(
     from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     first: bytes::Bytes,
-    moved: &AtomicU32,
+    flow: &Flow,
 ) -> io::Result<()> {
     to.write_all(&first).await?;
     drop(first);
@@ -182,23 +217,13 @@ async fn pump(
         let mut piece = Vec::with_capacity(PIECE);
         match from.try_read_buf(&mut piece) {
             Ok(0) => return to.shutdown().await,
-            Ok(_) => to.write_all(&piece).await?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Ok(_) => {
+                flow.step();
+                to.write_all(&piece).await?;
+                flow.step();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        moved.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Returns when nothing moved for at least `limit`.
-async fn silence(moved: &AtomicU32, limit: Duration) {
-    let mut before = moved.load(Ordering::Relaxed);
-    loop {
-        tokio::time::sleep(limit).await;
-        let now = moved.load(Ordering::Relaxed);
-        if now == before {
-            return;
-        }
-        before = now;
     }
 }

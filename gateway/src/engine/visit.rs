@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderValue, request};
 
 use super::activity::Busy;
+use super::pages::Form;
 use super::proxy::Client;
 use crate::request_id::ulid;
 
@@ -14,6 +15,8 @@ use crate::request_id::ulid;
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) request_id: HeaderValue,
+    /// How errors are written to whoever asks.
+    pub(crate) form: Form,
     /// Who asks, as far as the listener can tell.
     pub(crate) client: IpAddr,
     /// When it came, since 1970.
@@ -22,13 +25,14 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    pub(crate) fn begin(client: &Client, headers: &HeaderMap) -> Self {
+    pub(crate) fn begin(client: &Client, head: &request::Parts) -> Self {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         // Milliseconds since 1970 fit into 64 bits for 500 million years.
         let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         Self {
             request_id: ulid(unix_ms, rand::random()),
-            client: client.listener().client(client.peer, headers),
+            client: client.listener().client(client.peer, &head.headers),
+            form: Form::of(head.uri.path(), &head.headers),
             now,
             _busy: Busy::begin(&client.activity),
         }

@@ -56,58 +56,79 @@ struct ServiceTable {
     port: Option<u16>,
 }
 
+/// A value that cannot be used.
+pub(super) struct Wrong {
+    /// The key, with dots.
+    key: String,
+    problem: &'static str,
+}
+
+impl Wrong {
+    pub(super) fn new(key: impl Into<String>, problem: &'static str) -> Self {
+        Self { key: key.into(), problem }
+    }
+}
+
 /// Lays the text of a file over settings.
 pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Result<(), Error> {
     let file: File = toml::from_str(text)
         .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    let wrong = |key: String, problem| Error::Value { path: path.to_owned(), key, problem };
-    let listeners = file
-        .listener
-        .into_iter()
-        .map(|(name, table)| {
-            listener(&name, table).map_err(|(key, problem)| wrong(format!("listener.{name}.{key}"), problem))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    if !listeners.is_empty() {
-        settings.listeners = listeners;
-    }
-    if let Some(prefix) = file.service.owner.prefix {
-        settings.main.name = main_prefix(&prefix)
-            .filter(|usable| *usable == prefix)
-            .ok_or_else(|| wrong("service.owner.prefix".into(), "is not a path segment without __"))?;
-    }
-    if let Some(port) = file.service.owner.port {
-        if port == 0 {
-            return Err(wrong("service.owner.port".into(), "is not 1–65535"));
-        }
-        settings.main.port = port;
-    }
-    if let Some(legacy) = file.legacy_owner_cookies {
-        settings.legacy_owner_cookies = legacy;
-    }
-    settings.root = file.root.index;
-    file.limits.lay_over(&mut settings.limits);
-    file.timeouts.lay_over(&mut settings.timeouts);
-    if file.root.last_prefix_redirect == Some(true) {
-        settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());
-    }
-    if file.sleep.is_some() {
-        settings.remarks.push("[sleep] has no effect in this version".into());
-    }
-    Ok(())
+    file.lay_over(settings).map_err(|Wrong { key, problem }| Error::Value {
+        path: path.to_owned(),
+        key,
+        problem,
+    })
 }
 
-fn listener(name: &str, table: ListenerTable) -> Result<Listener, (&'static str, &'static str)> {
+impl File {
+    fn lay_over(self, settings: &mut Settings) -> Result<(), Wrong> {
+        let listeners = self
+            .listener
+            .into_iter()
+            .map(|(name, table)| listener(&name, table))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !listeners.is_empty() {
+            settings.listeners = listeners;
+        }
+        if let Some(prefix) = self.service.owner.prefix {
+            settings.main.name = main_prefix(&prefix)
+                .filter(|usable| *usable == prefix)
+                .ok_or(Wrong::new("service.owner.prefix", "is not a path segment without __"))?;
+        }
+        if let Some(port) = self.service.owner.port {
+            if port == 0 {
+                return Err(Wrong::new("service.owner.port", "is not 1–65535"));
+            }
+            settings.main.port = port;
+        }
+        if let Some(legacy) = self.legacy_owner_cookies {
+            settings.legacy_owner_cookies = legacy;
+        }
+        settings.root = self.root.index;
+        self.limits.lay_over(&mut settings.limits);
+        self.timeouts.lay_over(&mut settings.timeouts)?;
+        if self.root.last_prefix_redirect == Some(true) {
+            settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());
+        }
+        if self.sleep.is_some() {
+            settings.remarks.push("[sleep] has no effect in this version".into());
+        }
+        Ok(())
+    }
+}
+
+fn listener(name: &str, table: ListenerTable) -> Result<Listener, Wrong> {
+    let wrong = |key, problem| Wrong::new(format!("listener.{name}.{key}"), problem);
     let names = |key, list: Vec<String>| {
         list.iter()
             .map(|text| Host::parse(text).filter(|host| host.port.is_none()))
             .map(|host| host.map(|host| host.name.into_owned()))
             .collect::<Option<Vec<_>>>()
-            .ok_or((key, "holds something that is no host name"))
+            .ok_or_else(|| wrong(key, "holds something that is no host name"))
     };
     Ok(Listener {
         name: name.to_owned(),
-        bind: table.bind.parse().map_err(|_| ("bind", "is not <address>:<port>"))?,
+        bind: table.bind.parse().map_err(|_| wrong("bind", "is not <address>:<port>"))?,
         client_ip: table.client_ip,
         scheme: table.scheme,
         hosts: names("hosts", table.hosts)?,

@@ -1,7 +1,9 @@
 //! WebSockets through the gateway.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
@@ -59,17 +61,13 @@ async fn unknown_and_absent_instances_answer_properly() {
 
 #[tokio::test]
 async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
-    let handshake = "GET /trial1/ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-                     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let switching = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
-    let accept = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
     for (answer, status) in [
-        (format!("{switching}{accept}\r\n"), 101),
-        (format!("{switching}\r\n"), 502),
-        (format!("{switching}sec-websocket-accept: AAAA\r\n\r\n"), 502),
+        (format!("{SWITCHING}{ACCEPT}\r\n"), 101),
+        (format!("{SWITCHING}\r\n"), 502),
+        (format!("{SWITCHING}sec-websocket-accept: AAAA\r\n\r\n"), 502),
         (
             format!(
-                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n{accept}\r\n"
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n{ACCEPT}\r\n"
             ),
             502,
         ),
@@ -82,7 +80,7 @@ async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
         world.write_registry(&format!("[{}]", world.record("trial1", "", address)));
         world.admin("POST", "/reload").await;
         let mut stream = TcpStream::connect(world.address).await.unwrap();
-        stream.write_all(handshake.as_bytes()).await.unwrap();
+        stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
         let pipelined = "GET /owner/next HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
         stream.write_all(pipelined.as_bytes()).await.unwrap();
         let text = read_until(&mut stream, if status == 101 { "tunnel" } else { "\r\n\r\nowner" }).await;
@@ -92,6 +90,39 @@ async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
         assert_eq!(seen, if status == 101 { vec![] } else { vec!["GET /next".to_owned()] }, "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_socket_whose_client_does_not_read_is_closed_though_it_speaks() {
+    let instance = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let owner = Toy::hello("owner").await;
+    let world = World::with(&owner, &[], |settings| {
+        settings.timeouts.websocket_idle = Duration::from_millis(100);
+    })
+    .await;
+    let port = instance.local_addr().unwrap().port();
+    world.write_registry(&format!("[{}]", world.record("trial1", "", port)));
+    world.admin("POST", "/reload").await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let (mut instance, _) = instance.accept().await.unwrap();
+    read_until(&mut instance, "\r\n\r\n").await;
+    instance.write_all(format!("{SWITCHING}{ACCEPT}\r\n").as_bytes()).await.unwrap();
+    let (mut from_client, mut to_client) = instance.into_split();
+    let flood = tokio::spawn(async move { while to_client.write_all(&[0; 65_536]).await.is_ok() {} });
+    let read =
+        tokio::spawn(async move { while from_client.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} });
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    while client.write_all(b"ping").await.is_ok() {
+        ticks.tick().await;
+    }
+    flood.await.unwrap();
+    read.await.unwrap();
+}
+
+const HANDSHAKE: &str = "GET /trial1/ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 fn refusal(error: Error) -> u16 {
     match error {
