@@ -10,6 +10,7 @@ use remotelab_gateway::decision::{Decision, Own, decide};
 use remotelab_gateway::framing::Framing;
 use remotelab_gateway::headers;
 use remotelab_gateway::host::Host;
+use remotelab_gateway::limit::tenant::Overrides;
 use remotelab_gateway::listener::{ClientIp, Listener, Mode};
 use remotelab_gateway::location::{self, Frame};
 use remotelab_gateway::route::Table;
@@ -179,6 +180,7 @@ pub fn routes(data: &[u8]) {
         guests: found.iter().map(|(record, definition)| Guest::new(record, definition.as_deref())).collect(),
         own_ports: vec![7699],
         own_hosts: vec!["bridge.example".into()],
+        ..Inputs::default()
     };
     let (table, problems) = build(&inputs);
     let routes = table.routes();
@@ -266,6 +268,7 @@ fn table() -> Table {
         hostname: hostname.into(),
         ports: [None, None, Some(port)],
         secret_file: "x".into(),
+        limits: Some(Overrides::default()),
     };
     let inputs = Inputs {
         main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),

@@ -161,6 +161,7 @@ fn host(version: Version, headers: &HeaderMap) -> Result<Option<Host<'_>>, Refus
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::tenant::Overrides;
     use crate::route::build::{Guest, Inputs, Main, build};
     use proptest::prelude::*;
 
@@ -282,6 +283,7 @@ mod tests {
             hostname: hostname.into(),
             ports: [None, None, Some(port)],
             secret_file: "x".into(),
+            limits: Some(Overrides::default()),
         };
         let inputs = Inputs {
             main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),

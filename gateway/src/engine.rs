@@ -3,8 +3,11 @@
 pub(crate) mod activity;
 pub(crate) mod admin;
 pub(crate) mod body;
+pub(crate) mod counts;
 pub(crate) mod exchange;
+pub(crate) mod gate;
 pub(crate) mod guarded;
+pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod metrics;
 pub(crate) mod pages;
@@ -12,6 +15,7 @@ pub(crate) mod passage;
 pub(crate) mod pool;
 pub(crate) mod proxy;
 pub(crate) mod serve;
+pub(crate) mod standing;
 pub(crate) mod stream;
 pub(crate) mod survive;
 pub(crate) mod upgrade;
@@ -23,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
+use limits::Desk;
 use live::Snapshot;
 use metrics::Metrics;
 
@@ -31,6 +36,7 @@ use metrics::Metrics;
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) snapshot: Snapshot,
+    pub(crate) limits: Desk,
     pub(crate) metrics: Metrics,
     /// Cancelled when nothing new is to begin.
     pub(crate) draining: CancellationToken,

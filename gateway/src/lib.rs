@@ -11,6 +11,7 @@
 //! | Who is the client, on this listener? | [`listener`] |
 //! | Which headers and cookies cross, and as what? | [`headers`], [`cookie`], [`location`] |
 //! | Is this a WebSocket? | [`websocket`] |
+//! | Is it too much, for one client or one tenant? | [`limit`] |
 //!
 //! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
 //! A request never touches a file: routes and keys are read beside it and swapped as a whole.
@@ -22,6 +23,7 @@ pub mod framing;
 pub mod gateway;
 pub mod headers;
 pub mod host;
+pub mod limit;
 pub mod listener;
 pub mod location;
 pub mod request_id;

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::limit;
+
 /// One way to one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -27,6 +29,15 @@ pub struct Route {
     pub upstream: SocketAddr,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
+    /// What it may use.
+    pub policy: Policy,
+}
+
+/// What a tenant may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Its upper bounds.
+    pub limits: limit::Tenant,
 }
 
 /// What kind of instance a route leads to.

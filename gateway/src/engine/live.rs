@@ -7,6 +7,7 @@ use http::HeaderValue;
 use remotelab_config::secret::Secret;
 
 use super::pool::Pool;
+use super::standing::Standing;
 use crate::route::build::Problem;
 use crate::route::{Route, Table};
 
@@ -29,6 +30,7 @@ pub(crate) struct Upstream {
     /// `127.0.0.1:<port>`.
     pub(crate) authority: String,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// What a new generation is made of.
@@ -80,13 +82,15 @@ impl Live {
             && self.upstreams.iter().map(|upstream| &upstream.secret).eq(&draft.secrets)
     }
 
-    /// Keeps the connections of an instance that stays where it is.
+    /// Keeps what is known of an instance, and its connections if it stays where it is.
     fn upstream(&self, route: &Arc<Route>, secret: Option<Secret>, pooled: usize) -> Upstream {
-        let pool = self
+        let old = self
             .table
             .by_prefix(&route.name)
             .map(|index| &self.upstreams[index])
-            .filter(|old| old.route.id == route.id && old.route.upstream == route.upstream)
+            .filter(|old| old.route.id == route.id);
+        let pool = old
+            .filter(|old| old.route.upstream == route.upstream)
             .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
         Upstream {
             secret,
@@ -94,6 +98,7 @@ impl Live {
                 .expect("a prefix is made of letters, digits and a few marks"),
             authority: route.upstream.to_string(),
             pool,
+            standing: old.map(|old| Arc::clone(&old.standing)).unwrap_or_default(),
             route: Arc::clone(route),
         }
     }

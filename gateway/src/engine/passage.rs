@@ -12,13 +12,14 @@ use super::exchange::{self, Failure, Reply};
 use super::live::Upstream;
 use super::pages::{self, Trouble};
 use super::proxy::Client;
-use super::upgrade::Passed;
+use super::upgrade::{Handshake, Passed};
 use super::upload::{self, Upload};
 use super::visit::Visit;
 use super::{pool, upgrade};
 use crate::cookie::Scope;
 use crate::headers::{self, Forwarding, names};
 use crate::host::Host;
+use crate::limit::login;
 use crate::listener::Scheme;
 use crate::location::Frame;
 use crate::settings::Settings;
@@ -38,16 +39,16 @@ pub(crate) struct Passage {
 impl Passage {
     /// Passes a request on and its answer back.
     pub(crate) async fn forward(
-        self,
+        mut self,
         target: &str,
         mut head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
-        let limit = self.settings().limits.body;
+        let limit = self.upstream.route.policy.limits.body;
         let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
-            Ok(Some(handshake)) => match upgrade::pass(&self, head, handshake).await {
+            Ok(Some(handshake)) => match self.switch(head, handshake).await {
                 Ok(Passed::Joined(response, ends)) => {
                     upgrade::join(self.client, self.visit, ends);
                     return response;
@@ -55,13 +56,38 @@ impl Passage {
                 Ok(Passed::Refused(response)) => Ok(response),
                 Err(trouble) => Err(trouble),
             },
-            Ok(None) => self.send(Request::from_parts(head, upload)).await.map(|response| {
-                self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
-            }),
+            Ok(None) => {
+                let sent = self.send(Request::from_parts(head, upload)).await;
+                self.settle(sent.as_ref().ok());
+                sent.map(|response| {
+                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+                })
+            }
         };
         let response = outcome
             .unwrap_or_else(|trouble| pages::trouble(trouble, self.visit.form, &self.visit.request_id));
         response.map(|answer| answer.ending(self.visit))
+    }
+
+    async fn switch(&mut self, head: request::Parts, handshake: Handshake) -> Result<Passed, Trouble> {
+        let core = &self.client.core;
+        self.visit.socket = Some(core.limits.socket(&self.visit, &self.upstream, &core.settings.limits)?);
+        upgrade::pass(self, head, handshake).await
+    }
+
+    /// Notes what the head of an answer, if there is one, tells about the request.
+    fn settle(&mut self, response: Option<&Response<Reply>>) {
+        let core = &self.client.core;
+        if let Some(attempt) = self.visit.attempt.take() {
+            let has_failed =
+                response.is_some_and(|answer| login::has_failed(answer.status(), answer.headers()));
+            let logins = core.settings.limits.logins;
+            core.limits.settle(&self.visit, attempt, &self.upstream, has_failed, logins);
+        }
+        if response.is_some_and(|answer| exchange::is_event_stream(answer.headers())) {
+            // It may last for hours, and works on nothing.
+            self.visit.place = None;
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -88,13 +114,13 @@ impl Passage {
         target: &str,
         head: &mut request::Parts,
         upload: &Upload,
-    ) -> Result<Option<upgrade::Handshake>, Trouble> {
+    ) -> Result<Option<Handshake>, Trouble> {
         let listener = self.client.listener();
         let chunked = is_chunked(&head.headers)?;
-        if is_longer(&head.headers, self.settings().limits.body) {
+        if is_longer(&head.headers, self.upstream.route.policy.limits.body) {
             return Err(Trouble::TOO_LARGE);
         }
-        let handshake = upgrade::Handshake::of(head, upload);
+        let handshake = Handshake::of(head, upload);
         if handshake.is_some() && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts) {
             return Err(Trouble::ORIGIN);
         }

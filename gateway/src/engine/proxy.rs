@@ -1,20 +1,22 @@
 //! One request from a client: who answers it, and how.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{CONNECTION, EXPECT, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Core;
 use super::activity::Activity;
 use super::body::Answer;
+use super::counts::Counted;
 use super::live::Upstream;
 use super::metrics::Metrics;
 use super::pages::{self, Form, Trouble};
 use super::passage::Passage;
+use super::standing::Seat;
 use super::survive::survive;
 use super::upload::Upload;
 use super::visit::Visit;
@@ -32,6 +34,10 @@ pub(crate) struct Client {
     pub(crate) activity: Arc<Activity>,
     /// Its place among the connections that are allowed.
     pub(crate) _place: OwnedSemaphorePermit,
+    /// Its place among those of the client.
+    pub(crate) _counted: Option<Counted>,
+    /// Its place among those of the tenant that it asked first.
+    pub(crate) seat: OnceLock<Seat>,
 }
 
 /// Where a request goes.
@@ -55,15 +61,42 @@ impl Client {
         served.unwrap_or_else(|| defect(&core.metrics, form, &request_id))
     }
 
-    async fn serve(self: Arc<Self>, visit: Visit, head: request::Parts, body: Incoming) -> Response<Answer> {
+    async fn serve(
+        self: Arc<Self>,
+        mut visit: Visit,
+        head: request::Parts,
+        body: Incoming,
+    ) -> Response<Answer> {
+        if let Err(trouble) = self.core.limits.ask(&visit, &self.core.settings.limits) {
+            return refuse(trouble, &head, body, visit);
+        }
         match self.way(&head) {
             Way::Instance { upstream, target, shared } => {
+                if let Err(trouble) = self.admit(&mut visit, &upstream, &head.method, &target).await {
+                    return refuse(trouble, &head, body, visit);
+                }
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
             }
             Way::Nowhere(own) => self.own(&own, &head, body, &visit).map(|answer| answer.ending(visit)),
         }
+    }
+
+    async fn admit(
+        &self,
+        visit: &mut Visit,
+        upstream: &Upstream,
+        method: &Method,
+        target: &str,
+    ) -> Result<(), Trouble> {
+        let limits = &self.core.limits;
+        if self.seat.get().is_none() {
+            // Requests of one connection come one after the other, so nobody was faster.
+            let seat = limits.seat(upstream).inspect_err(|_| visit.closes = true)?;
+            let _ = self.seat.set(seat);
+        }
+        limits.admit(visit, upstream, method, target, self.core.settings.limits.logins).await
     }
 
     fn way(&self, head: &request::Parts) -> Way {
@@ -79,8 +112,7 @@ impl Client {
     }
 
     fn own(&self, own: &Own, head: &request::Parts, body: Incoming, visit: &Visit) -> Response<Answer> {
-        // What the client still sends is read on for a while when this is dropped.
-        let _upload = Upload::new(body, u64::MAX, head.headers.contains_key(EXPECT));
+        let _upload = unread(head, body);
         let refuse = |trouble| pages::trouble(trouble, visit.form, &visit.request_id);
         match own {
             Own::Root => match self.core.settings.root {
@@ -99,6 +131,21 @@ impl Client {
             }),
         }
     }
+}
+
+/// Answers a request that nobody else looks at.
+fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Visit) -> Response<Answer> {
+    let _upload = unread(head, body);
+    let mut response = pages::trouble(trouble, visit.form, &visit.request_id);
+    if visit.closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|answer| answer.ending(visit))
+}
+
+/// What the client still sends is read on for a while when this is dropped.
+fn unread(head: &request::Parts, body: Incoming) -> Upload {
+    Upload::new(body, u64::MAX, head.headers.contains_key(EXPECT))
 }
 
 /// Answers for a request that ran into a defect. Nobody knows in which state its connection is.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,9 +15,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Core;
 use super::activity::Activity;
+use super::counts::Counted;
 use super::guarded::Guarded;
 use super::proxy::Client;
 use super::survive::survive;
+use crate::listener::ClientIp;
 use crate::settings::Timeouts;
 
 /// Rest after a failed accept, which mostly means that file descriptors ran out.
@@ -43,6 +45,12 @@ pub(crate) async fn listen(core: Arc<Core>, index: usize, listener: TcpListener,
         };
         match accepted {
             Ok((stream, peer)) => {
+                // Where a header tells who the clients are, the peers are tunnels that bring many.
+                let limits = &core.settings.limits;
+                let is_client = core.settings.listeners[index].client_ip == ClientIp::Peer;
+                let counted = if is_client { core.limits.connect(peer.ip(), limits) } else { Ok(None) };
+                let Ok(counted) = counted else { continue };
+                let place = (place, counted);
                 core.tasks.spawn(connection(Arc::clone(&core), index, stream, peer, place));
             }
             Err(error) => {
@@ -58,7 +66,7 @@ async fn connection(
     listener: usize,
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    (place, counted): (OwnedSemaphorePermit, Option<Counted>),
 ) {
     // Without it small answers wait for the client's acknowledgement; it fails only on a dead socket.
     let _ = stream.set_nodelay(true);
@@ -69,6 +77,8 @@ async fn connection(
         peer: peer.ip(),
         activity: Arc::clone(&activity),
         _place: place,
+        _counted: counted,
+        seat: OnceLock::new(),
     });
     let service = service_fn(move |request| {
         let client = Arc::clone(&client);

@@ -103,8 +103,10 @@ pub(crate) async fn pass(
 }
 
 /// Joins the two ends on their own: the request ends with the socket.
-pub(crate) fn join(asker: Arc<Client>, visit: Visit, ends: Ends) {
+pub(crate) fn join(asker: Arc<Client>, mut visit: Visit, ends: Ends) {
     let core = Arc::clone(&asker.core);
+    // From now on it counts as a socket.
+    visit.place = None;
     core.tasks.spawn(async move {
         // Both keep a count until the socket is closed.
         let _visit = visit;

@@ -1,13 +1,15 @@
 //! One request, from its head to the end of its answer.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, request};
 
 use super::activity::Busy;
+use super::limits::{Attempt, Socket};
 use super::pages::Form;
 use super::proxy::Client;
+use super::standing::Place;
 use crate::request_id::ulid;
 
 /// What is known of a request beside its head, computed once. It ends when it is dropped: with the body of
@@ -21,6 +23,15 @@ pub(crate) struct Visit {
     pub(crate) client: IpAddr,
     /// When it came, since 1970.
     pub(crate) now: Duration,
+    pub(crate) began: Instant,
+    /// Among the requests that its tenant works on.
+    pub(crate) place: Option<Place>,
+    /// It tries to sign in.
+    pub(crate) attempt: Option<Attempt>,
+    /// It is a WebSocket.
+    pub(crate) socket: Option<Socket>,
+    /// Its connection is one too many.
+    pub(crate) closes: bool,
     _busy: Busy,
 }
 
@@ -34,6 +45,11 @@ impl Visit {
             client: client.listener().client(client.peer, &head.headers),
             form: Form::of(head.uri.path(), &head.headers),
             now,
+            began: Instant::now(),
+            place: None,
+            attempt: None,
+            socket: None,
+            closes: false,
             _busy: Busy::begin(&client.activity),
         }
     }

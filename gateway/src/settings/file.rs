@@ -105,7 +105,7 @@ impl File {
             settings.legacy_owner_cookies = legacy;
         }
         settings.root = self.root.index;
-        self.limits.lay_over(&mut settings.limits);
+        self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         if self.root.last_prefix_redirect == Some(true) {
             settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());

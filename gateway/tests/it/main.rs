@@ -9,6 +9,7 @@ mod hostile;
 mod identity;
 mod isolation;
 mod lifecycle;
+mod limits;
 mod reload;
 mod toy;
 mod websockets;
