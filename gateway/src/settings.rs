@@ -157,6 +157,7 @@ fn main_prefix(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::RefererGuard;
     use crate::listener::{ClientIp, Mode, Scheme};
     use std::path::Path;
     use std::time::Duration;
@@ -224,12 +225,15 @@ mod tests {
             Some(
                 r#"
                 legacy_owner_cookies = true
+                referer_guard = "strict"
                 [listener.natapp]
                 bind = "127.0.0.1:7699"
                 client_ip = "x-forwarded-for:last"
                 scheme = "https"
                 hosts = ["CN.example.net"]
                 mode = "prefix"
+                origins = ["https://App.example/"]
+                referer_guard = "off"
                 [listener.cf]
                 bind = "127.0.0.1:7698"
                 client_ip = "cf-connecting-ip"
@@ -241,7 +245,7 @@ mod tests {
                 port = 7690
                 [root]
                 index = "off"
-                last_prefix_redirect = true
+                last_prefix_redirect = false
                 [limits]
                 connections = 5
                 [timeouts]
@@ -263,6 +267,9 @@ mod tests {
                 hosts: vec!["cn.example.net".into()],
                 domains: vec![],
                 mode: Mode::Prefix,
+                origins: vec!["https://app.example".into()],
+                referer_guard: RefererGuard::Off,
+                last_prefix_redirect: false,
             }
         );
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
@@ -271,7 +278,8 @@ mod tests {
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));
         assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
-        assert_eq!(settings.remarks.len(), 3);
+        assert_eq!(listeners[0].referer_guard, RefererGuard::Strict);
+        assert_eq!(settings.remarks.len(), 2);
     }
 
     #[test]
@@ -283,6 +291,10 @@ mod tests {
         };
         assert!(message("[listener.a]\nbind = \"x\"").contains("listener.a.bind"));
         assert!(message("[listener.a]\nbind = \"1.1.1.1:1\"\nhosts=[\"a b\"]").contains("listener.a.hosts"));
+        assert!(
+            message("[listener.a]\nbind = \"1.1.1.1:1\"\norigins=[\"x\"]").contains("listener.a.origins")
+        );
+        assert!(message("[limits.tenant]\nburst = 1").contains("limits.tenant.burst"));
         assert!(message("[service.owner]\nprefix = \"a__b\"").contains("service.owner.prefix"));
         assert!(message("[service.owner]\nport = 0").contains("service.owner.port"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));

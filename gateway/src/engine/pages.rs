@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -66,6 +66,8 @@ troubles! {
     TOO_LARGE = PAYLOAD_TOO_LARGE, "too_large", "This upload is larger than allowed.";
     TARGET_TOO_LONG = URI_TOO_LONG, "address_too_long", "This address is too long.";
     MISDIRECTED = MISDIRECTED_REQUEST, "misdirected", "This host is not served here.";
+    UPGRADE_WITH_BODY = UPGRADE_REQUIRED, "upgrade_with_body", "A request that opens a socket has no body.";
+    FOREIGN_PAGE = FORBIDDEN, "page_not_allowed", "This page may not change anything here.";
     ORIGIN = FORBIDDEN, "origin_not_allowed", "This page may not open a connection here.";
     DEFECT = INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here. Please try again.";
     UNREACHABLE = BAD_GATEWAY, "unreachable", "This place does not answer at the moment. Please try again soon.", after 2;
@@ -88,6 +90,10 @@ pub(crate) fn trouble(trouble: Trouble, form: Form, request_id: &HeaderValue) ->
     if trouble.after > 0 {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(trouble.after));
     }
+    if trouble.status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
+    }
     response.headers_mut().insert(names::X_REQUEST_ID, request_id.clone());
     response
 }
@@ -106,9 +112,9 @@ pub(crate) fn root(table: Option<&Table>) -> Response<Answer> {
     )
 }
 
-/// Answers 308.
-pub(crate) fn redirect(location: &str) -> Response<Answer> {
-    let mut response = own(StatusCode::PERMANENT_REDIRECT, HTML, String::new());
+/// Leads on.
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<Answer> {
+    let mut response = own(status, HTML, String::new());
     // The target was a valid request target.
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);

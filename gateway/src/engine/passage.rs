@@ -19,11 +19,11 @@ use super::{pool, upgrade};
 use crate::cookie::Scope;
 use crate::headers::{self, Forwarding, names};
 use crate::host::Host;
+use crate::last_prefix;
 use crate::limit::login;
 use crate::listener::Scheme;
 use crate::location::Frame;
 use crate::settings::Settings;
-use crate::websocket;
 
 /// A request that has its route.
 pub(crate) struct Passage {
@@ -110,7 +110,7 @@ impl Passage {
     /// Turns the client's head into the one for the instance. Returns what is needed to join a WebSocket,
     /// if one was asked for.
     fn prepare(
-        &self,
+        &mut self,
         target: &str,
         head: &mut request::Parts,
         upload: &Upload,
@@ -120,16 +120,17 @@ impl Passage {
         if is_longer(&head.headers, self.upstream.route.policy.limits.body) {
             return Err(Trouble::TOO_LARGE);
         }
-        let handshake = Handshake::of(head, upload);
-        if handshake.is_some() && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts) {
-            return Err(Trouble::ORIGIN);
-        }
+        let handshake = Handshake::of(head, upload)?;
         let client = self.visit.client.to_string();
         headers::clean_request(&mut head.headers, listener);
         if self.shared {
             let route = &self.upstream.route;
             let legacy = self.settings().legacy_owner_cookies && route.cookie_prefix == "owner__";
-            headers::map_request_cookies(&mut head.headers, &route.cookie_prefix, legacy);
+            self.visit.notes_prefix =
+                listener.last_prefix_redirect && last_prefix::is_news(route, &head.method, &head.headers);
+            if headers::map_request_cookies(&mut head.headers, &route.cookie_prefix, legacy) {
+                tracing::info!(instance = %route.name, "a login from before prefixes is used");
+            }
         }
         let facts = self.forwarding(&head.method, target, &client);
         headers::forward(&mut head.headers, facts);
@@ -207,6 +208,9 @@ impl Passage {
         });
         *response.version_mut() = Version::HTTP_11;
         headers::map_response(response.headers_mut(), frame, scope);
+        if self.visit.notes_prefix {
+            last_prefix::note(route, self.scheme() == Scheme::Https, response.headers_mut());
+        }
         response.headers_mut().insert(names::X_REQUEST_ID, self.visit.request_id.clone());
         response
     }

@@ -120,7 +120,8 @@ impl Client {
                 Root::Neutral => pages::root(None),
                 Root::Names => pages::root(Some(&self.core.snapshot.load().table)),
             },
-            Own::Redirect(location) => pages::redirect(location),
+            Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
+            Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
             Own::Refuse(refusal) => refuse(match refusal {
                 Refusal::BadRequest => Trouble::BAD_REQUEST,
@@ -128,6 +129,8 @@ impl Client {
                 Refusal::MethodNotAllowed => Trouble::METHOD,
                 Refusal::TargetTooLong => Trouble::TARGET_TOO_LONG,
                 Refusal::Misdirected => Trouble::MISDIRECTED,
+                Refusal::ForeignOrigin => Trouble::ORIGIN,
+                Refusal::ForeignPage => Trouble::FOREIGN_PAGE,
             }),
         }
     }

@@ -37,12 +37,17 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// Takes the wish out of a request that has no body.
-    pub(crate) fn of(head: &mut request::Parts, upload: &Upload) -> Option<Self> {
-        let expected_accept = websocket::expected_accept(&head.method, head.version, &head.headers)
-            .filter(|_| upload.progress().is_none())?;
-        let client = head.extensions.remove::<OnUpgrade>()?;
-        Some(Self { expected_accept, client })
+    /// Takes the wish out of a request, if it has one.
+    pub(crate) fn of(head: &mut request::Parts, upload: &Upload) -> Result<Option<Self>, Trouble> {
+        let expected_accept = websocket::expected_accept(&head.method, head.version, &head.headers);
+        if expected_accept.is_some() && upload.progress().is_some() {
+            // Nobody could tell where the body ends and the socket begins.
+            return Err(Trouble::UPGRADE_WITH_BODY);
+        }
+        Ok(expected_accept.and_then(|expected_accept| {
+            let client = head.extensions.remove::<OnUpgrade>()?;
+            Some(Self { expected_accept, client })
+        }))
     }
 
     /// Asks the instance for what the client asked for.

@@ -30,6 +30,8 @@ pub(crate) struct Visit {
     pub(crate) attempt: Option<Attempt>,
     /// It is a WebSocket.
     pub(crate) socket: Option<Socket>,
+    /// Its answer tells the browser where it was.
+    pub(crate) notes_prefix: bool,
     /// Its connection is one too many.
     pub(crate) closes: bool,
     _busy: Busy,
@@ -49,6 +51,7 @@ impl Visit {
             place: None,
             attempt: None,
             socket: None,
+            notes_prefix: false,
             closes: false,
             _busy: Busy::begin(&client.activity),
         }

@@ -30,9 +30,15 @@ pub fn has_failed(status: StatusCode, headers: &HeaderMap) -> bool {
         || (status.is_redirection() && leads_back())
 }
 
+/// Tells whether an instance calls its login so.
+#[must_use]
+pub fn is_cookie(name: &str) -> bool {
+    LOGINS.contains(&name)
+}
+
 fn is_login(cookie: &[u8]) -> bool {
     let name = cookie.split(|&byte| byte == b'=').next().unwrap_or_default();
-    LOGINS.iter().any(|login| name.trim_ascii() == login.as_bytes())
+    std::str::from_utf8(name.trim_ascii()).is_ok_and(is_cookie)
 }
 
 #[cfg(test)]

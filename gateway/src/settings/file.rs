@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Error, Settings, limits, main_prefix, root, timeouts};
+use crate::guard::RefererGuard;
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
 
@@ -13,6 +14,7 @@ use crate::listener::{ClientIp, Listener, Mode, Scheme};
 #[serde(deny_unknown_fields)]
 struct File {
     legacy_owner_cookies: Option<bool>,
+    referer_guard: Option<RefererGuard>,
     #[serde(default)]
     listener: BTreeMap<String, ListenerTable>,
     #[serde(default)]
@@ -40,6 +42,9 @@ struct ListenerTable {
     domains: Vec<String>,
     #[serde(default)]
     mode: Mode,
+    #[serde(default)]
+    origins: Vec<String>,
+    referer_guard: Option<RefererGuard>,
 }
 
 #[derive(Default, Deserialize)]
@@ -82,10 +87,15 @@ pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Resu
 
 impl File {
     fn lay_over(self, settings: &mut Settings) -> Result<(), Wrong> {
+        let [usual, ..] = &mut settings.listeners[..] else {
+            return Err(Wrong::new("listener", "is missing"));
+        };
+        usual.referer_guard = self.referer_guard.unwrap_or_default();
+        usual.last_prefix_redirect = self.root.last_prefix_redirect.unwrap_or(usual.last_prefix_redirect);
         let listeners = self
             .listener
             .into_iter()
-            .map(|(name, table)| listener(&name, table))
+            .map(|(name, table)| listener(&name, table, usual))
             .collect::<Result<Vec<_>, _>>()?;
         if !listeners.is_empty() {
             settings.listeners = listeners;
@@ -107,9 +117,6 @@ impl File {
         settings.root = self.root.index;
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
-        if self.root.last_prefix_redirect == Some(true) {
-            settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());
-        }
         if self.sleep.is_some() {
             settings.remarks.push("[sleep] has no effect in this version".into());
         }
@@ -117,8 +124,10 @@ impl File {
     }
 }
 
-fn listener(name: &str, table: ListenerTable) -> Result<Listener, Wrong> {
+/// Reads a listener; `usual` has what is said for all.
+fn listener(name: &str, table: ListenerTable, usual: &Listener) -> Result<Listener, Wrong> {
     let wrong = |key, problem| Wrong::new(format!("listener.{name}.{key}"), problem);
+    let bind = table.bind.parse().map_err(|_| wrong("bind", "is not <address>:<port>"))?;
     let names = |key, list: Vec<String>| {
         list.iter()
             .map(|text| Host::parse(text).filter(|host| host.port.is_none()))
@@ -128,11 +137,26 @@ fn listener(name: &str, table: ListenerTable) -> Result<Listener, Wrong> {
     };
     Ok(Listener {
         name: name.to_owned(),
-        bind: table.bind.parse().map_err(|_| wrong("bind", "is not <address>:<port>"))?,
+        bind,
         client_ip: table.client_ip,
         scheme: table.scheme,
         hosts: names("hosts", table.hosts)?,
         domains: names("domains", table.domains)?,
         mode: table.mode,
+        origins: origins(table.origins)
+            .ok_or_else(|| wrong("origins", "holds something that is no <scheme>://<host>"))?,
+        referer_guard: table.referer_guard.unwrap_or(usual.referer_guard),
+        last_prefix_redirect: usual.last_prefix_redirect,
     })
+}
+
+/// Origins as browsers write them.
+fn origins(list: Vec<String>) -> Option<Vec<String>> {
+    let origin = |text: String| {
+        let text = text.trim_end_matches('/').to_ascii_lowercase();
+        let (scheme, authority) = text.split_once("://")?;
+        Host::parse(authority)?;
+        ["http", "https"].contains(&scheme).then_some(text)
+    };
+    list.into_iter().map(origin).collect()
 }

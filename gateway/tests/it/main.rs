@@ -11,6 +11,7 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod reload;
+mod shared_origin;
 mod toy;
 mod websockets;
 mod world;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use remotelab_gateway::listener::Scheme;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -10,7 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{accept_hdr_async, connect_async};
 
-use crate::client::read_until;
+use crate::client::{raw, read_until};
 use crate::toy::Toy;
 use crate::world::World;
 
@@ -22,7 +23,7 @@ async fn messages_pass_both_ways_and_cookies_are_mapped() {
     headers.insert("cookie", "trial1__session_token=A; owner__session_token=O".parse().unwrap());
     headers.insert("origin", format!("http://{}", world.address).parse().unwrap());
     let (mut socket, response) = connect_async(request).await.unwrap();
-    assert_eq!(response.headers()["set-cookie"], "trial1__seen=1; Path=/trial1");
+    assert_eq!(response.headers()["set-cookie"], "trial1__seen=1; Path=/trial1; SameSite=Lax");
     let seen = handshakes.recv().await.unwrap();
     assert_eq!(seen.uri(), "/ws?x=1");
     assert_eq!(seen.headers()["cookie"], "session_token=A");
@@ -45,6 +46,39 @@ async fn pages_of_other_origins_open_nothing() {
         assert_eq!(refusal(connect_async(request).await.unwrap_err()), 403, "{origin}");
     }
     assert!(handshakes.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_page_that_came_without_tls_opens_nothing_where_the_outside_has_it() {
+    let (mut world, mut handshakes) = echoing().await;
+    world.running.take().unwrap().shutdown().await;
+    world.settings.listeners[0].scheme = Scheme::Https;
+    let running = remotelab_gateway::start(world.settings.clone()).await.unwrap();
+    let address = running.addresses()[0];
+    for (scheme, opens) in [("http", false), ("https", true)] {
+        let mut request = format!("ws://{address}/trial1/ws").into_client_request().unwrap();
+        request.headers_mut().insert("host", "lab.example".parse().unwrap());
+        request.headers_mut().insert("origin", format!("{scheme}://lab.example").parse().unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let outcome = tokio_tungstenite::client_async(request, stream).await;
+        assert_eq!(outcome.is_ok(), opens, "{scheme}");
+    }
+    assert!(handshakes.recv().await.is_some());
+    assert!(handshakes.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused_unseen() {
+    let toy = Toy::hello("ok").await;
+    let world = World::new(&toy, &[]).await;
+    let handshake = HANDSHAKE.replace("/trial1/", "/owner/");
+    for body in ["content-length: 4\r\n\r\nbody", "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"]
+    {
+        let request = format!("{}{body}", handshake.strip_suffix("\r\n").unwrap());
+        let answer = raw(world.address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 426 ") && answer.contains("upgrade: websocket\r\n"), "{answer}");
+    }
+    assert_eq!(toy.targets(), Vec::<String>::new());
 }
 
 #[tokio::test]
