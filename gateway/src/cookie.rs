@@ -55,7 +55,8 @@ fn collect(headers: &HeaderMap, rename: impl Fn(&str) -> Option<&str>) -> Option
 
 /// Maps one `Set-Cookie` of the instance to the outside; a malformed one is `None`.
 ///
-/// The name gets the prefix, `Path` moves below the route, `Domain` goes, the rest stays in order.
+/// The name gets the prefix, `Path` moves below the route, `Domain` goes, the rest stays in order. What says
+/// nothing about other sites is not sent along with what they ask.
 #[must_use]
 pub fn from_instance(value: &HeaderValue, scope: Scope<'_>) -> Option<HeaderValue> {
     let text = text(value)?;
@@ -66,7 +67,7 @@ pub fn from_instance(value: &HeaderValue, scope: Scope<'_>) -> Option<HeaderValu
         return None;
     }
     let mut path = "/";
-    let mut secure = false;
+    let (mut secure, mut same_site) = (false, false);
     let mut kept = Vec::new();
     for attribute in parts.filter(|attribute| !attribute.is_empty()) {
         let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
@@ -75,6 +76,7 @@ pub fn from_instance(value: &HeaderValue, scope: Scope<'_>) -> Option<HeaderValu
             path = value.trim_matches([' ', '\t']);
         } else if !key.eq_ignore_ascii_case("domain") {
             secure |= key.eq_ignore_ascii_case("secure");
+            same_site |= key.eq_ignore_ascii_case("samesite");
             kept.push(attribute);
         }
     }
@@ -90,6 +92,9 @@ pub fn from_instance(value: &HeaderValue, scope: Scope<'_>) -> Option<HeaderValu
     }
     if !secure && (scope.secure || name.starts_with("__Host-") || name.starts_with("__Secure-")) {
         cookie.push_str("; Secure");
+    }
+    if !same_site {
+        cookie.push_str("; SameSite=Lax");
     }
     HeaderValue::try_from(cookie).ok()
 }
@@ -147,16 +152,17 @@ mod tests {
                 "session_token=abc; HttpOnly; Secure; SameSite=Lax; Path=/; Max-Age=60",
                 "trial4__session_token=abc; Path=/trial4; HttpOnly; Secure; SameSite=Lax; Max-Age=60",
             ),
-            ("noattr=3", "trial4__noattr=3; Path=/trial4"),
-            ("d=2; Domain=example.net; Path=/", "trial4__d=2; Path=/trial4"),
-            ("__Host-x=1; Secure; Path=/", "trial4____Host-x=1; Path=/trial4; Secure"),
-            ("__Secure-x=1", "trial4____Secure-x=1; Path=/trial4; Secure"),
-            ("a=1; path=/x/;domain=.y", "trial4__a=1; Path=/trial4/x"),
-            ("a=; Path=x", "trial4__a=; Path=/trial4"),
+            ("noattr=3", "trial4__noattr=3; Path=/trial4; SameSite=Lax"),
+            ("d=2; Domain=example.net; Path=/", "trial4__d=2; Path=/trial4; SameSite=Lax"),
+            ("__Host-x=1; Secure; Path=/", "trial4____Host-x=1; Path=/trial4; Secure; SameSite=Lax"),
+            ("__Secure-x=1", "trial4____Secure-x=1; Path=/trial4; Secure; SameSite=Lax"),
+            ("a=1; path=/x/;domain=.y", "trial4__a=1; Path=/trial4/x; SameSite=Lax"),
+            ("x=1; samesite=None; Secure", "trial4__x=1; Path=/trial4; samesite=None; Secure"),
+            ("a=; Path=x", "trial4__a=; Path=/trial4; SameSite=Lax"),
         ] {
             assert_eq!(set(upstream, TRIAL4).as_deref(), Some(outside));
         }
-        assert_eq!(set("a=1", https).as_deref(), Some("trial4__a=1; Path=/trial4; Secure"));
+        assert_eq!(set("a=1", https).as_deref(), Some("trial4__a=1; Path=/trial4; Secure; SameSite=Lax"));
         for malformed in ["", "a", "=1", "a b=1", "; Path=/"] {
             assert_eq!(set(malformed, TRIAL4), None, "{malformed}");
         }

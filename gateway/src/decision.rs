@@ -1,12 +1,13 @@
 //! What becomes of a request: one function, used for real requests and for explaining them.
 
-use http::header::HOST;
+use http::header::{HOST, UPGRADE};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::host::Host;
 use crate::listener::{Listener, Mode};
 use crate::route::Table;
 use crate::target::Target;
+use crate::{guard, last_prefix, websocket};
 
 /// What to do with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Decision {
 pub enum Own {
     /// 308 to this path.
     Redirect(String),
+    /// 302 to this path: where the browser was last.
+    Home(String),
     /// The root page.
     Root,
     /// What `OPTIONS *` asks for.
@@ -50,6 +53,10 @@ pub enum Refusal {
     TargetTooLong,
     /// The host is not served here.
     Misdirected,
+    /// A page of another origin opens a WebSocket.
+    ForeignOrigin,
+    /// A page of another tenant wants to change something.
+    ForeignPage,
 }
 
 impl Refusal {
@@ -62,6 +69,7 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::ForeignOrigin | Self::ForeignPage => StatusCode::FORBIDDEN,
         }
     }
 }
@@ -93,10 +101,24 @@ fn try_decide(
         return Ok(Decision::Answer(Own::Options));
     }
     let target = Target::parse(method, uri, host.as_ref())?;
-    match choose(listener, table, host.as_ref())? {
-        Chosen::Host(route) => Ok(Decision::Forward { route, target: target.without(0), shared: false }),
-        Chosen::Prefix => by_prefix(table, method, target),
+    let decision = match choose(listener, table, host.as_ref())? {
+        Chosen::Host(route) => Decision::Forward { route, target: target.without(0), shared: false },
+        Chosen::Prefix => by_prefix(listener, table, method, headers, target)?,
+    };
+    if let Decision::Forward { route, shared, .. } = decision {
+        let own = &table.routes()[route].name;
+        if shared && !guard::may_pass(listener.referer_guard, own, table, method, headers, host.as_ref()) {
+            return Err(Refusal::ForeignPage);
+        }
+        let is_socket = || websocket::expected_accept(method, version, headers).is_some();
+        if headers.contains_key(UPGRADE)
+            && is_socket()
+            && !websocket::is_own_origin(headers, host.as_ref(), listener)
+        {
+            return Err(Refusal::ForeignOrigin);
+        }
     }
+    Ok(decision)
 }
 
 enum Chosen {
@@ -134,11 +156,17 @@ fn label_below<'h>(name: &'h str, domains: &[String]) -> Option<&'h str> {
     })
 }
 
-fn by_prefix(table: &Table, method: &Method, target: Target<'_>) -> Result<Decision, Refusal> {
+fn by_prefix(
+    listener: &Listener,
+    table: &Table,
+    method: &Method,
+    headers: &HeaderMap,
+    target: Target<'_>,
+) -> Result<Decision, Refusal> {
     let (segment, slash) = target.first_segment();
     let Some(route) = table.by_prefix(segment) else {
         return match target.path() {
-            "/" | "/index.html" => Ok(Decision::Answer(Own::Root)),
+            "/" | "/index.html" => Ok(Decision::Answer(root(listener, table, method, headers))),
             _ => Err(Refusal::NotFound),
         };
     };
@@ -146,6 +174,12 @@ fn by_prefix(table: &Table, method: &Method, target: Target<'_>) -> Result<Decis
         return Ok(Decision::Answer(Own::Redirect(target.with_slash())));
     }
     Ok(Decision::Forward { route, target: target.without(1 + segment.len()), shared: true })
+}
+
+fn root(listener: &Listener, table: &Table, method: &Method, headers: &HeaderMap) -> Own {
+    let last = listener.last_prefix_redirect.then(|| last_prefix::wanted(table, method, headers)).flatten();
+    // What the query says was not meant for whoever was asked last.
+    last.map_or(Own::Root, |route| Own::Home(format!("{}/", route.prefix)))
 }
 
 /// Exactly one valid `Host`; only HTTP/1.0 may come without.
@@ -161,6 +195,7 @@ fn host(version: Version, headers: &HeaderMap) -> Result<Option<Host<'_>>, Refus
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::tenant::Overrides;
     use crate::route::build::{Guest, Inputs, Main, build};
     use proptest::prelude::*;
 
@@ -282,6 +317,7 @@ mod tests {
             hostname: hostname.into(),
             ports: [None, None, Some(port)],
             secret_file: "x".into(),
+            limits: Some(Overrides::default()),
         };
         let inputs = Inputs {
             main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),

@@ -77,6 +77,12 @@ impl Framing {
         Ok(())
     }
 
+    /// Tells whether a request's head has begun and is not complete.
+    #[must_use]
+    pub fn is_in_head(&self) -> bool {
+        matches!(self.state, State::Head(head) if head.begun || !self.partial.is_empty())
+    }
+
     fn leave_if_done(&mut self) {
         match self.state {
             State::Body(0) => self.state = State::default(),
@@ -197,6 +203,25 @@ mod tests {
     use proptest::prelude::*;
 
     const GET: &str = "GET / HTTP/1.1\r\nhost: h\r\n";
+
+    #[test]
+    fn a_head_lasts_from_its_first_byte_to_its_empty_line() {
+        let mut framing = Framing::default();
+        for (bytes, in_head) in [
+            ("", false),
+            ("\r\n", false),
+            ("P", true),
+            ("OST / HTTP/1.1\r\n", true),
+            ("content-length: 2\r\n", true),
+            ("\r", true),
+            ("\nx", false),
+            ("y", false),
+            ("G", true),
+        ] {
+            framing.feed(bytes.as_bytes()).unwrap();
+            assert_eq!(framing.is_in_head(), in_head, "{bytes:?}");
+        }
+    }
 
     fn verdict(text: &str) -> Option<usize> {
         Some(Framing::default().feed(text.as_bytes()).err()?.good)

@@ -11,7 +11,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::engine::limits::Desk;
 use crate::engine::live::Snapshot;
+use crate::engine::metrics::Metrics;
 use crate::engine::watch::{self, Source};
 use crate::engine::{Core, admin, serve};
 use crate::listener::Listener;
@@ -79,12 +81,15 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let source = Source {
         registry: settings.registry.clone(),
         main: settings.main.clone(),
+        limits: settings.limits.tenant,
         own_ports: addresses.iter().map(SocketAddr::port).collect(),
         own_hosts: settings.listeners.iter().flat_map(|listener| listener.hosts.clone()).collect(),
     };
     let core = Arc::new(Core {
         settings,
         snapshot: Snapshot::default(),
+        limits: Desk::new(),
+        metrics: Metrics::default(),
         draining: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),

@@ -3,9 +3,8 @@
 pub mod names;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK, LOCATION,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFRESH, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK, LOCATION, REFRESH,
+    SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -14,18 +13,7 @@ use crate::listener::Listener;
 use crate::location::{self, Frame};
 
 /// Belong to one hop (RFC 9110 §7.6.1) and are made anew for the next.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    names::KEEP_ALIVE,
-    names::PROXY_CONNECTION,
-    names::PROXY_AUTHENTICATION_INFO,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-];
+const HOP_BY_HOP: [HeaderName; 6] = [names::KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT];
 
 /// Act on the whole origin, which is not one instance's to decide about when it is shared.
 const WHOLE_ORIGIN: [HeaderName; 7] = [
@@ -60,25 +48,23 @@ pub struct Forwarding {
 /// Removes from a request what belongs to the client's hop and what only a gateway may say.
 pub fn clean_request(headers: &mut HeaderMap, listener: &Listener) {
     remove_hop_by_hop(headers);
-    let spoofed: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_gateway_word(name.as_str()) && !listener.trusts(name))
-        .cloned()
-        .collect();
-    for name in spoofed {
-        headers.remove(name);
-    }
+    remove_each(headers, |name| is_gateway_word(name.as_str()) && !listener.trusts(name));
 }
 
-/// Replaces a request's cookies by those of the instance.
-pub fn map_request_cookies(headers: &mut HeaderMap, name_prefix: &str, legacy: bool) {
+/// Replaces a request's cookies by those of the instance. Tells whether that took the `legacy` rule.
+pub fn map_request_cookies(headers: &mut HeaderMap, name_prefix: &str, legacy: bool) -> bool {
     if !headers.contains_key(COOKIE) {
-        return;
+        return false;
     }
-    match cookie::to_instance(headers, name_prefix, legacy) {
+    let own = cookie::to_instance(headers, name_prefix, false);
+    let is_legacy = own.is_none() && legacy;
+    let own = if is_legacy { cookie::to_instance(headers, name_prefix, true) } else { own };
+    let is_legacy = is_legacy && own.is_some();
+    match own {
         Some(own) => headers.insert(COOKIE, own),
         None => headers.remove(COOKIE),
     };
+    is_legacy
 }
 
 /// Says what the instance may know of the way outside.
@@ -131,6 +117,15 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .collect();
     headers.remove(CONNECTION);
     for name in listed.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+    remove_each(headers, |name| name.as_str().starts_with("proxy-"));
+}
+
+/// Takes no memory where there is nothing to remove.
+fn remove_each(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
+    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
+    for name in unwanted {
         headers.remove(name);
     }
 }
@@ -190,6 +185,7 @@ mod tests {
             ("expect", "100-continue"),
             ("proxy-authorization", "Basic x"),
             ("proxy-connection", "close"),
+            ("proxy-anything", "1"),
             ("host", "h"),
             ("content-length", "0"),
             ("x-forwarded-for", "6.6.6.6"),
@@ -224,6 +220,8 @@ mod tests {
             ("x-hop", "1"),
             ("server", "node"),
             ("x-powered-by", "x"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-status", "x"),
             ("clear-site-data", "*"),
             ("service-worker-allowed", "/"),
             ("strict-transport-security", "max-age=1"),
@@ -242,7 +240,7 @@ mod tests {
         assert_eq!(names_of(&shared), ["content-length", "etag", "location", "set-cookie", "set-cookie"]);
         assert_eq!(shared[LOCATION], "/t/login");
         let cookies: Vec<_> = shared.get_all(SET_COOKIE).iter().collect();
-        assert_eq!(cookies, ["t__a=1; Path=/t", "t__b=2; Path=/t"]);
+        assert_eq!(cookies, ["t__a=1; Path=/t; SameSite=Lax", "t__b=2; Path=/t; SameSite=Lax"]);
 
         let mut own = answer;
         map_response(&mut own, Frame { prefix: "", ..frame }, None);

@@ -45,6 +45,13 @@ impl<'a> Host<'a> {
         self.name.starts_with('[') || self.name == "localhost" || self.name.parse::<IpAddr>().is_ok()
     }
 
+    /// Tells whether this names the machine that asks.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let ip = self.name.trim_matches(['[', ']']).parse();
+        self.name == "localhost" || ip.is_ok_and(|ip: IpAddr| ip.is_loopback())
+    }
+
     /// Tells whether two authorities are one, where a missing port is either default one.
     #[must_use]
     pub fn same_as(&self, other: &Host<'_>) -> bool {

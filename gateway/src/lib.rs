@@ -10,7 +10,10 @@
 //! | Which instance, or which answer of our own? | [`decision`] |
 //! | Who is the client, on this listener? | [`listener`] |
 //! | Which headers and cookies cross, and as what? | [`headers`], [`cookie`], [`location`] |
-//! | Is this a WebSocket? | [`websocket`] |
+//! | Is this a WebSocket, and from a page of ours? | [`websocket`] |
+//! | Is this from a page of another tenant? | [`guard`] |
+//! | Where does the root lead a browser? | [`last_prefix`] |
+//! | Is it too much, for one client or one tenant? | [`limit`] |
 //!
 //! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
 //! A request never touches a file: routes and keys are read beside it and swapped as a whole.
@@ -20,8 +23,11 @@ pub mod decision;
 mod engine;
 pub mod framing;
 pub mod gateway;
+pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod last_prefix;
+pub mod limit;
 pub mod listener;
 pub mod location;
 pub mod request_id;

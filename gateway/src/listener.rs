@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 
+use crate::guard::RefererGuard;
 use crate::headers::names;
 
 /// One ingress with its own trust.
@@ -24,6 +25,12 @@ pub struct Listener {
     pub domains: Vec<String>,
     /// How an instance is chosen.
     pub mode: Mode,
+    /// Origins whose pages may open WebSockets beside its own: `https://app.example`.
+    pub origins: Vec<String>,
+    /// What pages of one tenant may not ask of another.
+    pub referer_guard: RefererGuard,
+    /// Lead browsers from the root to where they were last.
+    pub last_prefix_redirect: bool,
 }
 
 /// Where the client's address is taken from.
@@ -88,6 +95,9 @@ impl Listener {
             hosts: Vec::new(),
             domains: Vec::new(),
             mode: Mode::default(),
+            origins: Vec::new(),
+            referer_guard: RefererGuard::default(),
+            last_prefix_redirect: true,
         }
     }
 

@@ -6,6 +6,9 @@ pub mod definition;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::limit;
 
 /// One way to one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,15 @@ pub struct Route {
     pub upstream: SocketAddr,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
+    /// What it may use.
+    pub policy: Policy,
+}
+
+/// What a tenant may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Its upper bounds.
+    pub limits: limit::Tenant,
 }
 
 /// What kind of instance a route leads to.
@@ -51,7 +63,7 @@ impl Kind {
 /// An immutable set of routes; looking one up costs the same for one and for ten thousand.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    routes: Vec<Route>,
+    routes: Vec<Arc<Route>>,
     by_prefix: HashMap<String, usize>,
     by_host: HashMap<String, usize>,
 }
@@ -60,9 +72,10 @@ impl Table {
     /// Indexes routes whose names and hosts are known to be distinct.
     #[must_use]
     fn new(routes: Vec<Route>) -> Self {
-        let index = |(at, route): (usize, &Route)| (route.name.clone(), at);
+        let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        let index = |(at, route): (usize, &Arc<Route>)| (route.name.clone(), at);
         let by_prefix = routes.iter().enumerate().map(index).collect();
-        let hosts = |(at, route): (usize, &Route)| {
+        let hosts = |(at, route): (usize, &Arc<Route>)| {
             route.hosts.iter().map(move |host| (host.clone(), at)).collect::<Vec<_>>()
         };
         let by_host = routes.iter().enumerate().flat_map(hosts).collect();
@@ -71,7 +84,7 @@ impl Table {
 
     /// All routes; their position is their index.
     #[must_use]
-    pub fn routes(&self) -> &[Route] {
+    pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
     }
 

@@ -1,15 +1,21 @@
 //! What the gateway is set to: `gateway.toml` first, then the environment, then defaults.
 
 mod file;
+mod limits;
+mod root;
+mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use remotelab_config::{Env, OwnerPaths, atomic};
 
 use crate::listener::Listener;
 use crate::route::build::Main;
+
+pub use limits::Limits;
+pub use root::Root;
+pub use timeouts::Timeouts;
 
 /// Variables of all generations, the newest first.
 const LISTEN_HOST: &str = "NATAPP_PROXY_LISTEN_HOST";
@@ -46,75 +52,6 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
-}
-
-/// What `/` answers, when no instance is there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Root {
-    /// A page that names nobody.
-    #[default]
-    Neutral,
-    /// A page with a link to each instance.
-    Names,
-    /// 404.
-    Off,
-}
-
-/// Upper bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Client connections at a time; more wait in the listen queue.
-    pub connections: usize,
-    /// Idle connections kept to each instance.
-    pub pooled: usize,
-    /// Request body, bytes.
-    pub body: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { connections: 10_000, pooled: 64, body: 2 << 30 }
-    }
-}
-
-/// How long anything may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// From a client's connect to its first request.
-    pub client_header: Duration,
-    /// Between two pieces of a request body.
-    pub client_body_idle: Duration,
-    /// Between two requests of a client connection.
-    pub keep_alive: Duration,
-    /// Connecting to an instance.
-    pub connect: Duration,
-    /// From the end of a request to the head of the answer.
-    pub response_header: Duration,
-    /// Between two pieces of an answer.
-    pub body_idle: Duration,
-    /// Between two pieces of an event stream.
-    pub event_stream_idle: Duration,
-    /// Without a byte on a WebSocket.
-    pub websocket_idle: Duration,
-    /// For requests in flight when the gateway stops.
-    pub drain: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            client_header: Duration::from_secs(10),
-            client_body_idle: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(60),
-            connect: Duration::from_secs(2),
-            response_header: Duration::from_secs(60),
-            body_idle: Duration::from_secs(120),
-            event_stream_idle: Duration::from_secs(3600),
-            websocket_idle: Duration::from_secs(120),
-            drain: Duration::from_secs(30),
-        }
-    }
 }
 
 /// Why the settings cannot be used.
@@ -220,8 +157,10 @@ fn main_prefix(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::RefererGuard;
     use crate::listener::{ClientIp, Mode, Scheme};
     use std::path::Path;
+    use std::time::Duration;
 
     fn load(pairs: &[(&str, &str)], toml: Option<&str>) -> Result<Settings, Error> {
         let env: Env = pairs.iter().copied().collect();
@@ -286,12 +225,15 @@ mod tests {
             Some(
                 r#"
                 legacy_owner_cookies = true
+                referer_guard = "strict"
                 [listener.natapp]
                 bind = "127.0.0.1:7699"
                 client_ip = "x-forwarded-for:last"
                 scheme = "https"
                 hosts = ["CN.example.net"]
                 mode = "prefix"
+                origins = ["https://App.example/"]
+                referer_guard = "off"
                 [listener.cf]
                 bind = "127.0.0.1:7698"
                 client_ip = "cf-connecting-ip"
@@ -303,7 +245,7 @@ mod tests {
                 port = 7690
                 [root]
                 index = "off"
-                last_prefix_redirect = true
+                last_prefix_redirect = false
                 [limits]
                 connections = 5
                 [timeouts]
@@ -325,6 +267,9 @@ mod tests {
                 hosts: vec!["cn.example.net".into()],
                 domains: vec![],
                 mode: Mode::Prefix,
+                origins: vec!["https://app.example".into()],
+                referer_guard: RefererGuard::Off,
+                last_prefix_redirect: false,
             }
         );
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
@@ -333,7 +278,8 @@ mod tests {
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));
         assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
-        assert_eq!(settings.remarks.len(), 3);
+        assert_eq!(listeners[0].referer_guard, RefererGuard::Strict);
+        assert_eq!(settings.remarks.len(), 2);
     }
 
     #[test]
@@ -345,11 +291,19 @@ mod tests {
         };
         assert!(message("[listener.a]\nbind = \"x\"").contains("listener.a.bind"));
         assert!(message("[listener.a]\nbind = \"1.1.1.1:1\"\nhosts=[\"a b\"]").contains("listener.a.hosts"));
+        assert!(
+            message("[listener.a]\nbind = \"1.1.1.1:1\"\norigins=[\"x\"]").contains("listener.a.origins")
+        );
+        assert!(message("[limits.tenant]\nburst = 1").contains("limits.tenant.burst"));
         assert!(message("[service.owner]\nprefix = \"a__b\"").contains("service.owner.prefix"));
         assert!(message("[service.owner]\nport = 0").contains("service.owner.port"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
+        for key in ["client_header", "keep_alive", "websocket_idle", "drain"] {
+            assert!(message(&format!("[timeouts]\n{key} = 0")).contains(&format!("timeouts.{key} in")));
+        }
+        assert!(message("[timeouts]\nconnect = 31536001").contains("timeouts.connect"));
         assert!(message("[listener.a]\nbind = \"1.1.1.1:1\"\nclient_ip = \"guess\"").contains("client_ip"));
     }
 

@@ -10,6 +10,7 @@ use sha1::{Digest, Sha1};
 
 use crate::headers::names;
 use crate::host::Host;
+use crate::listener::{Listener, Scheme};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -36,26 +37,39 @@ pub fn is_accepted(headers: &HeaderMap, expected: &str) -> bool {
         && only(headers, &SEC_WEBSOCKET_ACCEPT) == Some(expected)
 }
 
-/// Tells whether the page that opens the socket is from the host it asks; programs send no origin.
+/// Tells whether the page that opens the socket is from the host that it asks, or from another origin that
+/// the listener knows; programs send no origin.
+///
+/// Where the outside is https, a page of the same host that came without it may be anybody's. Where it is
+/// not said to be, something before the listener may end TLS all the same.
 #[must_use]
-pub fn is_same_origin(headers: &HeaderMap, host: Option<&str>, also: &[String]) -> bool {
+pub fn is_own_origin(headers: &HeaderMap, host: Option<&Host<'_>>, listener: &Listener) -> bool {
     if !headers.contains_key(ORIGIN) {
         return true;
     }
-    let Some(origin) = only(headers, &ORIGIN) else {
+    let Some(text) = only(headers, &ORIGIN) else {
         return false;
     };
-    let authority = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
-    let Some(origin) = authority.and_then(Host::parse) else {
+    if listener.origins.iter().any(|known| known.eq_ignore_ascii_case(text)) {
+        return true;
+    }
+    let (plain, authority) = match text.split_once("://") {
+        Some(("http", authority)) => (true, authority),
+        Some(("https", authority)) => (false, authority),
+        _ => return false,
+    };
+    let Some(origin) = Host::parse(authority) else {
         return false;
     };
+    if plain && listener.scheme == Scheme::Https && !origin.is_loopback() {
+        return false;
+    }
     // Tunnels that rewrite `Host` keep the outside one there. No page can set headers of a handshake, so
     // believing it opens nothing to other origins.
-    let forwarded = only(headers, &names::X_FORWARDED_HOST);
-    let is_origin = |text| Host::parse(text).is_some_and(|host| host.same_as(&origin));
-    host.is_some_and(is_origin)
-        || forwarded.is_some_and(is_origin)
-        || also.iter().any(|host| *host == origin.name)
+    let forwarded = only(headers, &names::X_FORWARDED_HOST).and_then(Host::parse);
+    host.is_some_and(|host| host.same_as(&origin))
+        || forwarded.is_some_and(|host| host.same_as(&origin))
+        || listener.hosts.iter().any(|host| *host == origin.name)
 }
 
 fn accept(key: &str) -> String {
@@ -128,24 +142,43 @@ mod tests {
 
     #[test]
     fn pages_of_other_origins_are_told_apart() {
-        let ask = |origin: Option<&str>, host| {
+        let plain = Listener {
+            hosts: vec!["cn.example.net".into()],
+            origins: vec!["https://app.example:8443".into()],
+            ..Listener::plain("x", "127.0.0.1:0".parse().unwrap())
+        };
+        let tls = Listener { scheme: Scheme::Https, ..plain.clone() };
+        let ask = |listener, origin: Option<&str>, host| {
             let mut headers = HeaderMap::new();
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, origin.parse().unwrap());
             }
-            is_same_origin(&headers, Some(host), &["cn.example.net".to_owned()])
+            is_own_origin(&headers, Host::parse(host).as_ref(), listener)
         };
         let mut behind_tunnel = HeaderMap::new();
         behind_tunnel.insert(ORIGIN, "https://a.example".parse().unwrap());
         behind_tunnel.insert(names::X_FORWARDED_HOST, "a.example".parse().unwrap());
-        assert!(is_same_origin(&behind_tunnel, Some("127.0.0.1:7699"), &[]));
-        assert!(ask(None, "a.example"));
-        assert!(ask(Some("https://a.example"), "a.example"));
-        assert!(ask(Some("https://A.example:443"), "a.example"));
-        assert!(ask(Some("https://cn.example.net"), "inner"));
-        assert!(ask(Some("http://127.0.0.1:7699"), "127.0.0.1:7699"));
-        for wrong in ["https://evil.example", "null", "", "https://a.example.evil", "http://a.example:81"] {
-            assert!(!ask(Some(wrong), "a.example"), "{wrong}");
+        assert!(is_own_origin(&behind_tunnel, Host::parse("127.0.0.1:7699").as_ref(), &tls));
+        assert!(ask(&tls, None, "a.example"));
+        for (origin, host, on_plain, on_tls) in [
+            ("https://a.example", "a.example", true, true),
+            ("https://A.example:443", "a.example", true, true),
+            ("https://cn.example.net", "inner", true, true),
+            ("https://app.example:8443", "a.example", true, true),
+            ("http://a.example", "a.example", true, false),
+            ("http://cn.example.net", "inner", true, false),
+            ("http://127.0.0.1:7699", "127.0.0.1:7699", true, true),
+            ("http://localhost:7699", "localhost:7699", true, true),
+            ("https://app.example", "a.example", false, false),
+            ("https://evil.example", "a.example", false, false),
+            ("null", "a.example", false, false),
+            ("", "a.example", false, false),
+            ("https://a.example.evil", "a.example", false, false),
+            ("http://a.example:81", "a.example", false, false),
+            ("ws://a.example", "a.example", false, false),
+        ] {
+            assert_eq!(ask(&plain, Some(origin), host), on_plain, "{origin}");
+            assert_eq!(ask(&tls, Some(origin), host), on_tls, "{origin}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -22,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Core;
 use super::body::Answer;
 use super::live::Live;
+use crate::limit::Reason;
 
 /// Asks for a reload.
 pub(crate) type Reload = mpsc::Sender<oneshot::Sender<Result<u64, String>>>;
@@ -82,7 +84,7 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
     let live = core.snapshot.load_full();
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/routes") => json_answer(StatusCode::OK, &routes(&live)),
-        (&Method::GET, "/health") => json_answer(StatusCode::OK, &health(&live)),
+        (&Method::GET, "/health") => json_answer(StatusCode::OK, &health(core, &live)),
         (&Method::POST, "/reload") => match ask(reload).await {
             Ok(generation) => json_answer(StatusCode::OK, &json!({ "generation": generation })),
             Err(error) => {
@@ -103,10 +105,10 @@ async fn ask(reload: &Reload) -> Result<u64, String> {
 
 fn routes(live: &Live) -> Value {
     let routes: Vec<Value> = live
-        .table
-        .routes()
+        .upstreams
         .iter()
-        .map(|route| {
+        .map(|upstream| (&upstream.route, &upstream.standing))
+        .map(|(route, standing)| {
             json!({
                 "name": route.name,
                 "id": route.id,
@@ -114,6 +116,8 @@ fn routes(live: &Live) -> Value {
                 "prefix": route.prefix,
                 "hosts": route.hosts,
                 "upstream": route.upstream.to_string(),
+                "requests": standing.requests.inside(),
+                "sockets": standing.sockets.load(Ordering::Relaxed),
             })
         })
         .collect();
@@ -121,12 +125,20 @@ fn routes(live: &Live) -> Value {
     json!({ "generation": live.generation, "routes": routes, "problems": problems })
 }
 
-fn health(live: &Live) -> Value {
+fn health(core: &Core, live: &Live) -> Value {
+    let refused: serde_json::Map<String, Value> = Reason::ALL
+        .map(|reason| (reason.as_str().to_owned(), core.limits.refused(reason)))
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| (reason, count.into()))
+        .collect();
     json!({
         "status": "ok",
         "generation": live.generation,
         "routes": live.table.routes().len(),
         "problems": live.problems.len(),
+        "panics": core.metrics.panics.get(),
+        "refused": refused,
     })
 }
 

@@ -1,8 +1,6 @@
 //! The body of an answer to a client.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,12 +8,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::exchange::{self, Reply};
+use super::visit::Visit;
 
-/// A body, with a note that its connection is busy for as long as it lasts.
+/// A body, and the request that ends with it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     source: Source,
-    _busy: Option<Busy>,
+    _visit: Option<Visit>,
 }
 
 /// Where a body comes from.
@@ -40,12 +39,12 @@ pub(crate) enum Error {
 
 impl Answer {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, _busy: None }
+        Self { source, _visit: None }
     }
 
-    /// Keeps the connection busy until the body is gone.
-    pub(crate) fn while_busy(self, busy: Busy) -> Self {
-        Self { _busy: Some(busy), ..self }
+    /// Ends a request when the body is gone.
+    pub(crate) fn ending(self, visit: Visit) -> Self {
+        Self { _visit: Some(visit), ..self }
     }
 }
 
@@ -91,37 +90,5 @@ impl Body for Answer {
             Source::Instance(reply) => reply.size_hint(),
             Source::Refusal(body) => body.size_hint(),
         }
-    }
-}
-
-/// Counts the requests that a connection is busy with.
-#[derive(Debug, Default)]
-pub(crate) struct Activity {
-    busy: AtomicU32,
-    begun: AtomicU32,
-}
-
-impl Activity {
-    /// How many requests are in work, and how many there ever were.
-    pub(crate) fn read(&self) -> (u32, u32) {
-        (self.busy.load(Ordering::Relaxed), self.begun.load(Ordering::Relaxed))
-    }
-}
-
-/// One request in work.
-#[derive(Debug)]
-pub(crate) struct Busy(Arc<Activity>);
-
-impl Busy {
-    pub(crate) fn begin(activity: &Arc<Activity>) -> Self {
-        activity.busy.fetch_add(1, Ordering::Relaxed);
-        activity.begun.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }

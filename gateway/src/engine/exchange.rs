@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
@@ -51,14 +51,14 @@ pub(crate) async fn send(
         .await?
     };
     let (head, body) = answer.into_parts();
-    let idle = if is_event_stream(&head) { timeouts.event_stream_idle } else { timeouts.body_idle };
+    let idle = if is_event_stream(&head.headers) { timeouts.event_stream_idle } else { timeouts.body_idle };
     let reply =
         Reply { body, link: Some(link), pool, ended: false, failure: None, silence: Silence::new(idle) };
     Ok(Response::from_parts(head, reply))
 }
 
-fn is_event_stream(head: &response::Parts) -> bool {
-    head.headers
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
         .get(http::header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }

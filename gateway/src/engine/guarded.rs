@@ -2,11 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::activity::Activity;
 use crate::framing::Framing;
 
 /// No parser takes this for part of a head, a chunk size or a trailer, so it makes the HTTP library answer
@@ -19,11 +21,12 @@ pub(crate) struct Guarded {
     tcp: TcpStream,
     framing: Framing,
     refused: bool,
+    activity: Arc<Activity>,
 }
 
 impl Guarded {
-    pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, framing: Framing::default(), refused: false }
+    pub(crate) fn new(tcp: TcpStream, activity: Arc<Activity>) -> Self {
+        Self { tcp, framing: Framing::default(), refused: false, activity }
     }
 
     /// Returns the bare stream.
@@ -43,7 +46,9 @@ impl AsyncRead for Guarded {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
-        let Err(violation) = self.framing.feed(&buffer.filled()[before..]) else {
+        let fed = self.framing.feed(&buffer.filled()[before..]);
+        self.activity.reads(self.framing.is_in_head());
+        let Err(violation) = fed else {
             return Poll::Ready(Ok(()));
         };
         self.refused = true;
@@ -56,7 +61,9 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
+        self.activity.writes(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -64,7 +71,9 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bytes);
+        self.activity.writes(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use remotelab_config::secret::Secret;
 
 use super::pool::Pool;
+use super::standing::Standing;
 use crate::route::build::Problem;
 use crate::route::{Route, Table};
 
@@ -23,12 +24,13 @@ pub(crate) struct Live {
 /// A route with its connections and what its requests need again and again.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) route: Route,
+    pub(crate) route: Arc<Route>,
     pub(crate) secret: Option<Secret>,
     pub(crate) prefix: HeaderValue,
     /// `127.0.0.1:<port>`.
     pub(crate) authority: String,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) standing: Arc<Standing>,
 }
 
 /// What a new generation is made of.
@@ -80,13 +82,15 @@ impl Live {
             && self.upstreams.iter().map(|upstream| &upstream.secret).eq(&draft.secrets)
     }
 
-    /// Keeps the connections of an instance that stays where it is.
-    fn upstream(&self, route: &Route, secret: Option<Secret>, pooled: usize) -> Upstream {
-        let pool = self
+    /// Keeps what is known of an instance, and its connections if it stays where it is.
+    fn upstream(&self, route: &Arc<Route>, secret: Option<Secret>, pooled: usize) -> Upstream {
+        let old = self
             .table
             .by_prefix(&route.name)
             .map(|index| &self.upstreams[index])
-            .filter(|old| old.route.id == route.id && old.route.upstream == route.upstream)
+            .filter(|old| old.route.id == route.id);
+        let pool = old
+            .filter(|old| old.route.upstream == route.upstream)
             .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
         Upstream {
             secret,
@@ -94,7 +98,8 @@ impl Live {
                 .expect("a prefix is made of letters, digits and a few marks"),
             authority: route.upstream.to_string(),
             pool,
-            route: route.clone(),
+            standing: old.map(|old| Arc::clone(&old.standing)).unwrap_or_default(),
+            route: Arc::clone(route),
         }
     }
 }

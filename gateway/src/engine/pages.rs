@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER,
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -23,6 +23,15 @@ pub(crate) struct Trouble {
     pub(crate) code: &'static str,
     /// Sentence for people.
     pub(crate) text: &'static str,
+    /// Seconds until it makes sense to come again; zero where it is not a question of time.
+    pub(crate) after: u32,
+}
+
+impl Trouble {
+    /// The same, with a longer wait.
+    pub(crate) fn after(self, seconds: u32) -> Self {
+        Self { after: self.after.max(seconds), ..self }
+    }
 }
 
 /// How an error is written.
@@ -41,10 +50,10 @@ impl Form {
 }
 
 macro_rules! troubles {
-    ($($name:ident = $status:ident, $code:literal, $text:literal;)*) => {
+    ($($name:ident = $status:ident, $code:literal, $text:literal $(, after $after:literal)?;)*) => {
         impl Trouble {
             $(pub(crate) const $name: Self =
-                Self { status: StatusCode::$status, code: $code, text: $text };)*
+                Self { status: StatusCode::$status, code: $code, text: $text, after: 0 $(+ $after)? };)*
         }
     };
 }
@@ -57,10 +66,15 @@ troubles! {
     TOO_LARGE = PAYLOAD_TOO_LARGE, "too_large", "This upload is larger than allowed.";
     TARGET_TOO_LONG = URI_TOO_LONG, "address_too_long", "This address is too long.";
     MISDIRECTED = MISDIRECTED_REQUEST, "misdirected", "This host is not served here.";
+    UPGRADE_WITH_BODY = UPGRADE_REQUIRED, "upgrade_with_body", "A request that opens a socket has no body.";
+    FOREIGN_PAGE = FORBIDDEN, "page_not_allowed", "This page may not change anything here.";
     ORIGIN = FORBIDDEN, "origin_not_allowed", "This page may not open a connection here.";
-    UNREACHABLE = BAD_GATEWAY, "unreachable", "This place does not answer at the moment. Please try again soon.";
-    BROKEN = BAD_GATEWAY, "broken_answer", "The answer broke off. Please try again.";
-    TIMED_OUT = GATEWAY_TIMEOUT, "timed_out", "The answer took too long. Please try again.";
+    DEFECT = INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong here. Please try again.";
+    UNREACHABLE = BAD_GATEWAY, "unreachable", "This place does not answer at the moment. Please try again soon.", after 2;
+    BROKEN = BAD_GATEWAY, "broken_answer", "The answer broke off. Please try again.", after 2;
+    TIMED_OUT = GATEWAY_TIMEOUT, "timed_out", "The answer took too long. Please try again.", after 2;
+    TOO_MANY = TOO_MANY_REQUESTS, "too_many_requests", "That was too often. Please wait a moment.", after 1;
+    BUSY = SERVICE_UNAVAILABLE, "busy", "There is too much to do here at the moment. Please try again soon.", after 2;
 }
 
 /// Answers with a trouble: JSON for programs, a small page for people.
@@ -73,8 +87,12 @@ pub(crate) fn trouble(trouble: Trouble, form: Form, request_id: &HeaderValue) ->
         let note = format!("<p class=\"id\">{id}</p>");
         own(trouble.status, HTML, page(trouble.text, &note))
     };
-    if matches!(trouble.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT) {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    if trouble.after > 0 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(trouble.after));
+    }
+    if trouble.status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
     }
     response.headers_mut().insert(names::X_REQUEST_ID, request_id.clone());
     response
@@ -94,9 +112,9 @@ pub(crate) fn root(table: Option<&Table>) -> Response<Answer> {
     )
 }
 
-/// Answers 308.
-pub(crate) fn redirect(location: &str) -> Response<Answer> {
-    let mut response = own(StatusCode::PERMANENT_REDIRECT, HTML, String::new());
+/// Leads on.
+pub(crate) fn redirect(status: StatusCode, location: &str) -> Response<Answer> {
+    let mut response = own(status, HTML, String::new());
     // The target was a valid request target.
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);

@@ -1,7 +1,6 @@
 //! One request on its way to an instance, and its answer on the way back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, request};
@@ -11,17 +10,20 @@ use remotelab_config::vouch;
 use super::body::{Answer, Source};
 use super::exchange::{self, Failure, Reply};
 use super::live::Upstream;
-use super::pages::{self, Form, Trouble};
+use super::pages::{self, Trouble};
 use super::proxy::Client;
+use super::upgrade::{Handshake, Passed};
 use super::upload::{self, Upload};
+use super::visit::Visit;
 use super::{pool, upgrade};
 use crate::cookie::Scope;
 use crate::headers::{self, Forwarding, names};
 use crate::host::Host;
+use crate::last_prefix;
+use crate::limit::login;
 use crate::listener::Scheme;
 use crate::location::Frame;
 use crate::settings::Settings;
-use crate::websocket;
 
 /// A request that has its route.
 pub(crate) struct Passage {
@@ -31,30 +33,61 @@ pub(crate) struct Passage {
     pub(crate) shared: bool,
     /// The `Host` that the client sent.
     pub(crate) host: Option<HeaderValue>,
-    pub(crate) request_id: HeaderValue,
-    /// When it came, since 1970.
-    pub(crate) now: Duration,
+    pub(crate) visit: Visit,
 }
 
 impl Passage {
     /// Passes a request on and its answer back.
     pub(crate) async fn forward(
-        self,
+        mut self,
         target: &str,
         mut head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
-        let form = Form::of(head.uri.path(), &head.headers);
-        let limit = self.settings().limits.body;
+        let limit = self.upstream.route.policy.limits.body;
         let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
-            Ok(Some(handshake)) => upgrade::pass(&self, head, handshake).await,
-            Ok(None) => self.send(Request::from_parts(head, upload)).await.map(|response| {
-                self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
-            }),
+            Ok(Some(handshake)) => match self.switch(head, handshake).await {
+                Ok(Passed::Joined(response, ends)) => {
+                    upgrade::join(self.client, self.visit, ends);
+                    return response;
+                }
+                Ok(Passed::Refused(response)) => Ok(response),
+                Err(trouble) => Err(trouble),
+            },
+            Ok(None) => {
+                let sent = self.send(Request::from_parts(head, upload)).await;
+                self.settle(sent.as_ref().ok());
+                sent.map(|response| {
+                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+                })
+            }
         };
-        outcome.unwrap_or_else(|trouble| pages::trouble(trouble, form, &self.request_id))
+        let response = outcome
+            .unwrap_or_else(|trouble| pages::trouble(trouble, self.visit.form, &self.visit.request_id));
+        response.map(|answer| answer.ending(self.visit))
+    }
+
+    async fn switch(&mut self, head: request::Parts, handshake: Handshake) -> Result<Passed, Trouble> {
+        let core = &self.client.core;
+        self.visit.socket = Some(core.limits.socket(&self.visit, &self.upstream, &core.settings.limits)?);
+        upgrade::pass(self, head, handshake).await
+    }
+
+    /// Notes what the head of an answer, if there is one, tells about the request.
+    fn settle(&mut self, response: Option<&Response<Reply>>) {
+        let core = &self.client.core;
+        if let Some(attempt) = self.visit.attempt.take() {
+            let has_failed =
+                response.is_some_and(|answer| login::has_failed(answer.status(), answer.headers()));
+            let logins = core.settings.limits.logins;
+            core.limits.settle(&self.visit, attempt, &self.upstream, has_failed, logins);
+        }
+        if response.is_some_and(|answer| exchange::is_event_stream(answer.headers())) {
+            // It may last for hours, and works on nothing.
+            self.visit.place = None;
+        }
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -77,26 +110,27 @@ impl Passage {
     /// Turns the client's head into the one for the instance. Returns what is needed to join a WebSocket,
     /// if one was asked for.
     fn prepare(
-        &self,
+        &mut self,
         target: &str,
         head: &mut request::Parts,
         upload: &Upload,
-    ) -> Result<Option<upgrade::Handshake>, Trouble> {
+    ) -> Result<Option<Handshake>, Trouble> {
         let listener = self.client.listener();
         let chunked = is_chunked(&head.headers)?;
-        if is_longer(&head.headers, self.settings().limits.body) {
+        if is_longer(&head.headers, self.upstream.route.policy.limits.body) {
             return Err(Trouble::TOO_LARGE);
         }
-        let handshake = upgrade::Handshake::of(head, upload);
-        if handshake.is_some() && !websocket::is_same_origin(&head.headers, self.host(), &listener.hosts) {
-            return Err(Trouble::ORIGIN);
-        }
-        let client = listener.client(self.client.peer, &head.headers).to_string();
+        let handshake = Handshake::of(head, upload)?;
+        let client = self.visit.client.to_string();
         headers::clean_request(&mut head.headers, listener);
         if self.shared {
             let route = &self.upstream.route;
             let legacy = self.settings().legacy_owner_cookies && route.cookie_prefix == "owner__";
-            headers::map_request_cookies(&mut head.headers, &route.cookie_prefix, legacy);
+            self.visit.notes_prefix =
+                listener.last_prefix_redirect && last_prefix::is_news(route, &head.method, &head.headers);
+            if headers::map_request_cookies(&mut head.headers, &route.cookie_prefix, legacy) {
+                tracing::info!(instance = %route.name, "a login from before prefixes is used");
+            }
         }
         let facts = self.forwarding(&head.method, target, &client);
         headers::forward(&mut head.headers, facts);
@@ -118,7 +152,7 @@ impl Passage {
         let signature = self.upstream.secret.as_ref().and_then(|secret| {
             let facts =
                 vouch::Facts { method: method.as_str(), target, prefix: self.prefix(), client, proto, host };
-            let seconds = i64::try_from(self.now.as_secs()).ok()?;
+            let seconds = i64::try_from(self.visit.now.as_secs()).ok()?;
             HeaderValue::try_from(vouch::sign(secret, seconds, &facts)).ok()
         });
         Forwarding {
@@ -131,7 +165,7 @@ impl Passage {
                 (None, Scheme::Https) => HeaderValue::from_static("443"),
             },
             prefix: self.shared.then(|| self.upstream.prefix.clone()),
-            request_id: self.request_id.clone(),
+            request_id: self.visit.request_id.clone(),
             signature,
         }
     }
@@ -174,7 +208,10 @@ impl Passage {
         });
         *response.version_mut() = Version::HTTP_11;
         headers::map_response(response.headers_mut(), frame, scope);
-        response.headers_mut().insert(names::X_REQUEST_ID, self.request_id.clone());
+        if self.visit.notes_prefix {
+            last_prefix::note(route, self.scheme() == Scheme::Https, response.headers_mut());
+        }
+        response.headers_mut().insert(names::X_REQUEST_ID, self.visit.request_id.clone());
         response
     }
 

@@ -1,23 +1,27 @@
 //! One request from a client: who answers it, and how.
 
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, OnceLock};
 
-use http::header::{EXPECT, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, request};
+use http::header::{CONNECTION, EXPECT, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Core;
-use super::body::{Activity, Answer, Busy};
+use super::activity::Activity;
+use super::body::Answer;
+use super::counts::Counted;
 use super::live::Upstream;
+use super::metrics::Metrics;
 use super::pages::{self, Form, Trouble};
 use super::passage::Passage;
+use super::standing::Seat;
+use super::survive::survive;
 use super::upload::Upload;
+use super::visit::Visit;
 use crate::decision::{Decision, Own, Refusal, decide};
 use crate::listener::Listener;
-use crate::request_id::ulid;
 use crate::settings::Root;
 
 /// A client connection, as its requests see it.
@@ -30,6 +34,10 @@ pub(crate) struct Client {
     pub(crate) activity: Arc<Activity>,
     /// Its place among the connections that are allowed.
     pub(crate) _place: OwnedSemaphorePermit,
+    /// Its place among those of the client.
+    pub(crate) _counted: Option<Counted>,
+    /// Its place among those of the tenant that it asked first.
+    pub(crate) seat: OnceLock<Seat>,
 }
 
 /// Where a request goes.
@@ -43,23 +51,52 @@ impl Client {
         &self.core.settings.listeners[self.listener]
     }
 
-    /// Answers one request.
-    pub(crate) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
-        let busy = Busy::begin(&self.activity);
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        // Milliseconds since 1970 fit into 64 bits for 500 million years.
-        let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let request_id = ulid(unix_ms, rand::random());
+    /// Answers one request, whatever happens.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
         let (head, body) = request.into_parts();
-        let response = match self.way(&head) {
+        let visit = Visit::begin(&self, &head);
+        let (form, request_id) = (visit.form, visit.request_id.clone());
+        let core = Arc::clone(&self.core);
+        let served = survive(self.serve(visit, head, body)).await;
+        served.unwrap_or_else(|| defect(&core.metrics, form, &request_id))
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        mut visit: Visit,
+        head: request::Parts,
+        body: Incoming,
+    ) -> Response<Answer> {
+        if let Err(trouble) = self.core.limits.ask(&visit, &self.core.settings.limits) {
+            return refuse(trouble, &head, body, visit);
+        }
+        match self.way(&head) {
             Way::Instance { upstream, target, shared } => {
+                if let Err(trouble) = self.admit(&mut visit, &upstream, &head.method, &target).await {
+                    return refuse(trouble, &head, body, visit);
+                }
                 let host = head.headers.get(HOST).cloned();
-                let passage = Passage { client: self, upstream, shared, host, request_id, now };
+                let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
             }
-            Way::Nowhere(own) => self.answer(&own, &head, body, &request_id),
-        };
-        response.map(|answer| answer.while_busy(busy))
+            Way::Nowhere(own) => self.own(&own, &head, body, &visit).map(|answer| answer.ending(visit)),
+        }
+    }
+
+    async fn admit(
+        &self,
+        visit: &mut Visit,
+        upstream: &Upstream,
+        method: &Method,
+        target: &str,
+    ) -> Result<(), Trouble> {
+        let limits = &self.core.limits;
+        if self.seat.get().is_none() {
+            // Requests of one connection come one after the other, so nobody was faster.
+            let seat = limits.seat(upstream).inspect_err(|_| visit.closes = true)?;
+            let _ = self.seat.set(seat);
+        }
+        limits.admit(visit, upstream, method, target, self.core.settings.limits.logins).await
     }
 
     fn way(&self, head: &request::Parts) -> Way {
@@ -74,24 +111,17 @@ impl Client {
         }
     }
 
-    fn answer(
-        &self,
-        own: &Own,
-        head: &request::Parts,
-        body: Incoming,
-        request_id: &HeaderValue,
-    ) -> Response<Answer> {
-        // What the client still sends is read on for a while when this is dropped.
-        let _upload = Upload::new(body, u64::MAX, head.headers.contains_key(EXPECT));
-        let form = Form::of(head.uri.path(), &head.headers);
-        let refuse = |trouble| pages::trouble(trouble, form, request_id);
+    fn own(&self, own: &Own, head: &request::Parts, body: Incoming, visit: &Visit) -> Response<Answer> {
+        let _upload = unread(head, body);
+        let refuse = |trouble| pages::trouble(trouble, visit.form, &visit.request_id);
         match own {
             Own::Root => match self.core.settings.root {
                 Root::Off => refuse(Trouble::NOT_FOUND),
                 Root::Neutral => pages::root(None),
                 Root::Names => pages::root(Some(&self.core.snapshot.load().table)),
             },
-            Own::Redirect(location) => pages::redirect(location),
+            Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
+            Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
             Own::Refuse(refusal) => refuse(match refusal {
                 Refusal::BadRequest => Trouble::BAD_REQUEST,
@@ -99,7 +129,45 @@ impl Client {
                 Refusal::MethodNotAllowed => Trouble::METHOD,
                 Refusal::TargetTooLong => Trouble::TARGET_TOO_LONG,
                 Refusal::Misdirected => Trouble::MISDIRECTED,
+                Refusal::ForeignOrigin => Trouble::ORIGIN,
+                Refusal::ForeignPage => Trouble::FOREIGN_PAGE,
             }),
         }
+    }
+}
+
+/// Answers a request that nobody else looks at.
+fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Visit) -> Response<Answer> {
+    let _upload = unread(head, body);
+    let mut response = pages::trouble(trouble, visit.form, &visit.request_id);
+    if visit.closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|answer| answer.ending(visit))
+}
+
+/// What the client still sends is read on for a while when this is dropped.
+fn unread(head: &request::Parts, body: Incoming) -> Upload {
+    Upload::new(body, u64::MAX, head.headers.contains_key(EXPECT))
+}
+
+/// Answers for a request that ran into a defect. Nobody knows in which state its connection is.
+fn defect(metrics: &Metrics, form: Form, request_id: &HeaderValue) -> Response<Answer> {
+    metrics.panics.add(1);
+    let mut response = pages::trouble(Trouble::DEFECT, form, request_id);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_is_counted_and_answered_and_the_connection_is_closed() {
+        let metrics = Metrics::default();
+        let response = defect(&metrics, Form::Json, &HeaderValue::from_static("id"));
+        assert_eq!((response.status(), metrics.panics.get()), (StatusCode::INTERNAL_SERVER_ERROR, 1));
+        assert_eq!(response.headers()[CONNECTION], "close");
     }
 }

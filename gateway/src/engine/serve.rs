@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -14,13 +14,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Core;
-use super::body::Activity;
+use super::activity::Activity;
+use super::counts::Counted;
 use super::guarded::Guarded;
 use super::proxy::Client;
+use super::survive::survive;
+use crate::listener::ClientIp;
 use crate::settings::Timeouts;
 
 /// Rest after a failed accept, which mostly means that file descriptors ran out.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A timer that ticks faster only costs.
+const SHORTEST_TICK: Duration = Duration::from_millis(10);
 
 /// The request line and all fields. Their number is limited to 100 by hyper's default, which it keeps on the
 /// stack.
@@ -39,6 +45,12 @@ pub(crate) async fn listen(core: Arc<Core>, index: usize, listener: TcpListener,
         };
         match accepted {
             Ok((stream, peer)) => {
+                // Where a header tells who the clients are, the peers are tunnels that bring many.
+                let limits = &core.settings.limits;
+                let is_client = core.settings.listeners[index].client_ip == ClientIp::Peer;
+                let counted = if is_client { core.limits.connect(peer.ip(), limits) } else { Ok(None) };
+                let Ok(counted) = counted else { continue };
+                let place = (place, counted);
                 core.tasks.spawn(connection(Arc::clone(&core), index, stream, peer, place));
             }
             Err(error) => {
@@ -54,7 +66,7 @@ async fn connection(
     listener: usize,
     stream: TcpStream,
     peer: SocketAddr,
-    place: OwnedSemaphorePermit,
+    (place, counted): (OwnedSemaphorePermit, Option<Counted>),
 ) {
     // Without it small answers wait for the client's acknowledgement; it fails only on a dead socket.
     let _ = stream.set_nodelay(true);
@@ -65,53 +77,58 @@ async fn connection(
         peer: peer.ip(),
         activity: Arc::clone(&activity),
         _place: place,
+        _counted: counted,
+        seat: OnceLock::new(),
     });
     let service = service_fn(move |request| {
         let client = Arc::clone(&client);
-        async move { Ok::<_, Infallible>(client.serve(request).await) }
+        async move { Ok::<_, Infallible>(client.answer(request).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
             .max_header_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(Guarded::new(stream)), service)
+            .serve_connection(TokioIo::new(Guarded::new(stream, Arc::clone(&activity))), service)
             .with_upgrades()
     );
-    let mut idle = pin!(idle(&activity, &core.settings.timeouts));
+    let mut overdue = pin!(overdue(&activity, &core.settings.timeouts));
     // Tokens of its own, so that connections do not meet at one lock each time they are polled.
     let (draining, cut) = (core.draining.child_token(), core.cut.child_token());
     let mut is_draining = false;
     loop {
         tokio::select! {
             biased;
-            // A broken connection is the client's affair.
-            _ = connection.as_mut() => return,
+            // A broken connection is the client's affair; a panic in a body breaks it, too.
+            ended = survive(connection.as_mut()) => {
+                if ended.is_none() {
+                    core.metrics.panics.add(1);
+                }
+                return;
+            }
             () = draining.cancelled(), if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = cut.cancelled() => return,
-            () = idle.as_mut() => return,
+            () = overdue.as_mut() => return,
         }
     }
 }
 
-/// Returns when a connection has been without a request for too long. One slow timer for each connection
-/// instead of one for each request.
-async fn idle(activity: &Activity, timeouts: &Timeouts) {
-    let tick = timeouts.client_header;
+/// Returns when a connection has been in one state for longer than that may last. One slow timer for each
+/// connection instead of one for each request: it may be late by half of the shortest limit.
+async fn overdue(activity: &Activity, timeouts: &Timeouts) {
+    let shortest = timeouts.client_header.min(timeouts.keep_alive).min(timeouts.client_write);
+    let tick = (shortest / 2).max(SHORTEST_TICK);
     let mut ticks = interval_at(Instant::now() + tick, tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = 0;
-    let mut quiet = Duration::ZERO;
+    let mut seen = activity.pulse();
+    let mut lasted = Duration::ZERO;
     loop {
         ticks.tick().await;
-        let (busy, begun) = activity.read();
-        if begun == 0 {
-            return;
-        }
-        quiet = if busy == 0 && begun == seen { quiet + tick } else { Duration::ZERO };
-        seen = begun;
-        if quiet >= timeouts.keep_alive {
+        let now = activity.pulse();
+        lasted = if now == seen { lasted + tick } else { Duration::ZERO };
+        seen = now;
+        if now.limit(timeouts).is_some_and(|limit| lasted >= limit) {
             return;
         }
     }

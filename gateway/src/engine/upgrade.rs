@@ -24,6 +24,7 @@ use super::pool;
 use super::proxy::Client;
 use super::stream::Stream;
 use super::upload::Upload;
+use super::visit::Visit;
 use crate::websocket;
 
 /// Read at a time; memory is taken only while bytes move.
@@ -36,12 +37,17 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// Takes the wish out of a request that has no body.
-    pub(crate) fn of(head: &mut request::Parts, upload: &Upload) -> Option<Self> {
-        let expected_accept = websocket::expected_accept(&head.method, head.version, &head.headers)
-            .filter(|_| upload.progress().is_none())?;
-        let client = head.extensions.remove::<OnUpgrade>()?;
-        Some(Self { expected_accept, client })
+    /// Takes the wish out of a request, if it has one.
+    pub(crate) fn of(head: &mut request::Parts, upload: &Upload) -> Result<Option<Self>, Trouble> {
+        let expected_accept = websocket::expected_accept(&head.method, head.version, &head.headers);
+        if expected_accept.is_some() && upload.progress().is_some() {
+            // Nobody could tell where the body ends and the socket begins.
+            return Err(Trouble::UPGRADE_WITH_BODY);
+        }
+        Ok(expected_accept.and_then(|expected_accept| {
+            let client = head.extensions.remove::<OnUpgrade>()?;
+            Some(Self { expected_accept, client })
+        }))
     }
 
     /// Asks the instance for what the client asked for.
@@ -50,13 +56,27 @@ impl Handshake {
     }
 }
 
+/// What became of a handshake.
+pub(crate) enum Passed {
+    /// The instance switches: the two ends are to be joined.
+    Joined(Response<Answer>, Ends),
+    /// It said something else, which is an answer like others.
+    Refused(Response<Answer>),
+}
+
+/// The two ends of a socket, as soon as HTTP is done with them.
+pub(crate) struct Ends {
+    client: OnUpgrade,
+    instance: OnUpgrade,
+}
+
 /// Passes a handshake on and joins the two ends if the instance agrees; any other answer is passed on as
 /// it is. The connection is never one that is shared with other requests.
 pub(crate) async fn pass(
     passage: &Passage,
     head: request::Parts,
     handshake: Handshake,
-) -> Result<Response<Answer>, Trouble> {
+) -> Result<Passed, Trouble> {
     let core = &passage.client.core;
     let timeouts = &core.settings.timeouts;
     let tcp = passage
@@ -75,17 +95,28 @@ pub(crate) async fn pass(
         .map_err(|_| Trouble::TIMED_OUT)?
         .map_err(|_| Trouble::BROKEN)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(passage.map_response(response.map(|body| Answer::new(Source::Refusal(body)))));
+        let response = response.map(|body| Answer::new(Source::Refusal(body)));
+        return Ok(Passed::Refused(passage.map_response(response)));
     }
     if !websocket::is_accepted(response.headers(), &handshake.expected_accept) {
         return Err(Trouble::BROKEN);
     }
-    let instance = hyper::upgrade::on(&mut response);
-    let joined = join(Arc::clone(&passage.client), handshake.client, instance);
-    core.tasks.spawn(joined);
+    let ends = Ends { client: handshake.client, instance: hyper::upgrade::on(&mut response) };
     let mut response = passage.map_response(response.map(|_| Answer::new(Source::Own(None))));
     switch(response.headers_mut());
-    Ok(response)
+    Ok(Passed::Joined(response, ends))
+}
+
+/// Joins the two ends on their own: the request ends with the socket.
+pub(crate) fn join(asker: Arc<Client>, mut visit: Visit, ends: Ends) {
+    let core = Arc::clone(&asker.core);
+    // From now on it counts as a socket.
+    visit.place = None;
+    core.tasks.spawn(async move {
+        // Both keep a count until the socket is closed.
+        let _visit = visit;
+        ends.join(&asker).await;
+    });
 }
 
 /// Runs a connection on its own: it must go on after this request, to give the bare stream away.
@@ -105,26 +136,29 @@ fn switch(headers: &mut HeaderMap) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
 }
 
-/// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops. Holding
-/// `asker` keeps the connection counted.
-async fn join(asker: Arc<Client>, client: OnUpgrade, instance: OnUpgrade) {
-    let ends = async { Some((bare_client(client.await.ok()?)?, bare_instance(instance.await.ok()?)?)) };
-    let Some(((client, from_client), (instance, from_instance))) = ends.await else {
-        return;
-    };
-    let moved = AtomicU32::new(0);
-    let (client_in, client_out) = client.into_split();
-    let (instance_in, instance_out) = instance.into_split();
-    let both = async {
-        tokio::join!(
-            pump(client_in, instance_out, from_client, &moved),
-            pump(instance_in, client_out, from_instance, &moved),
-        )
-    };
-    tokio::select! {
-        _ = both => {}
-        () = silence(&moved, asker.core.settings.timeouts.websocket_idle) => {}
-        () = asker.core.draining.cancelled() => {}
+impl Ends {
+    /// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops.
+    async fn join(self, asker: &Client) {
+        let ends = async {
+            Some((bare_client(self.client.await.ok()?)?, bare_instance(self.instance.await.ok()?)?))
+        };
+        let Some(((client, from_client), (instance, from_instance))) = ends.await else {
+            return;
+        };
+        let traffic = Traffic::default();
+        let (client_in, client_out) = client.into_split();
+        let (instance_in, instance_out) = instance.into_split();
+        let both = async {
+            tokio::join!(
+                pump(client_in, instance_out, from_client, &traffic.sent),
+                pump(instance_in, client_out, from_instance, &traffic.received),
+            )
+        };
+        tokio::select! {
+            _ = both => {}
+            () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
+            () = asker.core.draining.cancelled() => {}
+        }
     }
 }
 
@@ -141,12 +175,47 @@ fn bare_instance(upgraded: Upgraded) -> Option<Bare> {
     Some((parts.io.into_inner(), parts.read_buf))
 }
 
+/// What moved between the two ends.
+#[derive(Default)]
+struct Traffic {
+    sent: Flow,
+    received: Flow,
+}
+
+/// One direction: grows by one when a piece has come and when it has gone on, so it is odd while the far end
+/// takes nothing.
+#[derive(Default)]
+struct Flow(AtomicU32);
+
+impl Flow {
+    fn step(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Traffic {
+    /// Returns when for at least `limit` nothing moved, or one end took nothing of what was there for it.
+    async fn silence(&self, limit: Duration) {
+        let now = || [&self.sent, &self.received].map(|flow| flow.0.load(Ordering::Relaxed));
+        let mut before = now();
+        loop {
+            tokio::time::sleep(limit).await;
+            let now = now();
+            let is_stuck = |way: usize| now[way] == before[way] && now[way] % 2 == 1;
+            if now == before || is_stuck(0) || is_stuck(1) {
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
 /// Moves bytes one way; the end of the source closes that direction.
 async fn pump(
     from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     first: bytes::Bytes,
-    moved: &AtomicU32,
+    flow: &Flow,
 ) -> io::Result<()> {
     to.write_all(&first).await?;
     drop(first);
@@ -155,23 +224,13 @@ async fn pump(
         let mut piece = Vec::with_capacity(PIECE);
         match from.try_read_buf(&mut piece) {
             Ok(0) => return to.shutdown().await,
-            Ok(_) => to.write_all(&piece).await?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Ok(_) => {
+                flow.step();
+                to.write_all(&piece).await?;
+                flow.step();
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }
-        moved.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Returns when nothing moved for at least `limit`.
-async fn silence(moved: &AtomicU32, limit: Duration) {
-    let mut before = moved.load(Ordering::Relaxed);
-    loop {
-        tokio::time::sleep(limit).await;
-        let now = moved.load(Ordering::Relaxed);
-        if now == before {
-            return;
-        }
-        before = now;
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::Core;
 use super::live::Draft;
+use crate::limit;
 use crate::route::build::{Guest, Inputs, Main, Problem, build};
 
 /// Writers change a file in several steps.
@@ -30,6 +31,7 @@ const MAX_FILE: u64 = 64 * 1024;
 pub(crate) struct Source {
     pub(crate) registry: PathBuf,
     pub(crate) main: Main,
+    pub(crate) limits: limit::Tenant,
     pub(crate) own_ports: Vec<u16>,
     pub(crate) own_hosts: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl Source {
             guests,
             own_ports: self.own_ports.clone(),
             own_hosts: self.own_hosts.clone(),
+            limits: self.limits,
         });
         let secrets = table.routes().iter().map(|route| secret(&route.secret_file)).collect();
         Draft { table, problems, secrets }

@@ -15,10 +15,10 @@ names! {
     CLEAR_SITE_DATA = "clear-site-data";
     KEEP_ALIVE = "keep-alive";
     NEL = "nel";
-    PROXY_AUTHENTICATION_INFO = "proxy-authentication-info";
-    PROXY_CONNECTION = "proxy-connection";
     PUBLIC_KEY_PINS = "public-key-pins";
     REPORT_TO = "report-to";
+    SEC_FETCH_DEST = "sec-fetch-dest";
+    SEC_FETCH_SITE = "sec-fetch-site";
     SERVICE_WORKER_ALLOWED = "service-worker-allowed";
     X_FORWARDED_FOR = "x-forwarded-for";
     X_FORWARDED_HOST = "x-forwarded-host";

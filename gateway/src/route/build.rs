@@ -10,9 +10,13 @@ use std::path::PathBuf;
 
 use remotelab_config::instance_name::{MAX_LEN, RESERVED};
 use remotelab_config::registry::Record;
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Kind, Route, Table, definition};
+use super::{Kind, Policy, Route, Table, definition};
 use crate::host::Host;
+use crate::limit;
+use crate::limit::tenant::Overrides;
 
 /// Where instances listen.
 const UPSTREAM_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -28,6 +32,8 @@ pub struct Inputs {
     pub own_ports: Vec<u16>,
     /// Hosts that the listeners serve by prefix, never a guest's.
     pub own_hosts: Vec<String>,
+    /// Upper bounds of whoever says nothing else.
+    pub limits: limit::Tenant,
 }
 
 /// The main service.
@@ -54,6 +60,8 @@ pub struct Guest {
     pub ports: [Option<u16>; 3],
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
+    /// Upper bounds of its own; `None` when they make no sense.
+    pub limits: Option<Overrides>,
 }
 
 impl Guest {
@@ -71,6 +79,10 @@ impl Guest {
                 Some(record.port),
             ],
             secret_file: record.paths().gateway_secret(),
+            limits: match record.rest.get("limits") {
+                None | Some(Value::Null) => Some(Overrides::default()),
+                Some(limits) => Overrides::deserialize(limits).ok(),
+            },
         }
     }
 }
@@ -90,6 +102,8 @@ pub enum Problem {
     HostTaken(String, String),
     /// The host name is not one.
     HostInvalid(String, String),
+    /// Its limits make no sense; the usual ones hold.
+    LimitsInvalid(String),
     /// The sources disagree; the first is used.
     Drift(String, u16),
 }
@@ -111,6 +125,9 @@ impl fmt::Display for Problem {
             Self::HostInvalid(name, host) => {
                 write!(f, "{name} is reached by prefix only: {host:?} is no host name")
             }
+            Self::LimitsInvalid(name) => {
+                write!(f, "{name} has the usual limits: those of its record make no sense")
+            }
             Self::Drift(name, port) => {
                 write!(f, "{name}: registry and service definition disagree, port {port} is used")
             }
@@ -122,8 +139,12 @@ impl fmt::Display for Problem {
 #[must_use]
 pub fn build(inputs: &Inputs) -> (Table, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut routes: Vec<Route> =
-        inputs.main.iter().filter(|main| !inputs.own_ports.contains(&main.port)).map(main_route).collect();
+    let mut routes: Vec<Route> = inputs
+        .main
+        .iter()
+        .filter(|main| !inputs.own_ports.contains(&main.port))
+        .map(|main| main_route(main, inputs))
+        .collect();
     let mut names: Vec<String> = routes.iter().map(|main| main.name.clone()).collect();
     names.reserve(inputs.guests.len());
     let mut seen: std::collections::HashSet<String> = names.into_iter().collect();
@@ -140,7 +161,7 @@ pub fn build(inputs: &Inputs) -> (Table, Vec<Problem>) {
     (Table::new(routes), problems)
 }
 
-fn main_route(main: &Main) -> Route {
+fn main_route(main: &Main, inputs: &Inputs) -> Route {
     Route {
         id: "owner".to_owned(),
         name: main.name.clone(),
@@ -150,6 +171,7 @@ fn main_route(main: &Main) -> Route {
         hosts: Vec::new(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
         secret_file: main.secret_file.clone(),
+        policy: Policy { limits: inputs.limits },
     }
 }
 
@@ -171,6 +193,10 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
             Vec::new()
         }
     };
+    let limits = guest.limits.and_then(|own| own.over(inputs.limits).ok()).unwrap_or_else(|| {
+        problems.push(Problem::LimitsInvalid(guest.name.clone()));
+        inputs.limits
+    });
     Some(Route {
         id: guest.id.clone(),
         name: guest.name.clone(),
@@ -180,6 +206,7 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
         secret_file: guest.secret_file.clone(),
+        policy: Policy { limits },
     })
 }
 
@@ -240,6 +267,7 @@ mod tests {
             hostname: hostname.to_owned(),
             ports: [None, None, Some(port)],
             secret_file: PathBuf::new(),
+            limits: Some(Overrides::default()),
         }
     }
 
@@ -250,6 +278,7 @@ mod tests {
             guests,
             own_ports: vec![7699],
             own_hosts: vec!["bridge.example".into()],
+            ..Inputs::default()
         };
         let (table, problems) = build(&inputs);
         let routes = table.routes().iter().map(|r| (r.name.clone(), r.upstream.port())).collect();
@@ -315,6 +344,22 @@ mod tests {
         let drift = built(vec![Guest::new(&record, None)]).1;
         assert_eq!(drift, [Problem::Drift("trial4".into(), 7901)]);
         assert_eq!(Guest::new(&record, None).secret_file, PathBuf::from("/x/config/gateway-secret"));
+    }
+
+    #[test]
+    fn a_record_may_have_limits_of_its_own() {
+        let limits = |limits: Value| {
+            let record = json!({ "name": "a", "port": 7901, "limits": limits });
+            let guest = Guest::new(&serde_json::from_value(record).unwrap(), None);
+            let (table, problems) = build(&Inputs { guests: vec![guest], ..Inputs::default() });
+            (table.routes()[0].policy.limits, problems)
+        };
+        let usual = limit::Tenant::default();
+        assert_eq!(limits(Value::Null), (usual, vec![]));
+        assert_eq!(limits(json!({ "requests": 3 })), (limit::Tenant { requests: 3, ..usual }, vec![]));
+        for wrong in [json!({ "requests": "many" }), json!({ "requests": 0 }), json!(7)] {
+            assert_eq!(limits(wrong), (usual, vec![Problem::LimitsInvalid("a".into())]));
+        }
     }
 
     #[test]

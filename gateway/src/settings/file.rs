@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Error, Root, Settings, main_prefix};
+use super::{Error, Settings, limits, main_prefix, root, timeouts};
+use crate::guard::RefererGuard;
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
 
@@ -14,16 +14,17 @@ use crate::listener::{ClientIp, Listener, Mode, Scheme};
 #[serde(deny_unknown_fields)]
 struct File {
     legacy_owner_cookies: Option<bool>,
+    referer_guard: Option<RefererGuard>,
     #[serde(default)]
     listener: BTreeMap<String, ListenerTable>,
     #[serde(default)]
     service: ServiceTables,
     #[serde(default)]
-    root: RootTable,
+    root: root::Table,
     #[serde(default)]
-    limits: LimitsTable,
+    limits: limits::Table,
     #[serde(default)]
-    timeouts: TimeoutsTable,
+    timeouts: timeouts::Table,
     sleep: Option<toml::Table>,
 }
 
@@ -41,6 +42,9 @@ struct ListenerTable {
     domains: Vec<String>,
     #[serde(default)]
     mode: Mode,
+    #[serde(default)]
+    origins: Vec<String>,
+    referer_guard: Option<RefererGuard>,
 }
 
 #[derive(Default, Deserialize)]
@@ -57,120 +61,102 @@ struct ServiceTable {
     port: Option<u16>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RootTable {
-    #[serde(default)]
-    index: Root,
-    last_prefix_redirect: Option<bool>,
+/// A value that cannot be used.
+pub(super) struct Wrong {
+    /// The key, with dots.
+    key: String,
+    problem: &'static str,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitsTable {
-    connections: Option<usize>,
-    pooled: Option<usize>,
-    /// Bytes.
-    body: Option<u64>,
-}
-
-/// Whole seconds.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TimeoutsTable {
-    client_header: Option<u64>,
-    client_body_idle: Option<u64>,
-    keep_alive: Option<u64>,
-    connect: Option<u64>,
-    response_header: Option<u64>,
-    body_idle: Option<u64>,
-    event_stream_idle: Option<u64>,
-    websocket_idle: Option<u64>,
-    drain: Option<u64>,
+impl Wrong {
+    pub(super) fn new(key: impl Into<String>, problem: &'static str) -> Self {
+        Self { key: key.into(), problem }
+    }
 }
 
 /// Lays the text of a file over settings.
 pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Result<(), Error> {
     let file: File = toml::from_str(text)
         .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    let wrong = |key: String, problem| Error::Value { path: path.to_owned(), key, problem };
-    let listeners = file
-        .listener
-        .into_iter()
-        .map(|(name, table)| {
-            listener(&name, table).map_err(|(key, problem)| wrong(format!("listener.{name}.{key}"), problem))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    if !listeners.is_empty() {
-        settings.listeners = listeners;
-    }
-    if let Some(prefix) = file.service.owner.prefix {
-        settings.main.name = main_prefix(&prefix)
-            .filter(|usable| *usable == prefix)
-            .ok_or_else(|| wrong("service.owner.prefix".into(), "is not a path segment without __"))?;
-    }
-    if let Some(port) = file.service.owner.port {
-        if port == 0 {
-            return Err(wrong("service.owner.port".into(), "is not 1–65535"));
-        }
-        settings.main.port = port;
-    }
-    if let Some(legacy) = file.legacy_owner_cookies {
-        settings.legacy_owner_cookies = legacy;
-    }
-    settings.root = file.root.index;
-    limits(settings, &file.limits);
-    timeouts(settings, &file.timeouts);
-    if file.root.last_prefix_redirect == Some(true) {
-        settings.remarks.push("root.last_prefix_redirect has no effect in this version".into());
-    }
-    if file.sleep.is_some() {
-        settings.remarks.push("[sleep] has no effect in this version".into());
-    }
-    Ok(())
+    file.lay_over(settings).map_err(|Wrong { key, problem }| Error::Value {
+        path: path.to_owned(),
+        key,
+        problem,
+    })
 }
 
-fn listener(name: &str, table: ListenerTable) -> Result<Listener, (&'static str, &'static str)> {
+impl File {
+    fn lay_over(self, settings: &mut Settings) -> Result<(), Wrong> {
+        let [usual, ..] = &mut settings.listeners[..] else {
+            return Err(Wrong::new("listener", "is missing"));
+        };
+        usual.referer_guard = self.referer_guard.unwrap_or_default();
+        usual.last_prefix_redirect = self.root.last_prefix_redirect.unwrap_or(usual.last_prefix_redirect);
+        let listeners = self
+            .listener
+            .into_iter()
+            .map(|(name, table)| listener(&name, table, usual))
+            .collect::<Result<Vec<_>, _>>()?;
+        if !listeners.is_empty() {
+            settings.listeners = listeners;
+        }
+        if let Some(prefix) = self.service.owner.prefix {
+            settings.main.name = main_prefix(&prefix)
+                .filter(|usable| *usable == prefix)
+                .ok_or(Wrong::new("service.owner.prefix", "is not a path segment without __"))?;
+        }
+        if let Some(port) = self.service.owner.port {
+            if port == 0 {
+                return Err(Wrong::new("service.owner.port", "is not 1–65535"));
+            }
+            settings.main.port = port;
+        }
+        if let Some(legacy) = self.legacy_owner_cookies {
+            settings.legacy_owner_cookies = legacy;
+        }
+        settings.root = self.root.index;
+        self.limits.lay_over(&mut settings.limits)?;
+        self.timeouts.lay_over(&mut settings.timeouts)?;
+        if self.sleep.is_some() {
+            settings.remarks.push("[sleep] has no effect in this version".into());
+        }
+        Ok(())
+    }
+}
+
+/// Reads a listener; `usual` has what is said for all.
+fn listener(name: &str, table: ListenerTable, usual: &Listener) -> Result<Listener, Wrong> {
+    let wrong = |key, problem| Wrong::new(format!("listener.{name}.{key}"), problem);
+    let bind = table.bind.parse().map_err(|_| wrong("bind", "is not <address>:<port>"))?;
     let names = |key, list: Vec<String>| {
         list.iter()
             .map(|text| Host::parse(text).filter(|host| host.port.is_none()))
             .map(|host| host.map(|host| host.name.into_owned()))
             .collect::<Option<Vec<_>>>()
-            .ok_or((key, "holds something that is no host name"))
+            .ok_or_else(|| wrong(key, "holds something that is no host name"))
     };
     Ok(Listener {
         name: name.to_owned(),
-        bind: table.bind.parse().map_err(|_| ("bind", "is not <address>:<port>"))?,
+        bind,
         client_ip: table.client_ip,
         scheme: table.scheme,
         hosts: names("hosts", table.hosts)?,
         domains: names("domains", table.domains)?,
         mode: table.mode,
+        origins: origins(table.origins)
+            .ok_or_else(|| wrong("origins", "holds something that is no <scheme>://<host>"))?,
+        referer_guard: table.referer_guard.unwrap_or(usual.referer_guard),
+        last_prefix_redirect: usual.last_prefix_redirect,
     })
 }
 
-fn limits(settings: &mut Settings, table: &LimitsTable) {
-    let limits = &mut settings.limits;
-    limits.connections = table.connections.unwrap_or(limits.connections).max(1);
-    limits.pooled = table.pooled.unwrap_or(limits.pooled);
-    limits.body = table.body.unwrap_or(limits.body);
-}
-
-fn timeouts(settings: &mut Settings, table: &TimeoutsTable) {
-    let timeouts = &mut settings.timeouts;
-    for (timeout, seconds) in [
-        (&mut timeouts.client_header, table.client_header),
-        (&mut timeouts.client_body_idle, table.client_body_idle),
-        (&mut timeouts.keep_alive, table.keep_alive),
-        (&mut timeouts.connect, table.connect),
-        (&mut timeouts.response_header, table.response_header),
-        (&mut timeouts.body_idle, table.body_idle),
-        (&mut timeouts.event_stream_idle, table.event_stream_idle),
-        (&mut timeouts.websocket_idle, table.websocket_idle),
-        (&mut timeouts.drain, table.drain),
-    ] {
-        if let Some(seconds) = seconds {
-            *timeout = Duration::from_secs(seconds);
-        }
-    }
+/// Origins as browsers write them.
+fn origins(list: Vec<String>) -> Option<Vec<String>> {
+    let origin = |text: String| {
+        let text = text.trim_end_matches('/').to_ascii_lowercase();
+        let (scheme, authority) = text.split_once("://")?;
+        Host::parse(authority)?;
+        ["http", "https"].contains(&scheme).then_some(text)
+    };
+    list.into_iter().map(origin).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use remotelab_gateway::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -77,6 +78,48 @@ async fn a_silent_instance_is_a_504_and_a_silent_client_a_408() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_frees_the_instance() {
+    let (address, open) = flood().await;
+    let world = before_with(address, |settings| {
+        settings.timeouts.client_write = Duration::from_millis(100);
+    })
+    .await;
+    let mut download = TcpStream::connect(world.address).await.unwrap();
+    download.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    download.readable().await.unwrap();
+    eventually("no connection is left", || async { open.load(Ordering::SeqCst) == 0 }).await;
+    // Whoever reads is not cut off, however long it takes in all.
+    let mut reader = TcpStream::connect(world.address).await.unwrap();
+    reader.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_millis(300) {
+        assert_ne!(reader.read(&mut [0; 65_536]).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_trickled_head_is_not_waited_for() {
+    let owner = Toy::hello("owner").await;
+    let world = World::with(&owner, &[], |settings| {
+        settings.timeouts.client_header = Duration::from_millis(100);
+    })
+    .await;
+    for before in ["", "GET /owner/ HTTP/1.1\r\nhost: h\r\n\r\n"] {
+        let (mut from, mut to) = TcpStream::connect(world.address).await.unwrap().into_split();
+        to.write_all(before.as_bytes()).await.unwrap();
+        let trickle = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            to.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
+            while to.write_all(b"y").await.is_ok() {
+                ticks.tick().await;
+            }
+        });
+        let _ = from.read_to_end(&mut Vec::new()).await;
+        trickle.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_stream_arrives_piece_by_piece() {
     let (address, _) = endless().await;
     let world = before(address).await;
@@ -99,8 +142,12 @@ async fn a_kept_connection_that_died_is_replaced_unseen() {
 }
 
 async fn before(address: SocketAddr) -> World {
+    before_with(address, |_| {}).await
+}
+
+async fn before_with(address: SocketAddr, change: impl FnOnce(&mut Settings)) -> World {
     let owner = Toy::hello("owner").await;
-    let world = World::new(&owner, &[]).await;
+    let world = World::with(&owner, &[], change).await;
     world.write_registry(&format!("[{}]", world.record("trial1", "", address.port())));
     assert_eq!(world.admin("POST", "/reload").await.0, 200);
     world
@@ -123,6 +170,27 @@ async fn endless() -> (SocketAddr, Arc<AtomicUsize>) {
                     let _ = stream.write_all(answer.as_bytes()).await;
                 }
                 let _ = stream.read_to_end(&mut Vec::new()).await;
+                count.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (address, open)
+}
+
+/// Answers without an end, as fast as it is read, and counts open connections.
+async fn flood() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let open = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&open);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                count.fetch_add(1, Ordering::SeqCst);
+                read_until(&mut stream, "\r\n\r\n").await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+                while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
                 count.fetch_sub(1, Ordering::SeqCst);
             });
         }

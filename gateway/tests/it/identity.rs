@@ -79,7 +79,7 @@ async fn uploads_arrive_whole_with_their_framing() {
 #[tokio::test]
 async fn an_upload_over_the_limit_is_refused_however_it_is_framed() {
     let toy = Toy::hello("ok").await;
-    let world = World::with(&toy, &[], |settings| settings.limits.body = 10).await;
+    let world = World::with(&toy, &[], |settings| settings.limits.tenant.body = 10).await;
     let mut client = Client::connect(world.address).await;
     assert_eq!(client.send("POST", "/owner/", &[], "0123456789").await.status, 200);
     assert_eq!(client.send("POST", "/owner/", &[], "0123456789a").await.status, 413);

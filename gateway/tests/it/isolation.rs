@@ -54,15 +54,18 @@ async fn what_one_sets_and_where_it_leads_stays_below_its_prefix() {
     assert_eq!(
         plain.all("set-cookie"),
         [
-            "trial1__session_token=abc; Path=/trial1; HttpOnly",
-            "trial1__owner__session_token=forged; Path=/trial1/owner"
+            "trial1__session_token=abc; Path=/trial1; HttpOnly; SameSite=Lax",
+            "trial1__owner__session_token=forged; Path=/trial1/owner; SameSite=Lax"
         ]
     );
     assert_eq!(plain.header("service-worker-allowed"), None);
     assert_eq!(plain.header("clear-site-data"), None);
 
     let tls = get(world.running.as_ref().unwrap().addresses()[1], "/trial1/", &[]).await;
-    assert_eq!(tls.all("set-cookie")[0], "trial1__session_token=abc; Path=/trial1; HttpOnly; Secure");
+    assert_eq!(
+        tls.all("set-cookie")[0],
+        "trial1__session_token=abc; Path=/trial1; HttpOnly; Secure; SameSite=Lax"
+    );
 
     let own_host = get(world.address, "/", &[("host", "t1.example.com")]).await;
     assert_eq!(own_host.header("location"), Some("/trial10/login"));

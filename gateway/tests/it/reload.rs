@@ -70,15 +70,19 @@ async fn the_control_socket_tells_what_is_in_force() {
                 {
                     "name": "owner", "id": "owner", "kind": "main", "prefix": "/owner", "hosts": [],
                     "upstream": format!("127.0.0.1:{}", owner.port()),
+                    "requests": 0, "sockets": 0,
                 },
                 {
                     "name": "trial1", "id": "trial1", "kind": "guest", "prefix": "/trial1",
                     "hosts": ["t1.example.com"], "upstream": format!("127.0.0.1:{}", guest.port()),
+                    "requests": 0, "sockets": 0,
                 },
             ],
         })
     );
     let health: Value = world.admin("GET", "/health").await.1;
-    assert_eq!(health, json!({ "status": "ok", "generation": 1, "routes": 2, "problems": 0 }));
+    let expected =
+        json!({ "status": "ok", "generation": 1, "routes": 2, "problems": 0, "panics": 0, "refused": {} });
+    assert_eq!(health, expected);
     assert_eq!(world.admin("GET", "/nothing").await.0, 404);
 }

@@ -1,14 +1,17 @@
 //! WebSockets through the gateway.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncWriteExt;
+use remotelab_gateway::listener::Scheme;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{accept_hdr_async, connect_async};
 
-use crate::client::read_until;
+use crate::client::{raw, read_until};
 use crate::toy::Toy;
 use crate::world::World;
 
@@ -20,7 +23,7 @@ async fn messages_pass_both_ways_and_cookies_are_mapped() {
     headers.insert("cookie", "trial1__session_token=A; owner__session_token=O".parse().unwrap());
     headers.insert("origin", format!("http://{}", world.address).parse().unwrap());
     let (mut socket, response) = connect_async(request).await.unwrap();
-    assert_eq!(response.headers()["set-cookie"], "trial1__seen=1; Path=/trial1");
+    assert_eq!(response.headers()["set-cookie"], "trial1__seen=1; Path=/trial1; SameSite=Lax");
     let seen = handshakes.recv().await.unwrap();
     assert_eq!(seen.uri(), "/ws?x=1");
     assert_eq!(seen.headers()["cookie"], "session_token=A");
@@ -46,6 +49,39 @@ async fn pages_of_other_origins_open_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_that_came_without_tls_opens_nothing_where_the_outside_has_it() {
+    let (mut world, mut handshakes) = echoing().await;
+    world.running.take().unwrap().shutdown().await;
+    world.settings.listeners[0].scheme = Scheme::Https;
+    let running = remotelab_gateway::start(world.settings.clone()).await.unwrap();
+    let address = running.addresses()[0];
+    for (scheme, opens) in [("http", false), ("https", true)] {
+        let mut request = format!("ws://{address}/trial1/ws").into_client_request().unwrap();
+        request.headers_mut().insert("host", "lab.example".parse().unwrap());
+        request.headers_mut().insert("origin", format!("{scheme}://lab.example").parse().unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let outcome = tokio_tungstenite::client_async(request, stream).await;
+        assert_eq!(outcome.is_ok(), opens, "{scheme}");
+    }
+    assert!(handshakes.recv().await.is_some());
+    assert!(handshakes.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused_unseen() {
+    let toy = Toy::hello("ok").await;
+    let world = World::new(&toy, &[]).await;
+    let handshake = HANDSHAKE.replace("/trial1/", "/owner/");
+    for body in ["content-length: 4\r\n\r\nbody", "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"]
+    {
+        let request = format!("{}{body}", handshake.strip_suffix("\r\n").unwrap());
+        let answer = raw(world.address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 426 ") && answer.contains("upgrade: websocket\r\n"), "{answer}");
+    }
+    assert_eq!(toy.targets(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn unknown_and_absent_instances_answer_properly() {
     let (world, _handshakes) = echoing().await;
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -59,17 +95,13 @@ async fn unknown_and_absent_instances_answer_properly() {
 
 #[tokio::test]
 async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
-    let handshake = "GET /trial1/ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-                     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let switching = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
-    let accept = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
     for (answer, status) in [
-        (format!("{switching}{accept}\r\n"), 101),
-        (format!("{switching}\r\n"), 502),
-        (format!("{switching}sec-websocket-accept: AAAA\r\n\r\n"), 502),
+        (format!("{SWITCHING}{ACCEPT}\r\n"), 101),
+        (format!("{SWITCHING}\r\n"), 502),
+        (format!("{SWITCHING}sec-websocket-accept: AAAA\r\n\r\n"), 502),
         (
             format!(
-                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n{accept}\r\n"
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n{ACCEPT}\r\n"
             ),
             502,
         ),
@@ -82,7 +114,7 @@ async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
         world.write_registry(&format!("[{}]", world.record("trial1", "", address)));
         world.admin("POST", "/reload").await;
         let mut stream = TcpStream::connect(world.address).await.unwrap();
-        stream.write_all(handshake.as_bytes()).await.unwrap();
+        stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
         let pipelined = "GET /owner/next HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
         stream.write_all(pipelined.as_bytes()).await.unwrap();
         let text = read_until(&mut stream, if status == 101 { "tunnel" } else { "\r\n\r\nowner" }).await;
@@ -92,6 +124,40 @@ async fn only_a_true_101_joins_and_the_connection_goes_on_otherwise() {
         assert_eq!(seen, if status == 101 { vec![] } else { vec!["GET /next".to_owned()] }, "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_socket_whose_client_does_not_read_is_closed_though_it_speaks() {
+    let instance = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let owner = Toy::hello("owner").await;
+    let world = World::with(&owner, &[], |settings| {
+        settings.timeouts.websocket_idle = Duration::from_millis(100);
+    })
+    .await;
+    let port = instance.local_addr().unwrap().port();
+    world.write_registry(&format!("[{}]", world.record("trial1", "", port)));
+    world.admin("POST", "/reload").await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let (mut instance, _) = instance.accept().await.unwrap();
+    read_until(&mut instance, "\r\n\r\n").await;
+    instance.write_all(format!("{SWITCHING}{ACCEPT}\r\n").as_bytes()).await.unwrap();
+    let (mut from_client, mut to_client) = instance.into_split();
+    let flood = tokio::spawn(async move { while to_client.write_all(&[0; 65_536]).await.is_ok() {} });
+    let read =
+        tokio::spawn(async move { while from_client.read(&mut [0; 64]).await.is_ok_and(|n| n > 0) {} });
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    while client.write_all(b"ping").await.is_ok() {
+        ticks.tick().await;
+    }
+    flood.await.unwrap();
+    read.await.unwrap();
+}
+
+pub(crate) const HANDSHAKE: &str = "GET /trial1/ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+pub(crate) const SWITCHING: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n";
+pub(crate) const ACCEPT: &str = "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 
 fn refusal(error: Error) -> u16 {
     match error {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use remotelab_config::{Env, OwnerPaths};
+use remotelab_gateway::limit::Rate;
 use remotelab_gateway::{Running, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,6 +30,8 @@ pub(crate) fn settings(folder: &TempDir, main_port: u16) -> Settings {
     settings.listeners[0].bind.set_port(0);
     settings.main.port = main_port;
     settings.timeouts.drain = Duration::from_secs(5);
+    // Tests ask as fast as they can.
+    settings.limits.tenant.rate = Rate::UNLIMITED;
     settings
 }
 
@@ -74,6 +77,14 @@ impl World {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, serde_json::from_str(body).unwrap())
+    }
+
+    /// How many requests and sockets of a tenant are open.
+    pub(crate) async fn in_work(&self, name: &str) -> (u64, u64) {
+        let (_, answer) = self.admin("GET", "/routes").await;
+        let routes = answer["routes"].as_array().unwrap();
+        let route = routes.iter().find(|route| route["name"] == name).unwrap();
+        (route["requests"].as_u64().unwrap(), route["sockets"].as_u64().unwrap())
     }
 
     pub(crate) fn instance_config(&self, name: &str) -> PathBuf {

@@ -64,7 +64,7 @@ async fn cookies_and_places_of_an_answer_get_the_prefix() -> anyhow::Result<()> 
         cookies,
         [
             "trial1__session_token=abc; Path=/trial1; HttpOnly; SameSite=Lax; Max-Age=60",
-            "trial1__other=1; Path=/trial1/deep",
+            "trial1__other=1; Path=/trial1/deep; SameSite=Lax",
         ]
     );
     assert_eq!(answer.header("location"), Some("/trial1/login"));

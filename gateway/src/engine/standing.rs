@@ -1,0 +1,59 @@
+//! What is known of a tenant beside its route. It outlives changes of the route.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::gate::{Gate, add_below};
+
+/// Counts and buckets of one tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) requests: Gate,
+    /// Bucket of its requests.
+    pub(crate) rate: AtomicU64,
+    /// Bucket of failed sign-ins.
+    pub(crate) logins: AtomicU64,
+    pub(crate) sockets: AtomicU32,
+    pub(crate) connections: AtomicU32,
+}
+
+/// A request in work.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Standing>);
+
+impl Place {
+    /// Holds the place of who was let in.
+    pub(crate) fn entered(standing: &Arc<Standing>) -> Self {
+        Self(Arc::clone(standing))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.requests.leave();
+    }
+}
+
+/// One of the things that a tenant may have so many of.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    standing: Arc<Standing>,
+    of: fn(&Standing) -> &AtomicU32,
+}
+
+impl Seat {
+    /// Takes one, unless `limit` are taken.
+    pub(crate) fn take(
+        standing: &Arc<Standing>,
+        of: fn(&Standing) -> &AtomicU32,
+        limit: u32,
+    ) -> Option<Self> {
+        add_below(of(standing), limit).then(|| Self { standing: Arc::clone(standing), of })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        (self.of)(&self.standing).fetch_sub(1, Ordering::SeqCst);
+    }
+}
