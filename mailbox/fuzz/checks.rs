@@ -19,6 +19,7 @@ mod readers {
 use readers::{address, automated, letter, message, prompt, scan, text};
 
 use address::Address;
+use bytes::Bytes;
 use automated::{Class, Evidence};
 use letter::Letter;
 use message::Message;
@@ -38,29 +39,31 @@ pub fn mail(data: &[u8]) {
     assert_eq!(scan(&[front, back]), scanned);
     assert_is_id(&scanned.message_id);
 
-    let Ok(message) = message::parse(data) else { return };
-    assert_eq!(message::parse(data).as_ref(), Ok(&message));
-    assert_is_one_line(&message.subject, 500);
-    assert_is_one_line(&message.date, 100);
+    let raw = Bytes::copy_from_slice(data);
+    let Ok(message) = message::parse(&raw) else { return };
+    assert_eq!(message::parse(&raw).as_ref(), Ok(&message));
+    assert_eq!(message::head(data).as_ref(), Ok(&message.head), "the header says the same alone");
+    assert_is_one_line(&message.head.subject, 500);
+    assert_is_one_line(&message.head.date, 100);
     assert!(!message.text.contains(['\r', '\0']));
-    assert!(message.references.len() <= 200);
-    message.references.iter().chain(&message.in_reply_to).for_each(|id| assert_is_id(id));
+    assert!(message.head.references.len() <= 200);
+    message.head.references.iter().chain(&message.head.in_reply_to).for_each(|id| assert_is_id(id));
     assert_files_have_names(&message);
-    if message.sender.is_ok() {
+    if message.head.sender.is_ok() {
         let written = |field: &&scan::Field| field.name.eq_ignore_ascii_case("from");
-        assert_eq!(message.fields.iter().filter(written).count(), 1);
+        assert_eq!(message.head.fields.iter().filter(written).count(), 1);
     }
     let class = automated::classify(&Evidence {
-        fields: &message.fields,
+        fields: &message.head.fields,
         mail_from: Some(""),
-        sender: message.sender.as_ref().ok(),
-        subject: &message.subject,
-        references: message.references.len(),
+        sender: message.head.sender.as_ref().ok(),
+        subject: &message.head.subject,
+        references: message.head.references.len(),
         from_ourselves: false,
     });
     assert!(matches!(class, Class::Dsn | Class::Loop), "a report is never answered");
 
-    let parts = text::extract(&message.text, &message.subject);
+    let parts = text::extract(&message.text, &message.head.subject);
     assert_nothing_lost(&message.text, &parts);
     let told = prompt::text(&message, &scanned.message_id, &parts);
     assert!(told.starts_with("Inbound email.\n- From: ") && told.contains(&parts.reply));
@@ -141,23 +144,23 @@ fn assert_answer_is_ours(message: &Message, message_id: &str, parts: &Extract) {
         "x-remotelab-loop",
     ];
     let ours = Address::parse("rowan+trial1@example.com").expect("an address");
-    let Ok(sender) = &message.sender else { return };
+    let Ok(sender) = &message.head.sender else { return };
     let answer = Letter {
         from_name: "Rowan".into(),
         from: ours.clone(),
-        to: vec![letter::recipient(sender, message.reply_to.as_ref(), |_| false)],
-        subject: letter::reply_subject(&message.subject),
+        to: vec![letter::recipient(sender, message.head.reply_to.as_ref(), |_| false)],
+        subject: letter::reply_subject(&message.head.subject),
         text: parts.reply.clone(),
         in_reply_to: Some(message_id.to_owned()),
-        references: message.references.iter().cloned().chain([message_id.to_owned()]).collect(),
+        references: message.head.references.iter().cloned().chain([message_id.to_owned()]).collect(),
         message_id: "remotelab-1@example.com".into(),
         hop: Some("trial1/1".into()),
     };
     // An address that another reader of the grammar refuses cannot be answered.
     let Ok(bytes) = answer.to_bytes(0) else { return };
-    let read = message::parse(&bytes).expect("our own mail");
-    assert_eq!(read.sender.as_ref(), Ok(&ours));
-    for field in &read.fields {
+    let read = message::parse(&bytes.into()).expect("our own mail");
+    assert_eq!(read.head.sender.as_ref(), Ok(&ours));
+    for field in &read.head.fields {
         let name = field.name.to_ascii_lowercase();
         assert!(OURS.contains(&name.as_str()), "{name} in an answer");
     }

@@ -16,15 +16,11 @@ use remotelab_protocol::time::iso_from_ms;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::address::Address;
-use crate::intake;
-use crate::office::{Error, Office, blocking};
-use crate::places::Place;
-use crate::recipient;
+use crate::ingest::{self, Reception, Refused};
+use crate::office::{Error, Office, blocking, blocking_or};
 use crate::settings::token_matches;
-use crate::state::Inbound;
-use crate::store::{Item, NewItem, Stored};
-use payload::{Delivery, Fault};
+use crate::store::Item;
+use payload::Fault;
 
 /// The override of the stored webhook token.
 const TOKEN_ENV: &str = "AGENT_MAILBOX_CLOUDFLARE_WEBHOOK_TOKEN";
@@ -95,10 +91,10 @@ async fn webhook(State(bridge): State<Arc<Bridge>>, request: Request) -> Respons
         return response;
     }
     let Ok(_place) = bridge.waiting.try_acquire() else {
-        return refusal(&Fault::Busy);
+        return refused_mail(&Refused::Busy);
     };
     let delivery = async {
-        let _slot = bridge.slots.acquire().await.map_err(|_| Fault::Busy)?;
+        let _slot = bridge.slots.acquire().await.map_err(|_| Refused::Busy)?;
         take(&bridge.office, &parts.headers, body).await
     };
     match tokio::time::timeout(DELIVERY_TIMEOUT, delivery).await {
@@ -107,7 +103,7 @@ async fn webhook(State(bridge): State<Arc<Bridge>>, request: Request) -> Respons
             response
         }
         Ok(Err(fault)) => refusal(&fault),
-        Err(_) => refusal(&Fault::Busy),
+        Err(_) => refused_mail(&Refused::Busy),
     }
 }
 
@@ -121,9 +117,9 @@ async fn authenticate(office: &Arc<Office>, headers: &HeaderMap) -> Result<(), R
         Ok(Some(expected)) => expected,
         Ok(None) => {
             let body = json!({"ok": false, "error": "cloudflare_webhook_unconfigured"});
-            return Err(retry_later(answer(StatusCode::SERVICE_UNAVAILABLE, body)));
+            return Err(unavailable(body));
         }
-        Err(error) => return Err(refusal(&Fault::Office(error))),
+        Err(error) => return Err(refused_mail(&Refused::Trouble(error))),
     };
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let authorization = text("authorization").map(|text| text.strip_prefix("Bearer ").unwrap_or(text));
@@ -147,12 +143,31 @@ fn expected_token(office: &Office) -> Result<Option<String>, Error> {
 /// Takes one delivery in: recipient first, then the body, then the answer once it is durable.
 async fn take(office: &Arc<Office>, headers: &HeaderMap, body: Body) -> Result<Response, Fault> {
     let delivery = payload::open(headers, body).await?;
-    let recipient = delivery.recipient()?;
-    let lookup = Arc::clone(office);
-    let place = blocking(move || route(&lookup, &recipient)).await.map_err(Fault::Office)?;
-    let (place, recipient) = place.ok_or(Fault::UnknownRecipient)?;
-    let (item, duplicate) = store(office, place, recipient, delivery).await?;
-    let summary = json!({
+    let (opening, envelope, announced) = (Arc::clone(office), delivery.envelope()?, delivery.announced);
+    let reception = blocking_or(move || Reception::open(&opening, envelope, announced)).await?;
+    let reception = delivery.write_to(reception).await?;
+    let settling = Arc::clone(office);
+    let (taken, item) = blocking_or(move || {
+        let taken = reception.commit()?;
+        let item = taken.settle(&settling)?;
+        Ok::<_, Refused>((taken, item))
+    })
+    .await?;
+    let summary = item.as_ref().map(summary);
+    let body = json!({
+        "ok": true,
+        "id": taken.id,
+        "duplicate": taken.duplicate,
+        "disposition": item.as_ref().map_or("deleted", |item| item.state.as_str()),
+        "trustedSource": true,
+        "provider": "cloudflare_email_worker",
+        "mailboxItem": summary,
+    });
+    Ok(answer(StatusCode::OK, body))
+}
+
+fn summary(item: &Item) -> Value {
+    json!({
         "id": item.id,
         "queue": item.state.queue(),
         "status": item.state.status(),
@@ -161,93 +176,42 @@ async fn take(office: &Arc<Office>, headers: &HeaderMap, body: Body) -> Result<R
         "subject": item.facts.subject,
         "targetInstance": item.instance,
         "createdAt": iso_from_ms(item.received_at),
-    });
-    let body = json!({
-        "ok": true,
-        "id": item.id,
-        "duplicate": duplicate,
-        "disposition": item.state.as_str(),
-        "trustedSource": true,
-        "provider": "cloudflare_email_worker",
-        "mailboxItem": summary,
-    });
-    Ok(answer(StatusCode::OK, body))
-}
-
-/// Finds whose mail it is; `None` for a recipient that nobody here has.
-fn route(office: &Office, recipient: &Address) -> Result<Option<(Place, Address)>, Error> {
-    let Some(identity) = office.places.identity()? else {
-        return Ok(None);
-    };
-    let guests = office.places.guests()?;
-    let Ok(routed) = recipient::resolve(recipient, &identity, &guests) else {
-        return Ok(None);
-    };
-    let place = office.places.find(routed.guest.as_ref())?;
-    Ok(place.map(|place| (place, recipient.clone())))
-}
-
-async fn store(
-    office: &Arc<Office>,
-    place: Place,
-    recipient: Address,
-    delivery: Delivery,
-) -> Result<(Item, bool), Fault> {
-    let opening = (Arc::clone(office), place.clone());
-    let store = blocking(move || opening.0.store(&opening.1)).await.map_err(Fault::Office)?;
-    let receiving = Arc::clone(&store);
-    let incoming = blocking(move || Ok(receiving.incoming()?)).await.map_err(Fault::Office)?;
-    let source = delivery.source.clone();
-    let mail_from = delivery.mail_from.clone();
-    let incoming = delivery.write_to(incoming).await?;
-    let office = Arc::clone(office);
-    blocking(move || {
-        let new = NewItem {
-            instance: place.label(),
-            rcpt: recipient.key(),
-            mail_from: mail_from.as_deref(),
-            source: &source,
-        };
-        let Stored { id, duplicate } = intake::commit(&office, &store, incoming, &new)?;
-        // From here on the mail is safe; what fails now is done by the worker.
-        if let Err(error) = intake::settle(&office, &place, &store, &id) {
-            tracing::warn!(mail.id = %id, "mail {id} stored, not read yet: {error}");
-        }
-        let item = store.item(&id)?.ok_or(Error::CutOff)?;
-        let held = matches!(item.state, Inbound::Quarantined | Inbound::ParseFailed);
-        tracing::info!(mail.id = %id, duplicate, held, "mail {id} taken in");
-        Ok((item, duplicate))
     })
-    .await
-    .map_err(Fault::Office)
 }
 
 fn refusal(fault: &Fault) -> Response {
     let (status, body) = match fault {
-        Fault::UnknownRecipient => (
+        Fault::Refused(refused) => return refused_mail(refused),
+        Fault::InvalidJson => (StatusCode::BAD_REQUEST, "invalid_json"),
+        Fault::MissingRaw => (StatusCode::BAD_REQUEST, "missing_raw_email"),
+        Fault::BadRecipient => (StatusCode::BAD_REQUEST, "missing_or_malformed_recipient"),
+        Fault::CutOff => (StatusCode::BAD_REQUEST, "body_cut_off"),
+    };
+    answer(status, json!({"ok": false, "error": body}))
+}
+
+fn refused_mail(refused: &Refused) -> Response {
+    match refused {
+        Refused::UnknownRecipient => answer(
             StatusCode::FORBIDDEN,
-            json!({"ok": false, "error": "unknown_recipient", "smtp": "550 5.1.1 no mailbox with this address here"}),
+            json!({"ok": false, "error": "unknown_recipient", "smtp": refused.smtp()}),
         ),
-        Fault::TooLarge => (
+        Refused::TooLarge => answer(
             StatusCode::PAYLOAD_TOO_LARGE,
-            json!({"ok": false, "error": "message_too_large", "limit": intake::MAX_MESSAGE}),
+            json!({"ok": false, "error": "message_too_large", "limit": ingest::MAX_MESSAGE}),
         ),
-        Fault::InvalidJson => (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "invalid_json"})),
-        Fault::MissingRaw => (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "missing_raw_email"})),
-        Fault::BadRecipient => {
-            (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "missing_or_malformed_recipient"}))
-        }
-        Fault::CutOff => (StatusCode::BAD_REQUEST, json!({"ok": false, "error": "body_cut_off"})),
-        Fault::Busy => (StatusCode::SERVICE_UNAVAILABLE, json!({"ok": false, "error": "busy"})),
-        Fault::Office(error) => {
+        Refused::Busy => unavailable(json!({"ok": false, "error": "busy"})),
+        Refused::NoRoom => unavailable(json!({"ok": false, "error": "no_room"})),
+        Refused::Trouble(error) => {
             let reference = format!("{:08x}", rand::random::<u32>());
             tracing::error!(reference, "mail not taken in ({reference}): {error:?}");
-            let body = json!({"ok": false, "error": "bridge_error", "reference": reference});
-            (StatusCode::SERVICE_UNAVAILABLE, body)
+            unavailable(json!({"ok": false, "error": "bridge_error", "reference": reference}))
         }
-    };
-    let response = answer(status, body);
-    if status == StatusCode::SERVICE_UNAVAILABLE { retry_later(response) } else { response }
+    }
+}
+
+fn unavailable(body: Value) -> Response {
+    retry_later(answer(StatusCode::SERVICE_UNAVAILABLE, body))
 }
 
 fn retry_later(mut response: Response) -> Response {

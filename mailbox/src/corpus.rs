@@ -9,8 +9,8 @@ use crate::text::{self, Extract};
 fn read(name: &str) -> (Message, Extract) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
     let raw = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let message = message::parse(&raw).expect("every message of the corpus is a mail");
-    let extract = text::extract(&message.text, &message.subject);
+    let message = message::parse(&raw.into()).expect("every message of the corpus is a mail");
+    let extract = text::extract(&message.text, &message.head.subject);
     (message, extract)
 }
 
@@ -25,11 +25,11 @@ fn files(message: &Message) -> Vec<(&str, &str, usize)> {
 fn class(name: &str) -> Class {
     let (message, _) = read(name);
     automated::classify(&Evidence {
-        fields: &message.fields,
+        fields: &message.head.fields,
         mail_from: Some("owner@example.com"),
-        sender: message.sender.as_ref().ok(),
-        subject: &message.subject,
-        references: message.references.len(),
+        sender: message.head.sender.as_ref().ok(),
+        subject: &message.head.subject,
+        references: message.head.references.len(),
         from_ourselves: false,
     })
 }
@@ -50,7 +50,7 @@ fn texts_come_out_unchanged_whatever_their_encoding() {
     ];
     for (name, subject, reply) in cases {
         let (message, extract) = read(name);
-        assert_eq!((message.subject.as_str(), extract.reply.as_str()), (subject, reply), "{name}");
+        assert_eq!((message.head.subject.as_str(), extract.reply.as_str()), (subject, reply), "{name}");
         assert_eq!(extract.quoted, "", "{name}");
     }
 }
@@ -101,8 +101,8 @@ fn machines_are_told_from_people() {
 
 #[test]
 fn senders_are_who_the_grammar_says() {
-    assert_eq!(read("10-spoof.eml").0.sender, Err(SenderFault::Several));
-    assert_eq!(read("16-utf8-local.eml").0.sender, Ok(Address::parse("用户@例子.测试").unwrap()));
+    assert_eq!(read("10-spoof.eml").0.head.sender, Err(SenderFault::Several));
+    assert_eq!(read("16-utf8-local.eml").0.head.sender, Ok(Address::parse("用户@例子.测试").unwrap()));
 }
 
 #[test]

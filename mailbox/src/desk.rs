@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::address::Malformed;
 use crate::allowlist::BadEntry;
 use crate::clock::Clock;
+use crate::ingest::Refused;
 use crate::office::{self, Office};
 use crate::places::{self, Place, Places};
 use crate::store;
@@ -85,6 +86,18 @@ pub enum Error {
     /// A shared step.
     #[error(transparent)]
     Office(#[from] office::Error),
+    /// A mail that was not taken in.
+    #[error("the mail was not taken in: {0}")]
+    Refused(&'static str),
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Trouble(error) => Self::Office(error),
+            refused => Self::Refused(refused.smtp()),
+        }
+    }
 }
 
 impl Desk {

@@ -1,39 +1,29 @@
-//! From bytes to a decided row: store first, read afterwards.
+//! From a stored mail to a decided row. The header alone decides; the rest is read when the mail is
+//! handed over.
 
 use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
 
 use crate::address::Address;
 use crate::admission;
 use crate::automated::{self, Class, Evidence, LOOP_HEADER};
 use crate::identity::Identity;
-use crate::message::{self, Message};
+use crate::message::{self, Head, Message};
 use crate::office::{Error, Office};
 use crate::places::Place;
+use crate::scan;
 use crate::state::Inbound;
-use crate::store::{Admitted, Facts, Incoming, Item, NewItem, Store, Stored};
-
-/// Largest message taken: what Cloudflare delivers at most, and a little (bytes).
-pub(crate) const MAX_MESSAGE: u64 = 26 * 1024 * 1024;
-
-/// Makes a message and its row durable. Blocks.
-pub(crate) fn commit(
-    office: &Office,
-    store: &Store,
-    incoming: Incoming,
-    new: &NewItem<'_>,
-) -> Result<Stored, Error> {
-    let blob = incoming.keep()?;
-    Ok(store.insert(new, &blob, office.clock.now())?)
-}
+use crate::store::{Admitted, Facts, Item, Store};
 
 /// Reads a stored mail and decides its fate. Blocks.
 pub(crate) fn settle(office: &Office, place: &Place, store: &Store, id: &str) -> Result<(), Error> {
     let Some(item) = store.item(id)?.filter(|item| item.state == Inbound::Received) else {
         return Ok(());
     };
-    let raw = store.raw(&item.sha256)?;
-    let admitted = match read(&raw) {
-        Some(message) => judge(office, place, &item, &message)?,
+    let header = store.raw_head(&item.sha256, scan::MAX_HEADER as u64)?;
+    let admitted = match guarded(|| message::head(&header).ok()) {
+        Some(head) => judge(office, place, &item, &head)?,
         None => Admitted {
             state: Inbound::ParseFailed,
             reason: "parse_failed".to_owned(),
@@ -41,15 +31,20 @@ pub(crate) fn settle(office: &Office, place: &Place, store: &Store, id: &str) ->
             reviewer: None,
         },
     };
-    Ok(store.settle(id, &admitted, office.clock.now())?)
+    Ok(store.settle(id, admitted, office.clock.now())?)
 }
 
-/// Parses a mail. A parser that panics on it parks it like one that gives up.
-pub(crate) fn read(raw: &[u8]) -> Option<Message> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| message::parse(raw).ok())).unwrap_or_default()
+/// Parses a whole mail.
+pub(crate) fn read(raw: &Bytes) -> Option<Message> {
+    guarded(|| message::parse(raw).ok())
 }
 
-fn judge(office: &Office, place: &Place, item: &Item, message: &Message) -> Result<Admitted, Error> {
+/// A parser that panics on a mail parks it like one that gives up.
+fn guarded<T>(parse: impl FnOnce() -> Option<T>) -> Option<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(parse)).unwrap_or_default()
+}
+
+fn judge(office: &Office, place: &Place, item: &Item, message: &Head) -> Result<Admitted, Error> {
     let settings = office.places.settings(place)?;
     let class = classify(office, settings.identity.as_ref(), item, message)?;
     let verdict = admission::decide(
@@ -87,7 +82,7 @@ fn classify(
     office: &Office,
     identity: Option<&Identity>,
     item: &Item,
-    message: &Message,
+    message: &Head,
 ) -> Result<Class, Error> {
     let sender = message.sender.as_ref().ok();
     let guests = office.places.guests()?;
@@ -115,7 +110,7 @@ fn is_own_address(identity: &Identity, sender: &Address) -> bool {
     sender.key() == identity.owner_address() || sender.key() == identity.address.to_lowercase()
 }
 
-fn hops(message: &Message) -> u32 {
+fn hops(message: &Head) -> u32 {
     let field = message.fields.iter().find(|field| field.name.eq_ignore_ascii_case(LOOP_HEADER));
     field.and_then(|field| field.value.rsplit('/').next()?.trim().parse().ok()).unwrap_or_default()
 }

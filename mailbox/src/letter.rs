@@ -159,16 +159,16 @@ mod tests {
     #[test]
     fn threads_and_marks_an_answer() {
         let bytes = letter().to_bytes(1_795_332_302).unwrap();
-        let parsed = crate::message::parse(&bytes).unwrap();
+        let parsed = crate::message::parse(&bytes.into()).unwrap();
         let value = |name: &str| {
-            let field = parsed.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name));
+            let field = parsed.head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name));
             field.map(|field| field.value.clone()).unwrap_or_default()
         };
-        assert_eq!(parsed.sender.unwrap(), address("rowan+trial1@example.com"));
-        assert_eq!(parsed.subject, "Re: Zahlen für März");
+        assert_eq!(parsed.head.sender.unwrap(), address("rowan+trial1@example.com"));
+        assert_eq!(parsed.head.subject, "Re: Zahlen für März");
         assert_eq!(parsed.text.trim_end(), "Here is the summary.\n\nGrüße");
-        assert_eq!(parsed.in_reply_to, ["reply-1@example.com"]);
-        assert_eq!(parsed.references, ["plain-1@example.com", "reply-1@example.com"]);
+        assert_eq!(parsed.head.in_reply_to, ["reply-1@example.com"]);
+        assert_eq!(parsed.head.references, ["plain-1@example.com", "reply-1@example.com"]);
         assert_eq!(value("message-id"), "<remotelab-1@example.com>");
         assert_eq!(value("mime-version"), "1.0");
         assert_eq!(value("auto-submitted"), "auto-replied");
@@ -182,7 +182,7 @@ mod tests {
         let long = Letter { references: references.clone(), subject: "ä".repeat(300), ..letter() };
         let bytes = long.to_bytes(0).unwrap();
         assert!(bytes.split(|&b| b == b'\n').all(|line| line.len() <= 998));
-        let kept = crate::message::parse(&bytes).unwrap().references;
+        let kept = crate::message::parse(&bytes.into()).unwrap().head.references;
         assert_eq!(kept.len(), 21);
         assert_eq!((kept.first(), kept.last()), (references.first(), references.last()));
     }
@@ -212,7 +212,7 @@ mod tests {
                 from_name: format!("n\r\nBcc: a@b.c\r\n{evil}"),
                 ..letter()
             };
-            let parsed = crate::message::parse(&letter.to_bytes(0).unwrap()).unwrap();
+            let parsed = crate::message::parse(&letter.to_bytes(0).unwrap().into()).unwrap().head;
             prop_assert!(parsed.fields.iter().all(|field| !field.name.eq_ignore_ascii_case("bcc")));
             prop_assert_eq!(parsed.sender.unwrap(), address("rowan+trial1@example.com"));
         }

@@ -5,6 +5,7 @@ mod parts;
 
 pub(crate) use parts::Attachment;
 
+use bytes::Bytes;
 use mail_parser::{HeaderName, HeaderValue, MessageParser};
 
 use crate::address::Address;
@@ -19,6 +20,15 @@ const MAX_REFERENCES: usize = 200;
 /// A mail, read once.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Message {
+    pub(crate) head: Head,
+    /// The whole readable text.
+    pub(crate) text: String,
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+/// What a mail's header says.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Head {
     pub(crate) sender: Result<Address, SenderFault>,
     /// The one mailbox of Reply-To, when there is exactly one.
     pub(crate) reply_to: Option<Address>,
@@ -29,9 +39,6 @@ pub(crate) struct Message {
     pub(crate) references: Vec<String>,
     /// The header as it stands, for classification.
     pub(crate) fields: Vec<Field>,
-    /// The whole readable text.
-    pub(crate) text: String,
-    pub(crate) attachments: Vec<Attachment>,
 }
 
 /// Why nobody can be held to have sent a mail.
@@ -50,9 +57,23 @@ pub(crate) enum SenderFault {
 #[error("not readable as a mail")]
 pub(crate) struct Unreadable;
 
-/// Reads a mail from its raw bytes.
-pub(crate) fn parse(raw: &[u8]) -> Result<Message, Unreadable> {
+/// Reads a mail from its raw bytes. Files that are not encoded stay parts of them.
+pub(crate) fn parse(raw: &Bytes) -> Result<Message, Unreadable> {
     let parsed = MessageParser::default().parse(raw).ok_or(Unreadable)?;
+    Ok(Message {
+        head: read_head(&parsed, raw),
+        text: body::text(&parsed),
+        attachments: parts::attachments(parsed, raw),
+    })
+}
+
+/// Reads a mail's header from its first bytes.
+pub(crate) fn head(raw: &[u8]) -> Result<Head, Unreadable> {
+    let parsed = MessageParser::default().parse_headers(raw).ok_or(Unreadable)?;
+    Ok(read_head(&parsed, raw))
+}
+
+fn read_head(parsed: &mail_parser::Message<'_>, raw: &[u8]) -> Head {
     let fields = scan::fields(scan::header_block(raw));
     let value = |name: &str| {
         let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
@@ -60,17 +81,15 @@ pub(crate) fn parse(raw: &[u8]) -> Result<Message, Unreadable> {
     };
     let mut references = scan::message_ids(value("references"));
     references.drain(..references.len().saturating_sub(MAX_REFERENCES));
-    Ok(Message {
-        sender: sender(&parsed, &fields),
+    Head {
+        sender: sender(parsed, &fields),
         reply_to: parsed.reply_to().and_then(single_mailbox),
         subject: one_line(parsed.subject().unwrap_or_default(), MAX_SUBJECT_CHARS),
         date: one_line(value("date"), 100),
         in_reply_to: scan::message_ids(value("in-reply-to")),
         references,
-        text: body::text(&parsed),
-        attachments: parts::attachments(&parsed),
         fields,
-    })
+    }
 }
 
 /// Returns the one address that wrote the mail (RFC 5322 §3.6.2 allows several; we hold nobody to
@@ -112,9 +131,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(header: &str) -> Message {
-        let raw = format!("{header}\r\nSubject: x\r\n\r\nText\r\n");
-        parse(raw.as_bytes()).unwrap()
+    /// Both ways of reading a header say the same.
+    fn read(header: &str) -> Head {
+        let raw = Bytes::from(format!("{header}\r\nSubject: x\r\n\r\nText\r\n"));
+        let alone = head(&raw).unwrap();
+        assert_eq!(parse(&raw).unwrap().head, alone);
+        alone
     }
 
     #[test]
@@ -156,7 +178,8 @@ mod tests {
             Just(b"Content-Transfer-Encoding: base64\r\n".to_vec()),
             prop::collection::vec(any::<u8>(), 0..20)], 0..20))
         {
-            let _ = parse(&raw.concat());
+            let raw = Bytes::from(raw.concat());
+            let _ = (head(&raw), parse(&raw));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use remotelab_client::{Instance, KeptToken};
 use remotelab_config::Env;
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::places::{self, Place, Places};
@@ -18,6 +19,12 @@ const BRIDGE: &str = "bridge:";
 /// The token with which mail is handed over, in the mailbox of the instance that it is for.
 const TOKEN: &str = "instance-token";
 
+/// Mails read at a time.
+const READERS: usize = 16;
+
+/// Large mails in memory at a time.
+const LARGE: usize = 4;
+
 /// The pipeline's common ground. One per process.
 pub(crate) struct Office {
     pub(crate) places: Places,
@@ -28,6 +35,10 @@ pub(crate) struct Office {
     is_bridge: bool,
     stores: Mutex<BTreeMap<PathBuf, Arc<Store>>>,
     clients: Mutex<BTreeMap<(String, PathBuf), Arc<Instance>>>,
+    /// Mails read at a time, of all instances.
+    pub(crate) readers: Semaphore,
+    /// Large mails in memory at a time, of all instances.
+    pub(crate) large: Semaphore,
 }
 
 /// Why a step could not be taken at all; what an instance or a relay says is part of the work.
@@ -56,6 +67,8 @@ impl Office {
             is_bridge,
             stores: Mutex::default(),
             clients: Mutex::default(),
+            readers: Semaphore::new(READERS),
+            large: Semaphore::new(LARGE),
         }
     }
 
@@ -75,6 +88,16 @@ impl Office {
         }
         stores.insert(place.root.clone(), Arc::clone(&store));
         Ok(store)
+    }
+
+    /// Closes what belongs to no instance any more.
+    pub(crate) fn forget_all_but(&self, places: &[Place]) {
+        let has_root = |root: &PathBuf| places.iter().any(|place| place.root == *root);
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).retain(|root, _| has_root(root));
+        let is_theirs = |(base_url, auth_file): &(String, PathBuf)| {
+            places.iter().any(|place| place.base_url == *base_url && place.auth_file == *auth_file)
+        };
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).retain(|key, _| is_theirs(key));
     }
 
     /// The instance's chat server, as its record says at this moment.
@@ -103,5 +126,12 @@ impl fmt::Debug for Office {
 pub(crate) async fn blocking<T: Send + 'static>(
     step: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(step).await.map_err(|_| Error::CutOff)?
+    blocking_or(step).await
+}
+
+/// Runs a blocking step that has errors of its own.
+pub(crate) async fn blocking_or<T: Send + 'static, E: From<Error> + Send + 'static>(
+    step: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    tokio::task::spawn_blocking(step).await.unwrap_or_else(|_| Err(Error::CutOff.into()))
 }

@@ -14,10 +14,10 @@ const MAX_FILE_BYTES: usize = 25 * 1024 * 1024;
 /// Writes the message for the session. The header lines and the label are a contract with system
 /// instructions and with people's habits; what follows the text is ours to word.
 pub(crate) fn text(message: &Message, message_id: &str, extract: &Extract) -> String {
-    let sender = message.sender.as_ref().map(ToString::to_string).unwrap_or_default();
+    let sender = message.head.sender.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut text = format!(
         "Inbound email.\n- From: {sender}\n- Subject: {}\n- Date: {}\n- Message-ID: <{message_id}>\n\nUser message:\n{}",
-        message.subject, message.date, extract.reply
+        message.head.subject, message.head.date, extract.reply
     );
     if !extract.quoted.is_empty() {
         let lines = extract.quoted.lines().count();
@@ -100,8 +100,8 @@ mod tests {
         let raw = b"From: Owner <owner@example.com>\r\nSubject: Re: Monthly numbers\r\n\
             Date: Tue, 10 Mar 2026 03:00:00 +0000\r\nMessage-ID: <reply-1@example.com>\r\n\r\n\
             Great - and April too?\r\n\r\nOn Tue, 10 Mar 2026 Rowan wrote:\r\n> Done.\r\n";
-        let message = crate::message::parse(raw).unwrap();
-        let parts = extract(&message.text, &message.subject);
+        let message = crate::message::parse(&bytes::Bytes::from_static(raw)).unwrap();
+        let parts = extract(&message.text, &message.head.subject);
         assert_eq!(
             text(&message, "reply-1@example.com", &parts),
             "Inbound email.\n- From: owner@example.com\n- Subject: Re: Monthly numbers\n\
@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn leaves_out_what_is_beyond_the_limits() {
-        let file = |size| Attachment { name: "f".into(), mime_type: "a/b".into(), bytes: vec![0; size] };
+        let file =
+            |size| Attachment { name: "f".into(), mime_type: "a/b".into(), bytes: vec![0; size].into() };
         let files = [file(MAX_FILE_BYTES - 1), file(2), file(1)];
         let (taken, left_out) = split_by_limits(&files);
         assert_eq!((taken.len(), left_out.len(), left_out[0].bytes.len()), (2, 1, 2));

@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 
 /// Bytes of header kept; anything beyond counts as body.
-const MAX_HEADER: usize = 256 * 1024;
+pub(crate) const MAX_HEADER: usize = 256 * 1024;
 
 /// Takes the raw bytes of one message in pieces.
 pub(crate) struct Scanner {

@@ -16,19 +16,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge;
 use crate::clock::Clock;
-use crate::office::{Error as OfficeError, Office, blocking};
-use crate::pass;
+use crate::office::{Office, blocking};
 use crate::places::{Place, Places};
 use crate::store::{self, Store};
+use crate::worker;
 
 /// The bridge's port unless the environment says otherwise.
 pub const PORT: u16 = 7694;
 
 /// How often to look for mailboxes that a command made.
 const DISCOVERY: Duration = Duration::from_secs(1);
-
-/// The pause after a pass that failed as a whole, say on a full disk.
-const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long connections may finish after shutdown was asked for.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -172,7 +169,7 @@ async fn run(
 /// A worker's strings: where its instance is, and a bell.
 struct Worker {
     place: watch::Sender<Place>,
-    bell: Arc<Notify>,
+    bell: watch::Sender<()>,
 }
 
 /// Keeps one worker for each instance that has a mailbox.
@@ -192,7 +189,7 @@ async fn supervise(office: Arc<Office>, wake: Arc<Notify>, shutdown: Cancellatio
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = wake.notified() => workers.values().for_each(|worker| worker.bell.notify_one()),
+            () = wake.notified() => workers.values().for_each(|worker| { worker.bell.send_replace(()); }),
             () = tokio::time::sleep(DISCOVERY) => {}
         }
         while tasks.try_join_next().is_some() {}
@@ -210,6 +207,7 @@ fn appoint(
     shutdown: &CancellationToken,
 ) {
     workers.retain(|root, _| places.iter().any(|place| place.root == *root));
+    office.forget_all_but(&places);
     for place in places {
         match workers.get(&place.root) {
             Some(worker) => {
@@ -222,54 +220,10 @@ fn appoint(
             None => {
                 let root = place.root.clone();
                 let (sender, receiver) = watch::channel(place);
-                let bell = Arc::new(Notify::new());
-                tasks.spawn(work(Arc::clone(office), receiver, Arc::clone(&bell), shutdown.clone()));
+                let bell = watch::Sender::new(());
+                tasks.spawn(worker::work(Arc::clone(office), receiver, bell.clone(), shutdown.clone()));
                 workers.insert(root, Worker { place: sender, bell });
             }
         }
-    }
-}
-
-/// Works for one instance until shutdown or dismissal.
-async fn work(
-    office: Arc<Office>,
-    place: watch::Receiver<Place>,
-    bell: Arc<Notify>,
-    shutdown: CancellationToken,
-) {
-    let is_over = || shutdown.is_cancelled() || place.has_changed().is_err();
-    let letters = Notify::new();
-    let outgoing = async {
-        while !is_over() {
-            let now = place.borrow().clone();
-            let wait = settled(pass::outgoing(&office, &now).await, &now);
-            pause(wait, &letters, &shutdown).await;
-        }
-    };
-    let inbound = async {
-        while !is_over() {
-            let now = place.borrow().clone();
-            let wait = settled(pass::inbound(&office, &now).await, &now);
-            letters.notify_one();
-            pause(wait, &bell, &shutdown).await;
-        }
-    };
-    // A slow relay must not hold up mail that comes in.
-    tokio::join!(inbound, outgoing);
-}
-
-fn settled(outcome: Result<Duration, OfficeError>, place: &Place) -> Duration {
-    outcome.unwrap_or_else(|error| {
-        let name = place.name.as_ref().map_or("the owner", |name| name.as_str());
-        tracing::error!(instance = name, "mail of {name} not worked on: {error}");
-        TROUBLE_PAUSE
-    })
-}
-
-async fn pause(wait: Duration, bell: &Notify, shutdown: &CancellationToken) {
-    tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = bell.notified() => {}
-        () = tokio::time::sleep(wait) => {}
     }
 }

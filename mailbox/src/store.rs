@@ -10,18 +10,20 @@ mod log;
 mod outbox;
 mod schema;
 mod threads;
+mod together;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use remotelab_config::atomic;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use blob::{Blob, Incoming};
 pub(crate) use item::{Admitted, Delivery, Facts, Filter, Item, NewItem, Stored};
 pub(crate) use outbox::{Answer, NewLetter, Row};
+use together::Together;
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +34,9 @@ pub(crate) struct Store {
     root: PathBuf,
     /// Device and number of the database file that is open.
     file: (u64, u64),
-    connection: Mutex<Connection>,
+    writer: Together,
+    /// A connection for reading alone: a listing never holds up mail that comes in.
+    reader: Mutex<Connection>,
 }
 
 /// Why the store failed.
@@ -83,7 +87,16 @@ impl Store {
         if format > schema::VERSION {
             return Err(Error::Newer { path, format });
         }
-        Ok(Self { root: root.to_owned(), file, connection: Mutex::new(connection) })
+        let flags = OpenFlags::default() - OpenFlags::SQLITE_OPEN_CREATE;
+        let reader = Connection::open_with_flags(&path, flags).map_err(fail("open"))?;
+        reader.busy_timeout(BUSY_TIMEOUT).map_err(fail("open"))?;
+        reader.pragma_update(None, "query_only", true).map_err(fail("open"))?;
+        Ok(Self {
+            root: root.to_owned(),
+            file,
+            writer: Together::new(connection),
+            reader: Mutex::new(reader),
+        })
     }
 
     /// Tells whether there is a mailbox below a root.
@@ -96,33 +109,32 @@ impl Store {
         identity(&database(&self.root)).is_ok_and(|file| file == self.file)
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A panic in between rolled its transaction back.
-        self.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
     fn read<T>(
         &self,
         step: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        read(&self.connection()).map_err(|source| self.failed(step, source))
+        // A panic in between changed nothing.
+        let reader: MutexGuard<'_, Connection> = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&reader).map_err(|source| self.failed(step, source))
     }
 
     /// Runs a change in a transaction that holds the write lock from its beginning.
     fn change<T>(
         &self,
         step: &'static str,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let mut connection = self.connection();
-        let run = || {
-            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let outcome = change(&tx)?;
-            tx.commit()?;
-            Ok(outcome)
-        };
-        run().map_err(|source| self.failed(step, source))
+        self.writer.alone(change).map_err(|source| self.failed(step, source))
+    }
+
+    /// Runs a change as [`Store::change`] does, in one transaction with those of other threads.
+    fn change_together<T: Send + 'static>(
+        &self,
+        step: &'static str,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writer.join(change).map_err(|source| self.failed(step, source))
     }
 
     fn failed(&self, step: &'static str, source: rusqlite::Error) -> Error {

@@ -95,12 +95,11 @@ struct Parcel {
 
 /// Reads the stored mail and writes its message. Blocks; `None` when it cannot be read.
 fn pack(store: &Store, item: &Item) -> Result<Option<Parcel>, Error> {
-    let Some(message) = intake::read(&store.raw(&item.sha256)?) else { return Ok(None) };
-    let extract = text::extract(&message.text, &message.subject);
+    let Some(message) = intake::read(&store.raw(&item.sha256)?.into()) else { return Ok(None) };
+    let extract = text::extract(&message.text, &message.head.subject);
     let text = prompt::text(&message, &item.message_id, &extract);
     let taken = prompt::within_limits(message.attachments);
-    let upload =
-        |file: Attachment| Upload { name: file.name, mime_type: file.mime_type, bytes: file.bytes.into() };
+    let upload = |file: Attachment| Upload { name: file.name, mime_type: file.mime_type, bytes: file.bytes };
     Ok(Some(Parcel { text, files: taken.into_iter().map(upload).collect() }))
 }
 

@@ -1,7 +1,5 @@
 //! Which conversation a mail belongs to.
 
-use std::collections::BTreeSet;
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What `encodeURIComponent` leaves alone.
@@ -16,12 +14,15 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// A conversation as the store knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Thread {
-    pub(crate) id: i64,
-    /// Addresses (in lower case) that have a part in it.
-    pub(crate) participants: BTreeSet<String>,
+/// What an id is to a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody used it.
+    Unknown,
+    /// It belongs to conversations that the sender has no part in.
+    Foreign,
+    /// The sender has a part in this conversation, which it belongs to.
+    Part(i64),
 }
 
 /// The verdict on one mail.
@@ -40,30 +41,28 @@ pub(crate) struct Claims<'a> {
     /// Ids of References, oldest first.
     pub(crate) references: &'a [String],
     pub(crate) in_reply_to: &'a [String],
-    /// The sender's address in lower case.
-    pub(crate) sender: &'a str,
 }
 
 /// Finds the conversation: by any known id, the newest reference first. Knowing an id is no right to
 /// join: a sender without a part in that conversation opens a new one and sees none of the old.
 pub(crate) fn resolve<E>(
     claims: &Claims<'_>,
-    mut find: impl FnMut(&str) -> Result<Option<Thread>, E>,
+    mut standing: impl FnMut(&str) -> Result<Standing, E>,
 ) -> Result<Resolution, E> {
     let mut claim_rejected = false;
     for id in claims.references.iter().rev().chain(claims.in_reply_to) {
-        let Some(thread) = find(id)? else { continue };
-        if thread.participants.contains(claims.sender) {
-            return Ok(Resolution::Continues(thread.id));
+        match standing(id)? {
+            Standing::Unknown => {}
+            Standing::Foreign => claim_rejected = true,
+            Standing::Part(thread_id) => return Ok(Resolution::Continues(thread_id)),
         }
-        claim_rejected = true;
     }
     // The key leads to a session of the same name. It must not be an id that already stands for
-    // somebody else's conversation, though a sender is free to put one into his Message-ID.
-    let key = if find(claims.message_id)?.is_some() {
-        format!("<{}@instance.invalid>", claims.item_id)
-    } else {
+    // another conversation, though a sender is free to put one into his Message-ID.
+    let key = if standing(claims.message_id)? == Standing::Unknown {
         format!("<{}>", claims.message_id)
+    } else {
+        format!("<{}@instance.invalid>", claims.item_id)
     };
     Ok(Resolution::Opens { key, claim_rejected })
 }
@@ -78,28 +77,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn known(id: &str) -> Result<Option<Thread>, std::convert::Infallible> {
-        let thread = |id, who: &str| Thread { id, participants: [who.to_owned()].into() };
-        Ok(match id {
-            "m1@a" | "r1@us" => Some(thread(1, "a@x.test")),
-            "m2@b" => Some(thread(2, "b@x.test")),
-            _ => None,
-        })
+    /// Two conversations; an id that both use is one for each sender.
+    fn standing(sender: &str, id: &str) -> Standing {
+        let parts: &[(&str, i64)] = match id {
+            "m1@a" | "r1@us" => &[("a@x.test", 1)],
+            "m2@b" => &[("b@x.test", 2)],
+            "both@x" => &[("a@x.test", 1), ("b@x.test", 2)],
+            _ => return Standing::Unknown,
+        };
+        let part = parts.iter().find(|(who, _)| *who == sender);
+        part.map_or(Standing::Foreign, |(_, thread_id)| Standing::Part(*thread_id))
     }
 
     fn resolved(sender: &str, references: &[&str], in_reply_to: &[&str], own: &str) -> Resolution {
         let owned = |ids: &[&str]| ids.iter().map(|&id| id.to_owned()).collect::<Vec<_>>();
-        resolve(
-            &Claims {
-                item_id: "mail_1",
-                message_id: own,
-                references: &owned(references),
-                in_reply_to: &owned(in_reply_to),
-                sender,
-            },
-            known,
-        )
-        .unwrap_or_else(|never| match never {})
+        let claims = Claims {
+            item_id: "mail_1",
+            message_id: own,
+            references: &owned(references),
+            in_reply_to: &owned(in_reply_to),
+        };
+        let found = |id: &str| Ok::<_, std::convert::Infallible>(standing(sender, id));
+        resolve(&claims, found).unwrap_or_else(|never| match never {})
     }
 
     #[test]
@@ -107,6 +106,8 @@ mod tests {
         assert_eq!(resolved("a@x.test", &["m1@a", "r1@us"], &[], "n"), Resolution::Continues(1));
         assert_eq!(resolved("a@x.test", &[], &["r1@us"], "n"), Resolution::Continues(1));
         assert_eq!(resolved("a@x.test", &["gone@x", "m1@a"], &[], "n"), Resolution::Continues(1));
+        assert_eq!(resolved("a@x.test", &["both@x"], &[], "n"), Resolution::Continues(1));
+        assert_eq!(resolved("b@x.test", &["both@x"], &[], "n"), Resolution::Continues(2));
         assert_eq!(
             resolved("a@x.test", &["gone@x"], &[], "n@x"),
             Resolution::Opens { key: "<n@x>".into(), claim_rejected: false }
@@ -133,12 +134,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_stranger_never_continues_anything(
-            ids in prop::collection::vec(prop_oneof![Just("m1@a"), Just("r1@us"), Just("m2@b"), Just("q")], 0..6),
-            own in prop_oneof![Just("m1@a"), Just("new@x")],
+            ids in prop::collection::vec(prop_oneof![Just("m1@a"), Just("r1@us"), Just("m2@b"), Just("both@x"), Just("q")], 0..6),
+            own in prop_oneof![Just("m1@a"), Just("both@x"), Just("new@x")],
         ) {
             let opens = matches!(
                 resolved("stranger@x.test", &ids, &ids, own),
-                Resolution::Opens { key, .. } if key != "<m1@a>"
+                Resolution::Opens { key, .. } if key != "<m1@a>" && key != "<both@x>"
             );
             prop_assert!(opens);
         }

@@ -1,22 +1,23 @@
 //! The two forms in which a message arrives: streamed as it is, or in base64 inside JSON.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::address::Address;
-use crate::intake::MAX_MESSAGE;
+use crate::ingest::{Door, Envelope, Reception, Refused, Writer};
 use crate::message::one_line;
-use crate::office::{Error, blocking};
+use crate::office::{Error, blocking_or};
 use crate::scan::{self, Scanner};
-use crate::store::Incoming;
 
 /// A JSON delivery holds the message in base64 and little else (bytes).
 const MAX_JSON: usize = 36 * 1024 * 1024;
@@ -24,34 +25,37 @@ const MAX_JSON: usize = 36 * 1024 * 1024;
 /// JSON deliveries are held in memory; more than these wait.
 static JSON_SLOTS: Semaphore = Semaphore::const_new(2);
 
-/// Pieces of a streamed message on their way to the disk.
-const PIECES: usize = 8;
-
 /// Why a delivery was not taken.
 #[derive(Debug)]
 pub(super) enum Fault {
-    UnknownRecipient,
+    Refused(Refused),
     BadRecipient,
-    TooLarge,
     InvalidJson,
     MissingRaw,
     CutOff,
-    Busy,
-    Office(Error),
+}
+
+impl From<Refused> for Fault {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
 }
 
 /// A delivery whose envelope is known and whose message is still to be read.
 pub(super) struct Delivery {
-    pub(super) mail_from: Option<String>,
+    mail_from: Option<String>,
     /// Where it came from, for listings.
-    pub(super) source: String,
+    source: String,
     recipient: Option<String>,
+    /// The message's size, when the sender tells it.
+    pub(super) announced: Option<u64>,
     message: Message,
 }
 
 enum Message {
     Stream(Body),
-    Bytes(Vec<u8>),
+    /// A message that is held in memory, and the right to do so.
+    Held(Vec<u8>, SemaphorePermit<'static>),
 }
 
 /// Reads the envelope of either form.
@@ -63,9 +67,6 @@ pub(super) async fn open(headers: &HeaderMap, body: Body) -> Result<Delivery, Fa
     });
     let request = text("cf-ray").map(str::to_owned);
     if is_streamed {
-        if declared.is_some_and(|length| length > MAX_MESSAGE) {
-            return Err(Fault::TooLarge);
-        }
         let envelope = |name: &str| {
             text(name).map(|text| percent_decode_str(text).decode_utf8_lossy().trim().to_owned())
         };
@@ -73,22 +74,33 @@ pub(super) async fn open(headers: &HeaderMap, body: Body) -> Result<Delivery, Fa
             mail_from: envelope("x-envelope-from"),
             recipient: envelope("x-envelope-to").filter(|text| !text.is_empty()),
             source: source(request.as_deref()),
+            announced: declared,
             message: Message::Stream(body),
         });
     }
     if declared.is_some_and(|length| length > MAX_JSON as u64) {
-        return Err(Fault::TooLarge);
+        return Err(Refused::TooLarge.into());
     }
     from_json(body, request).await
 }
 
 impl Delivery {
+    /// What is known before the message is read.
+    pub(super) fn envelope(&self) -> Result<Envelope, Fault> {
+        Ok(Envelope {
+            from: self.mail_from.clone(),
+            to: self.recipient()?,
+            door: Door::Webhook,
+            source: self.source.clone(),
+        })
+    }
+
     /// The envelope recipient; a JSON delivery without one falls back on its `To` header.
-    pub(super) fn recipient(&self) -> Result<Address, Fault> {
+    fn recipient(&self) -> Result<Address, Fault> {
         let parse = |text: &str| Address::parse(text).map_err(|_| Fault::BadRecipient);
         match (&self.recipient, &self.message) {
             (Some(text), _) => parse(text),
-            (None, Message::Bytes(raw)) => {
+            (None, Message::Held(raw, _)) => {
                 let mut scanner = Scanner::new();
                 scanner.update(scan::header_block(raw));
                 parse(&scanner.finish().to)
@@ -98,82 +110,87 @@ impl Delivery {
     }
 
     /// Moves the message to the disk.
-    pub(super) async fn write_to(self, incoming: Incoming) -> Result<Incoming, Fault> {
+    pub(super) async fn write_to(self, mut reception: Reception) -> Result<Reception, Fault> {
         match self.message {
-            Message::Bytes(raw) => blocking(move || {
-                let mut incoming = incoming;
-                incoming.write(&raw)?;
-                Ok(incoming)
-            })
-            .await
-            .map_err(Fault::Office),
-            Message::Stream(body) => stream(body, incoming).await,
+            Message::Held(raw, _permit) => {
+                let written = blocking_or(move || reception.write(&raw).map(|()| reception)).await;
+                Ok(written?)
+            }
+            Message::Stream(body) => stream(body, reception).await,
         }
     }
 }
 
-/// Passes the pieces of a body to a thread that writes them; memory stays at a few pieces.
-async fn stream(body: Body, mut incoming: Incoming) -> Result<Incoming, Fault> {
-    let (sender, mut receiver) = mpsc::channel::<Bytes>(PIECES);
-    let writer = tokio::spawn(blocking(move || {
-        while let Some(piece) = receiver.blocking_recv() {
-            incoming.write(&piece)?;
-        }
-        Ok(incoming)
-    }));
+async fn stream(body: Body, reception: Reception) -> Result<Reception, Fault> {
+    let writer = Writer::start(vec![reception]);
     let mut pieces = body.into_data_stream();
-    let mut size = 0u64;
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Fault::CutOff)?;
-        size += piece.len() as u64;
-        if size > MAX_MESSAGE {
-            return Err(Fault::TooLarge);
-        }
-        if sender.send(piece).await.is_err() {
+        if !writer.piece(piece.map_err(|_| Fault::CutOff)?).await {
             break;
         }
     }
-    drop(sender);
-    writer.await.map_err(|_| Fault::CutOff)?.map_err(Fault::Office)
+    let written = writer.finish().await?.pop();
+    Ok(written.unwrap_or(Err(Refused::Trouble(Error::CutOff)))?)
 }
 
+/// The JSON form as far as it is read. The message is borrowed from the body where it can be.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    raw_base64: Option<Text<'a>>,
+    #[serde(borrow)]
+    raw: Option<Text<'a>>,
+    envelope: Value,
+    session: Value,
+    recipients: Value,
+    request_id: Value,
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 async fn from_json(body: Body, request: Option<String>) -> Result<Delivery, Fault> {
-    let _slot = JSON_SLOTS.acquire().await.map_err(|_| Fault::Busy)?;
+    let permit = JSON_SLOTS.acquire().await.map_err(|_| Refused::Busy)?;
     let limited = http_body_util::Limited::new(body, MAX_JSON);
     let bytes = limited.collect().await.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() { Fault::TooLarge } else { Fault::CutOff }
+        if error.is::<http_body_util::LengthLimitError>() { Refused::TooLarge.into() } else { Fault::CutOff }
     })?;
-    let payload: Value = serde_json::from_slice(&bytes.to_bytes()).map_err(|_| Fault::InvalidJson)?;
-    if !payload.is_object() {
+    let bytes = bytes.to_bytes();
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(Fault::InvalidJson);
     }
-    let text = |path: &str| payload.pointer(path).and_then(Value::as_str).map(str::to_owned);
-    let raw = match (text("/rawBase64"), text("/raw")) {
-        (Some(encoded), _) => decode(&encoded)?,
-        (None, Some(raw)) => raw.into_bytes(),
+    let payload: Payload<'_> = serde_json::from_slice(&bytes).map_err(|_| Fault::InvalidJson)?;
+    let raw = match (payload.raw_base64, payload.raw) {
+        (Some(encoded), _) => decode(&encoded.0)?,
+        (None, Some(raw)) => raw.0.into_owned().into_bytes(),
         (None, None) => return Err(Fault::MissingRaw),
     };
     if raw.is_empty() {
         return Err(Fault::MissingRaw);
     }
-    if raw.len() as u64 > MAX_MESSAGE {
-        return Err(Fault::TooLarge);
-    }
-    let non_empty = |text: &String| !text.trim().is_empty();
-    let recipient = ["/envelope/rcptTo", "/session/recipient", "/recipients/0"]
-        .into_iter()
-        .find_map(|path| text(path).filter(non_empty));
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let recipients = [
+        text(payload.envelope.get("rcptTo")),
+        text(payload.session.get("recipient")),
+        text(payload.recipients.get(0)),
+    ];
     Ok(Delivery {
-        mail_from: text("/envelope/mailFrom"),
-        recipient,
-        source: source(request.or_else(|| text("/requestId")).as_deref()),
-        message: Message::Bytes(raw),
+        mail_from: text(payload.envelope.get("mailFrom")),
+        recipient: recipients.into_iter().flatten().find(|text| !text.trim().is_empty()),
+        source: source(request.or_else(|| text(Some(&payload.request_id))).as_deref()),
+        announced: Some(raw.len() as u64),
+        message: Message::Held(raw, permit),
     })
 }
 
 fn decode(encoded: &str) -> Result<Vec<u8>, Fault> {
-    let packed: Vec<u8> = encoded.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-    STANDARD.decode(packed).map_err(|_| Fault::MissingRaw)
+    let decoded = if encoded.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        STANDARD.decode(encoded.split_ascii_whitespace().collect::<String>())
+    } else {
+        STANDARD.decode(encoded)
+    };
+    decoded.map_err(|_| Fault::MissingRaw)
 }
 
 fn source(request: Option<&str>) -> String {

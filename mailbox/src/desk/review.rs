@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::{Counts, Desk, Error};
 use crate::address::Address;
-use crate::intake;
+use crate::ingest::{self, Door, Envelope, Reception};
 use crate::places::Place;
 use crate::recipient;
 use crate::scan::Scanner;
 use crate::state::Inbound;
-use crate::store::{Filter, Item, NewItem, Store};
+use crate::store::{Filter, Item, Store};
 
 /// Rows in a listing of one instance.
 const LISTING: usize = 1_000;
@@ -179,7 +179,7 @@ impl Desk {
         let mut concerned: Vec<Place> = Vec::new();
         for path in files(source)? {
             let raw = std::fs::read(&path).map_err(|source| atomic::Error::new("read", &path, source))?;
-            if raw.len() as u64 > intake::MAX_MESSAGE {
+            if raw.len() as u64 > ingest::MAX_MESSAGE {
                 return Err(Error::TooLarge(path));
             }
             let named = given.clone().or_else(|| to_header(&raw));
@@ -192,7 +192,7 @@ impl Desk {
             }
             let (rcpt, guest) = routed.unwrap_or_else(|| (owner.clone(), None));
             let place = self.place(guest.as_ref())?;
-            ingested.push(self.take_in(&place, &rcpt, &raw, &path)?);
+            ingested.push(self.take_in(rcpt, &raw, &path)?);
             if !concerned.contains(&place) {
                 concerned.push(place);
             }
@@ -204,15 +204,13 @@ impl Desk {
         Ok(Ingested { ingested, counts })
     }
 
-    fn take_in(&self, place: &Place, rcpt: &Address, raw: &[u8], path: &Path) -> Result<Summary, Error> {
-        let store = self.office.store(place)?;
-        let mut incoming = store.incoming()?;
-        incoming.write(raw)?;
-        let source = path.display().to_string();
-        let new = NewItem { instance: place.label(), rcpt: rcpt.key(), mail_from: None, source: &source };
-        let stored = intake::commit(&self.office, &store, incoming, &new)?;
-        intake::settle(&self.office, place, &store, &stored.id)?;
-        let item = store.item(&stored.id)?.ok_or(Error::NoMail(stored.id))?;
+    fn take_in(&self, rcpt: Address, raw: &[u8], path: &Path) -> Result<Summary, Error> {
+        let envelope =
+            Envelope { from: None, to: rcpt, door: Door::File, source: path.display().to_string() };
+        let mut reception = Reception::open(&self.office, envelope, Some(raw.len() as u64))?;
+        reception.write(raw)?;
+        let taken = reception.commit()?;
+        let item = taken.settle(&self.office)?.ok_or(Error::NoMail(taken.id))?;
         Ok(Summary::of(&item))
     }
 

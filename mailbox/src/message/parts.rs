@@ -1,7 +1,9 @@
 //! Attachments, byte for byte.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use bytes::Bytes;
 use mail_parser::decoders::{base64::base64_decode, quoted_printable::quoted_printable_decode};
 use mail_parser::{Encoding, MessagePart, MimeHeaders, PartType};
 
@@ -18,7 +20,7 @@ const MAX_NAME: usize = 120;
 pub(crate) struct Attachment {
     pub(crate) name: String,
     pub(crate) mime_type: String,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
 }
 
 impl std::fmt::Debug for Attachment {
@@ -28,12 +30,16 @@ impl std::fmt::Debug for Attachment {
 }
 
 /// Returns all parts that are not the text, in order, with names safe to use as file names.
-pub(super) fn attachments(message: &mail_parser::Message<'_>) -> Vec<Attachment> {
+pub(super) fn attachments(mut message: mail_parser::Message<'_>, raw: &Bytes) -> Vec<Attachment> {
+    let is_unshown = |id: &&u32| message.part(**id).is_some_and(body::has_unshown_html);
+    let unshown = message.html_body.iter().filter(is_unshown);
+    let ids: Vec<u32> = message.attachments.iter().chain(unshown).copied().collect();
     let mut found: Vec<Attachment> = Vec::new();
     let mut names = Names::default();
-    let unshown = message.html_bodies().filter(|part| body::has_unshown_html(part));
-    for part in message.attachments().chain(unshown) {
-        let bytes = exact_bytes(message, part);
+    for id in ids {
+        let part = usize::try_from(id).ok().and_then(|id| message.parts.get_mut(id));
+        let Some(part) = part else { continue };
+        let bytes = exact_bytes(part, raw);
         let mime_type = mime_type(part);
         let is_ornament = part.content_id().is_some()
             && mime_type.starts_with("image/")
@@ -48,22 +54,32 @@ pub(super) fn attachments(message: &mail_parser::Message<'_>) -> Vec<Attachment>
     found
 }
 
-/// Returns the content after the transfer encoding alone: no charset is touched.
-fn exact_bytes(message: &mail_parser::Message<'_>, part: &MessagePart<'_>) -> Vec<u8> {
-    if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &part.body {
-        return bytes.to_vec();
+/// Takes the content after the transfer encoding alone: no charset is touched.
+fn exact_bytes(part: &mut MessagePart<'_>, raw: &Bytes) -> Bytes {
+    if let PartType::Binary(bytes) | PartType::InlineBinary(bytes) = &mut part.body {
+        return match std::mem::take(bytes) {
+            Cow::Owned(decoded) => decoded.into(),
+            Cow::Borrowed(plain) if is_within(plain, raw) => raw.slice_ref(plain),
+            Cow::Borrowed(plain) => Bytes::copy_from_slice(plain),
+        };
     }
     let range = usize::try_from(part.offset_body).ok().zip(usize::try_from(part.offset_end).ok());
-    let raw = range.and_then(|(start, end)| message.raw_message.get(start..end));
-    let Some(raw) = raw else {
-        return part.contents().to_vec();
+    let Some(range) = range.filter(|&(start, end)| raw.get(start..end).is_some()) else {
+        return Bytes::copy_from_slice(part.contents());
     };
+    let raw = raw.slice(range.0..range.1);
     let decoded = match part.encoding {
         Encoding::None => None,
-        Encoding::Base64 => base64_decode(raw),
-        Encoding::QuotedPrintable => quoted_printable_decode(raw),
+        Encoding::Base64 => base64_decode(&raw),
+        Encoding::QuotedPrintable => quoted_printable_decode(&raw),
     };
-    decoded.unwrap_or_else(|| raw.to_vec())
+    decoded.map_or(raw, Bytes::from)
+}
+
+/// Tells whether a piece lies in the raw mail; what a decoder made does not.
+fn is_within(piece: &[u8], raw: &Bytes) -> bool {
+    let (piece, raw) = (piece.as_ptr_range(), raw.as_ptr_range());
+    raw.start <= piece.start && piece.end <= raw.end
 }
 
 fn mime_type(part: &MessagePart<'_>) -> String {

@@ -1,7 +1,7 @@
 //! Raw mail, named by its content: `blobs/<aa>/<sha256>`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +40,15 @@ impl Store {
     pub(crate) fn raw(&self, sha256: &str) -> Result<Vec<u8>, Error> {
         let path = place(&self.root.join("blobs"), sha256);
         Ok(std::fs::read(&path).map_err(|source| atomic::Error::new("read", &path, source))?)
+    }
+
+    /// Reads the beginning of a message, at most `most` bytes.
+    pub(crate) fn raw_head(&self, sha256: &str, most: u64) -> Result<Vec<u8>, Error> {
+        let path = place(&self.root.join("blobs"), sha256);
+        let mut head = Vec::new();
+        let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut head));
+        read.map_err(|source| atomic::Error::new("read", &path, source))?;
+        Ok(head)
     }
 
     /// Removes what processes that died left behind: a command may be taking mail in right now, but

@@ -4,17 +4,19 @@ use rusqlite::Row as SqlRow;
 use serde::{Deserialize, Serialize};
 
 use crate::automated::Class;
+use crate::ingest::Door;
 use crate::state::Inbound;
 
 /// A message to store.
-#[derive(Debug)]
-pub(crate) struct NewItem<'a> {
+#[derive(Clone, Debug)]
+pub(crate) struct NewItem {
     /// Instance name; empty for the owner.
-    pub(crate) instance: &'a str,
-    pub(crate) rcpt: &'a str,
-    pub(crate) mail_from: Option<&'a str>,
+    pub(crate) instance: String,
+    pub(crate) rcpt: String,
+    pub(crate) mail_from: Option<String>,
+    pub(crate) door: Door,
     /// Where it came from, for people.
-    pub(crate) source: &'a str,
+    pub(crate) source: String,
 }
 
 /// What storing a message led to.
@@ -65,6 +67,8 @@ pub(crate) struct Item {
     pub(crate) message_id: String,
     pub(crate) sha256: String,
     pub(crate) size: i64,
+    /// The word of the door it came through.
+    pub(crate) door: String,
     pub(crate) source: String,
     pub(crate) received_at: i64,
     pub(crate) updated_at: i64,
@@ -81,6 +85,10 @@ pub(crate) struct Item {
     pub(crate) session_id: Option<String>,
     pub(crate) run_id: Option<String>,
     pub(crate) submitted_at: Option<i64>,
+    /// The letter that answered it, or told of its failure.
+    pub(crate) answered_by: Option<String>,
+    /// When retention removed the raw mail.
+    pub(crate) raw_gone_at: Option<i64>,
 }
 
 /// Where a mail went.
@@ -99,9 +107,9 @@ pub(crate) enum Filter<'a> {
     Queue(&'a str),
 }
 
-pub(super) const COLUMNS: &str = "id, instance, rcpt, mail_from, message_id, sha256, size, source, received_at, \
+pub(super) const COLUMNS: &str = "id, instance, rcpt, mail_from, message_id, sha256, size, door, source, received_at, \
     updated_at, state, reason, facts, thread_id, reviewer, round, attempts, due_at, last_error, session_id, \
-    run_id, submitted_at";
+    run_id, submitted_at, answered_by, raw_gone_at";
 
 pub(super) fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
     let state: String = row.get("state")?;
@@ -114,6 +122,7 @@ pub(super) fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
         message_id: row.get("message_id")?,
         sha256: row.get("sha256")?,
         size: row.get("size")?,
+        door: row.get("door")?,
         source: row.get("source")?,
         received_at: row.get("received_at")?,
         updated_at: row.get("updated_at")?,
@@ -130,6 +139,8 @@ pub(super) fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
         session_id: row.get("session_id")?,
         run_id: row.get("run_id")?,
         submitted_at: row.get("submitted_at")?,
+        answered_by: row.get("answered_by")?,
+        raw_gone_at: row.get("raw_gone_at")?,
     })
 }
 

@@ -1,9 +1,9 @@
 //! The history of each mail, one line a step.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, params};
 
 pub(super) fn note(
-    tx: &Transaction<'_>,
+    tx: &Connection,
     at: i64,
     item_id: &str,
     event: &str,

@@ -1,6 +1,6 @@
 //! Outgoing rows: written before the first attempt, leased during each one.
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use super::item::to_json;
 use super::log::note;
@@ -235,7 +235,7 @@ fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Row>> {
         .optional()
 }
 
-fn is_too_soon(tx: &Transaction<'_>, new: &NewLetter<'_>, since: Option<i64>) -> rusqlite::Result<bool> {
+fn is_too_soon(tx: &Connection, new: &NewLetter<'_>, since: Option<i64>) -> rusqlite::Result<bool> {
     let Some(since) = since else { return Ok(false) };
     tx.query_row(
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE thread_id = ? AND kind = ? AND created_at > ?)",
@@ -245,7 +245,7 @@ fn is_too_soon(tx: &Transaction<'_>, new: &NewLetter<'_>, since: Option<i64>) ->
 }
 
 /// Inserts a letter and returns its id, or the id of the one that already answers the target.
-fn insert(tx: &Transaction<'_>, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Option<String>> {
+fn insert(tx: &Connection, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Option<String>> {
     let id = format!("out_{now}_{:016x}", rand::random::<u64>());
     tx.execute(
         "INSERT INTO outbox (id, target, kind, thread_id, letter, created_at, updated_at, state, due_at)
@@ -267,7 +267,7 @@ fn insert(tx: &Transaction<'_>, new: &NewLetter<'_>, now: i64) -> rusqlite::Resu
 }
 
 /// Some relays replace the Message-ID and tell theirs in the last line; answers will name it.
-fn learn_ids(tx: &Transaction<'_>, id: &str, response: &str) -> rusqlite::Result<()> {
+fn learn_ids(tx: &Connection, id: &str, response: &str) -> rusqlite::Result<()> {
     let thread: Option<i64> =
         tx.query_row("SELECT thread_id FROM outbox WHERE id = ?", [id], |row| row.get(0))?;
     let Some(thread_id) = thread else {
@@ -279,7 +279,7 @@ fn learn_ids(tx: &Transaction<'_>, id: &str, response: &str) -> rusqlite::Result
     Ok(())
 }
 
-fn remember(tx: &Transaction<'_>, message_id: &str, thread_id: i64) -> rusqlite::Result<()> {
+fn remember(tx: &Connection, message_id: &str, thread_id: i64) -> rusqlite::Result<()> {
     tx.execute(
         "INSERT OR IGNORE INTO message_ids (message_id, thread_id, direction) VALUES (?, ?, 'out')",
         params![message_id, thread_id],

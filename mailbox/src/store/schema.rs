@@ -1,97 +1,53 @@
-//! The tables. Times are Unix milliseconds.
+//! The tables, as the steps that made them.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
+
+/// One step for each format. A database is brought up to date by the steps that it lacks.
+const STEPS: [&str; 2] = [include_str!("schema/one.sql"), include_str!("schema/two.sql")];
 
 /// The format this version writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
-const TABLES: &str = "
-CREATE TABLE threads (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,
-    session_id TEXT,
-    created_at INTEGER NOT NULL
-);
-CREATE TABLE participants (
-    thread_id INTEGER NOT NULL REFERENCES threads(id),
-    address TEXT NOT NULL,
-    PRIMARY KEY (thread_id, address)
-) WITHOUT ROWID;
-CREATE TABLE message_ids (
-    message_id TEXT PRIMARY KEY,
-    thread_id INTEGER NOT NULL REFERENCES threads(id),
-    direction TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE inbound (
-    id TEXT PRIMARY KEY,
-    instance TEXT NOT NULL,
-    rcpt TEXT NOT NULL,
-    mail_from TEXT,
-    message_id TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    sha256 TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT NOT NULL DEFAULT '',
-    facts TEXT NOT NULL DEFAULT '{}',
-    thread_id INTEGER REFERENCES threads(id),
-    reviewer TEXT,
-    round INTEGER NOT NULL DEFAULT 0,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    due_at INTEGER NOT NULL DEFAULT 0,
-    last_error TEXT,
-    session_id TEXT,
-    run_id TEXT,
-    submitted_at INTEGER,
-    answered_by TEXT,
-    UNIQUE (instance, rcpt, message_id, fingerprint)
-);
-CREATE INDEX inbound_open ON inbound (state, due_at)
-    WHERE state IN ('received', 'approved', 'submitted');
-CREATE INDEX inbound_listing ON inbound (received_at DESC);
-CREATE INDEX inbound_thread ON inbound (thread_id, received_at);
-CREATE TABLE outbox (
-    id TEXT PRIMARY KEY,
-    target TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    thread_id INTEGER REFERENCES threads(id),
-    letter TEXT NOT NULL,
-    created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0,
-    text_out INTEGER NOT NULL DEFAULT 0,
-    due_at INTEGER NOT NULL DEFAULT 0,
-    lease_by TEXT,
-    lease_until INTEGER,
-    last_error TEXT,
-    response TEXT,
-    sent_at INTEGER
-);
-CREATE INDEX outbox_open ON outbox (state, due_at) WHERE state IN ('pending', 'sending');
-CREATE INDEX outbox_thread ON outbox (thread_id, created_at);
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY,
-    at INTEGER NOT NULL,
-    item_id TEXT,
-    event TEXT NOT NULL,
-    detail TEXT NOT NULL DEFAULT ''
-);
-CREATE INDEX events_item ON events (item_id, id);
-";
-
-/// Makes the tables in a new database and returns the format found afterwards.
+/// Makes the tables that a database lacks, all in one transaction, and returns the format found
+/// afterwards.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<i64> {
-    let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if found == 0 {
-        tx.execute_batch(TABLES)?;
-        tx.pragma_update(None, "user_version", VERSION)?;
+    if found >= VERSION {
+        return Ok(found);
     }
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or_default()) {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "user_version", VERSION)?;
     tx.commit()?;
-    Ok(found.max(VERSION))
+    Ok(VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Inbound;
+
+    #[test]
+    fn each_format_has_its_step() {
+        assert_eq!(usize::try_from(VERSION), Ok(STEPS.len()));
+    }
+
+    #[test]
+    fn the_database_and_listings_agree_on_queues() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        for state in Inbound::ALL {
+            let word = state.as_str();
+            let sql =
+                "INSERT INTO inbound (id, instance, rcpt, message_id, fingerprint, sha256, size, source,
+                received_at, updated_at, state) VALUES (?1, '', '', ?1, '', '', 0, '', 0, 0, ?1)";
+            connection.execute(sql, [word]).unwrap();
+            let queue: String = connection
+                .query_row("SELECT queue FROM inbound WHERE id = ?", [word], |row| row.get(0))
+                .unwrap();
+            assert_eq!(queue, state.queue(), "{word}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! Conversations: which ids and which people belong to them.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::item::{Facts, Item, to_json};
 use super::{Error, Store};
-use crate::thread::{self, Claims, Resolution, Thread};
+use crate::thread::{self, Claims, Resolution, Standing};
 
 impl Store {
     /// Returns the key of a conversation.
@@ -16,16 +16,15 @@ impl Store {
 }
 
 /// Puts a mail into its conversation and its ids into the index.
-pub(super) fn join(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Result<i64> {
+pub(super) fn join(tx: &Connection, item: &Item, now: i64) -> rusqlite::Result<i64> {
     let sender = item.facts.from.to_lowercase();
     let claims = Claims {
         item_id: &item.id,
         message_id: &item.message_id,
         references: &item.facts.references,
         in_reply_to: &item.facts.in_reply_to,
-        sender: &sender,
     };
-    let resolution = thread::resolve(&claims, |id| find_thread(tx, id))?;
+    let resolution = thread::resolve(&claims, |id| standing(tx, id, &sender))?;
     let (thread_id, claim_rejected) = match resolution {
         Resolution::Continues(id) => (id, false),
         Resolution::Opens { key, claim_rejected } => {
@@ -50,20 +49,27 @@ pub(super) fn join(tx: &Transaction<'_>, item: &Item, now: i64) -> rusqlite::Res
 }
 
 /// Counts the answers that a conversation had since a time.
-pub(super) fn answers_since(tx: &Transaction<'_>, thread_id: i64, since: i64) -> rusqlite::Result<u32> {
+pub(super) fn answers_since(tx: &Connection, thread_id: i64, since: i64) -> rusqlite::Result<u32> {
     tx.prepare_cached(
         "SELECT count(*) FROM outbox WHERE thread_id = ? AND kind = 'reply' AND created_at > ?",
     )?
     .query_row(params![thread_id, since], |row| row.get(0))
 }
 
-fn find_thread(tx: &Transaction<'_>, message_id: &str) -> rusqlite::Result<Option<Thread>> {
-    let id: Option<i64> = tx
-        .prepare_cached("SELECT thread_id FROM message_ids WHERE message_id = ?")?
-        .query_row([message_id], |row| row.get(0))
+/// Tells what an id is to a sender; of several conversations with a part of his, the newest counts.
+fn standing(tx: &Connection, message_id: &str, sender: &str) -> rusqlite::Result<Standing> {
+    let part: Option<i64> = tx
+        .prepare_cached(
+            "SELECT thread_id FROM message_ids JOIN participants USING (thread_id)
+             WHERE message_id = ? AND address = ? ORDER BY thread_id DESC LIMIT 1",
+        )?
+        .query_row([message_id, sender], |row| row.get(0))
         .optional()?;
-    let Some(id) = id else { return Ok(None) };
-    let mut query = tx.prepare_cached("SELECT address FROM participants WHERE thread_id = ?")?;
-    let participants = query.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Thread { id, participants }))
+    if let Some(thread_id) = part {
+        return Ok(Standing::Part(thread_id));
+    }
+    let is_known: bool = tx
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM message_ids WHERE message_id = ?)")?
+        .query_row([message_id], |row| row.get(0))?;
+    Ok(if is_known { Standing::Foreign } else { Standing::Unknown })
 }

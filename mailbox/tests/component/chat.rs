@@ -37,6 +37,8 @@ pub(crate) struct Book {
     pub(crate) intruders: usize,
     /// Answers every call with this status.
     pub(crate) broken: Option<u16>,
+    /// Never answers a message that says this.
+    pub(crate) hangs_at: Option<String>,
     ids: u64,
 }
 
@@ -291,6 +293,14 @@ async fn message(State(state): State<Shared>, Path(id): Path<String>, request: R
         let body = axum::body::to_bytes(request.into_body(), 1 << 28).await.unwrap();
         Post { message: serde_json::from_slice(&body).unwrap(), files: Vec::new() }
     };
+    let hangs = {
+        let book = state.lock().unwrap();
+        let text = post.message["text"].as_str().unwrap_or_default();
+        book.hangs_at.as_ref().is_some_and(|word| text.contains(word))
+    };
+    if hangs {
+        std::future::pending::<()>().await;
+    }
     let (status, answer) = state.lock().unwrap().post(&id, post);
     (status, axum::Json(answer)).into_response()
 }

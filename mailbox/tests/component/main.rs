@@ -3,7 +3,9 @@
 mod chat;
 mod crash;
 mod door;
+mod formats;
 mod fuzz_corpus;
+mod lanes;
 mod path;
 mod relay;
 mod review;

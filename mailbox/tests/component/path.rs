@@ -81,6 +81,28 @@ async fn nobody_gets_into_a_conversation_by_naming_its_id() {
 }
 
 #[tokio::test]
+async fn an_id_that_two_people_use_leads_each_to_his_own_conversation() {
+    let world = World::new().await;
+    world.trial.state.lock().unwrap().answer_at_once = Some("Done.".into());
+    let by_second = |mail: String| mail.replace("Owner <owner@example.com>", "second@example.com");
+    let follow = |id: &str| mail(id, "References: <m1@example.com>\r\n", "And April?");
+    for (n, mail) in [
+        mail("m1@example.com", "", "One"),
+        by_second(mail("m1@example.com", "", "Two")),
+        follow("m2@example.com"),
+        by_second(follow("m3@example.com")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.deliver("trial1@example.com", mail).await;
+        until("the answer", || world.relay.mails().into_iter().nth(n)).await;
+    }
+    let posts = world.trial.read(|book| book.sessions.iter().map(|s| s.posts.len()).collect::<Vec<_>>());
+    assert_eq!(posts, [2, 2]);
+}
+
+#[tokio::test]
 async fn two_mails_during_a_run_are_both_answered() {
     let world = World::new().await;
     world.deliver("trial1@example.com", mail("m1@example.com", "", "One")).await;

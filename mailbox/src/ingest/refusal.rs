@@ -1,0 +1,34 @@
+//! Why a mail is not taken, in the words of each door.
+
+use crate::office::Error;
+
+/// Why a mail was not taken. All but the first two may be tried again.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    UnknownRecipient,
+    TooLarge,
+    /// Too much is under way or waits.
+    Busy,
+    /// The disk is nearly full.
+    NoRoom,
+    Trouble(Error),
+}
+
+impl Refused {
+    /// Returns the reply of a mail server (RFC 5321, RFC 3463).
+    pub(crate) fn smtp(&self) -> &'static str {
+        match self {
+            Self::UnknownRecipient => "550 5.1.1 no mailbox with this address here",
+            Self::TooLarge => "552 5.3.4 the message is too large",
+            Self::Busy => "451 4.3.2 too much mail waits here, try again later",
+            Self::NoRoom => "452 4.3.1 no room for mail now, try again later",
+            Self::Trouble(_) => "451 4.3.0 trouble here, try again later",
+        }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Trouble(error)
+    }
+}
