@@ -186,7 +186,7 @@ async fn guests(options: &Options) -> Vec<Spec> {
         Ok(registry) => registry
             .guests
             .iter()
-            .filter(|record| record.state.is_ready())
+            .filter(|record| record.state.is_ready() && !record.stopped)
             .map(|record| Spec::guest(options, record))
             .collect(),
         Err(error) => {

@@ -231,6 +231,7 @@ impl Guests {
             created_at: format!("{:.3}", Timestamp::now()),
             id: hex::encode(rand::random::<[u8; 16]>()),
             state: State::Creating,
+            stopped: false,
             rest: Map::new(),
             name,
         }
