@@ -19,7 +19,8 @@ pub struct Auth {
 }
 
 /// A name with the hash of its password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Login {
     /// The user name.
     pub username: String,

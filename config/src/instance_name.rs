@@ -43,6 +43,10 @@ pub const RESERVED: &[&str] = &[
     "ws",
 ];
 
+/// Names that the supervisor's own children go by. A guest of an earlier version may have one; a new one
+/// may not.
+pub const SERVICES: &[&str] = &["gateway", "mail", "supervisor"];
+
 /// The normalised name of a guest: `[a-z0-9-]`, at most 63 characters, no hyphen at either end.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
@@ -87,7 +91,7 @@ impl InstanceName {
         if name.0.len() > MAX_LEN {
             return Err(Error::TooLong(name.0));
         }
-        if RESERVED.contains(&name.0.as_str()) {
+        if RESERVED.contains(&name.0.as_str()) || SERVICES.contains(&name.0.as_str()) {
             return Err(Error::Reserved(name.0));
         }
         Ok(name)

@@ -70,6 +70,9 @@ pub struct Record {
     /// How far its creation or removal has come; absent in records of older tools, which are ready.
     #[serde(default, skip_serializing_if = "State::is_ready")]
     pub state: State,
+    /// Whether the operator has stopped it: it then stays so, until it is started by hand.
+    #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
+    pub stopped: bool,
     /// Fields of other versions.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
@@ -199,6 +202,15 @@ fn lock_path(registry: &Path) -> PathBuf {
     registry.with_extension("lock")
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// Reads a flag; anything but `true` is none, and no reason to lose the guest.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Value::deserialize(deserializer)? == Value::Bool(true))
+}
+
 fn thirty() -> u32 {
     30
 }
@@ -231,7 +243,7 @@ mod tests {
         let path = root.path().join("guest-instances.json");
         let rows = json!([
             {"name": "trial10", "port": "7698abc", "future": {"x": 1}},
-            {"name": "trial2", "port": 7697, "state": "creating"},
+            {"name": "trial2", "port": 7697, "state": "creating", "stopped": 1},
             {"name": "", "port": 1},
             "nonsense"
         ]);

@@ -5,9 +5,10 @@ use std::path::{self, PathBuf};
 use anyhow::{Context, ensure};
 use remotelab_config::auth::Login;
 use remotelab_config::password;
+use remotelab_manager::guests::Request;
 use remotelab_manager::guests::create::{Error, Name};
 use remotelab_manager::guests::hostname::Wish;
-use remotelab_manager::guests::{Local, Request};
+use remotelab_manager::outside::Local;
 
 use super::{Format, guests};
 use crate::failure::Hinted;
@@ -92,7 +93,8 @@ fn run(name: Name, options: Options) -> anyhow::Result<()> {
     let guests = guests(&place)?;
     let format = options.format;
     let request = request(name, options)?;
-    let created = guests.create(&request, &Local::new(&place.paths()), &mut |_| {}).map_err(explain)?;
+    let system = Local::new(&place.paths());
+    let created = guests.create(&request, system.outside(), &mut |_| {}).map_err(explain)?;
     if format.json { output::json(&created.json()) } else { output::text(&created.text()) }
 }
 

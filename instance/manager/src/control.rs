@@ -28,7 +28,7 @@ pub enum Request {
         /// As in [`Request::Start`].
         name: String,
     },
-    /// Stops a child and starts it again.
+    /// Stops a child, if it runs, and starts it as its record says now.
     Restart {
         /// As in [`Request::Start`].
         name: String,
@@ -71,7 +71,8 @@ pub struct Child {
     pub pid: Option<u32>,
     /// Where it says that it listens.
     pub listening: Option<String>,
-    /// The program that runs.
+    /// The program that runs, as the system tells it, or the one that is to run. ` (deleted)` at its end says
+    /// that the file was replaced since.
     pub program: PathBuf,
     /// When the process was started: ISO-8601 UTC with milliseconds.
     pub started_at: Option<String>,

@@ -1,18 +1,16 @@
 //! Guest instances: making them, listing them, and the links by which people come in.
 //!
 //! Everything here blocks and is meant for short-lived commands. What a running system is asked to do
-//! goes through [`System`].
+//! goes through [`Outside`](crate::outside::Outside).
 
 pub mod create;
 mod discovered;
 pub mod hostname;
-mod leftovers;
 pub mod links;
 mod mailbox;
 pub mod port;
 mod reach;
-mod seed;
-mod system;
+pub(crate) mod seed;
 mod tunnel;
 mod view;
 
@@ -24,12 +22,11 @@ use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::registry::{self, Record, Registry};
 use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat};
 
+use crate::operation::Tools;
+use crate::outside::{Gateway, Outside};
 use mailbox::Addresses;
 
-pub use create::{Request, Step};
-pub use leftovers::clean;
-pub(crate) use system::Idle;
-pub use system::{Local, System};
+pub use create::Request;
 pub use view::{Created, View};
 
 /// What commands about guests work on.
@@ -104,6 +101,10 @@ impl Guests {
         Ok(view)
     }
 
+    fn tools<'a>(&'a self, outside: Outside<'a>) -> Tools<'a> {
+        Tools { paths: &self.paths, env: &self.env, outside }
+    }
+
     fn record(&self, name: &InstanceName) -> Result<Record, Error> {
         let registry = Registry::load(&self.paths.registry())?;
         let record = registry.find(name).cloned();
@@ -119,7 +120,7 @@ impl Guests {
         let defaults = GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?;
         let addresses = Addresses::load(self.paths.instance());
         let door =
-            (!defaults_have_base(&defaults) && system::gateway_runs(&self.paths)).then_some(self.gateway);
+            (!defaults_have_base(&defaults) && Gateway::new(&self.paths).runs()).then_some(self.gateway);
         let view = |record: Record| {
             let (token, problem) = token(&record);
             View {

@@ -27,7 +27,8 @@ use control_server::Desk;
 use spec::Spec;
 
 use crate::control::Child;
-use crate::guests::{Idle, clean};
+use crate::operation::{Tools, recover};
+use crate::outside::NOTHING;
 
 pub use children::Error as ChildError;
 pub use preflight::Error;
@@ -174,9 +175,10 @@ impl Handle {
 
 /// The guests to start. A registry that cannot be read starts none and takes nobody else down.
 async fn guests(options: &Options) -> Vec<Spec> {
-    let paths = options.paths.clone();
+    let (paths, env) = (options.paths.clone(), options.env.clone());
     let loaded = spawn_blocking(move || {
-        clean(&paths, &Idle)?;
+        // Nothing of the guests runs yet.
+        recover(&Tools { paths: &paths, env: &env, outside: NOTHING }, &mut |_| {})?;
         Registry::load(&paths.registry())
     })
     .await;
@@ -184,7 +186,7 @@ async fn guests(options: &Options) -> Vec<Spec> {
         Ok(registry) => registry
             .guests
             .iter()
-            .filter(|record| record.state.is_ready())
+            .filter(|record| record.state.is_ready() && !record.stopped)
             .map(|record| Spec::guest(options, record))
             .collect(),
         Err(error) => {

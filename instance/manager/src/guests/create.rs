@@ -1,7 +1,5 @@
-//! Making a guest, in two phases: its name and port are taken under the registry's lock, the rest is made
-//! without it, and only a complete guest becomes ready. Whatever goes wrong leaves nothing behind.
-
-mod files;
+//! Making a guest: its name and port are taken under the registry's lock, the rest is made without it, and
+//! only a complete guest becomes ready. Whatever goes wrong leaves nothing behind.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,24 +7,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use remotelab_config::auth::{self, Login};
+use remotelab_config::auth::Login;
 use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::instance_name;
-use remotelab_config::lock::{self, FileLock};
 use remotelab_config::registry::{self, Record, Registry, State};
 use remotelab_config::{InstanceName, InstancePaths, atomic};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::discovered::{Discovered, discover};
 use super::hostname::{self, Choice, Wish};
 use super::mailbox::Addresses;
 use super::tunnel::{self, Ingress};
-use super::{Created, Guests, System, leftovers, links, port};
-use crate::control;
+use super::{Created, Guests, links, port};
+use crate::operation::{self, Failed, Plan, Progress, Step, Verb};
+use crate::outside::Outside;
 use crate::supervisor::guest_log;
-
-/// Names that the supervisor's own children go by.
-const CHILDREN: [&str; 3] = ["gateway", "mail", "supervisor"];
 
 /// What guest is wanted.
 #[derive(Clone, Debug)]
@@ -56,21 +51,6 @@ pub enum Name {
     NextTrial,
 }
 
-/// How far a create has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Name and port are taken.
-    Reserved,
-    /// Its folders and files are made.
-    Furnished,
-    /// It runs, or nothing runs here.
-    Started,
-    /// It is in the registry as ready.
-    Ready,
-    /// The front door knows it.
-    Routed,
-}
-
 /// Why there is no new guest.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -98,96 +78,111 @@ pub enum Error {
     /// A file or folder.
     #[error(transparent)]
     File(#[from] atomic::Error),
-    /// The guest's token.
+    /// A step failed.
     #[error(transparent)]
-    Auth(#[from] auth::Error),
-    /// The lock of this create.
+    Step(#[from] operation::Error),
+    /// The guest could not be made.
     #[error(transparent)]
-    Lock(#[from] lock::Error),
-    /// The guest does not come up.
-    #[error("{name} was not created")]
-    Start {
-        /// The guest.
-        name: InstanceName,
-        /// Why it does not run.
-        #[source]
-        source: control::Error,
-    },
+    Failed(#[from] Failed),
     /// The record vanished while the guest was being made.
     #[error("{0} was removed by another command while it was being created")]
     Vanished(InstanceName),
 }
 
-/// A taken name with the lock that says that somebody is at work on it.
-struct Reservation {
-    record: Record,
-    lock: FileLock,
-    warnings: Vec<String>,
+/// A guest as it is going to be, and what the operator should know of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// What is done for it.
+    pub plan: Plan,
+    /// What to know.
+    pub warnings: Vec<String>,
 }
 
 impl Guests {
-    /// Makes a guest and returns when people can come in. `on_step` is told how far it has come.
+    /// Makes a guest and returns when people can come in. `tell` hears how far it has come.
     ///
     /// # Errors
     /// See [`Error`]; nothing of the guest is left then.
     pub fn create(
         &self,
         request: &Request,
-        system: &dyn System,
-        on_step: &mut dyn FnMut(Step),
+        outside: Outside<'_>,
+        tell: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Created, Error> {
-        leftovers::clean(&self.paths, system)?;
-        let Reservation { record, lock, mut warnings } = self.reserve(request)?;
-        on_step(Step::Reserved);
-        let runs = match self.furnish_and_start(&record, request, system, on_step) {
-            Ok(runs) => runs,
-            Err(error) => {
-                leftovers::discard(&self.paths, &record, lock, system);
-                return Err(error);
-            }
-        };
-        let record = self.finish(&record.name, lock)?;
-        on_step(Step::Ready);
+        let tools = self.tools(outside);
+        operation::recover(&tools, &mut |_| {})?;
+        let surroundings = self.surroundings()?;
+        let mut warnings = Vec::new();
+        let journal = operation::begin(&self.paths, |registry| {
+            let planned = self.plan_create(request, registry, &surroundings)?;
+            warnings = planned.warnings;
+            Ok::<_, Error>(planned.plan)
+        })?;
+        let name = journal.plan().guest().clone();
+        let mut skipped = operation::run(journal, &tools, tell)?;
         // A supervisor that came up in between has read a list without this guest.
-        let runs = runs || system.start(&record.name).is_ok();
-        if !runs {
-            warnings.push("it does not run yet: `remotelab up` starts it".to_owned());
+        if skipped.iter().any(|(step, _)| *step == Step::Start) && outside.service.start(&name).is_ok() {
+            skipped.retain(|(step, _)| *step != Step::Start);
         }
-        if let Err(error) = system.reload_routes() {
-            warnings.push(format!("the gateway may not know its route yet: {error}"));
-        }
-        on_step(Step::Routed);
-        self.describe(record, request, runs, warnings)
+        let runs = !skipped.iter().any(|(step, _)| *step == Step::Start);
+        warnings.extend(skipped.into_iter().map(|(step, reason)| match step {
+            Step::Start => "it does not run yet: `remotelab up` starts it".to_owned(),
+            _ => reason,
+        }));
+        self.describe(&name, request, runs, warnings)
     }
 
-    fn reserve(&self, request: &Request) -> Result<Reservation, Error> {
-        let rules = tunnel::load(self.paths.home())?;
-        let defaults = GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?;
-        let discovered = discover(self.paths.home());
-        Registry::update(&self.paths.registry(), |registry| {
-            let name = choose_name(&request.name, registry, &discovered)?;
-            let reserved = self.reserved_ports(registry, &discovered, &rules);
-            let first = self.env.port(port::FIRST_SETTING).unwrap_or(port::FIRST);
-            let port = port::choose(request.port, first, &reserved, port::is_free)?;
-            let mut warnings = Vec::new();
-            let hostname =
-                choose_hostname(request, &name, &defaults, &rules, self.owner_port, &mut warnings)?;
-            let same_host = |other: &Record| !hostname.is_empty() && other.hostname == hostname;
-            if registry.guests.iter().any(same_host) {
-                return Err(Error::HostnameTaken(hostname));
-            }
-            if !hostname.is_empty() && !rules.iter().any(|rule| rule.covers(&hostname)) {
-                warnings.push(format!(
-                    "nothing leads {hostname} here yet: add it to the tunnel, for http://127.0.0.1:{port}"
-                ));
-            }
-            let root = request.root.clone().unwrap_or_else(|| self.paths.guest_root(&name));
-            check_root(&root, registry)?;
-            let lock = FileLock::try_acquire(&leftovers::lock_path(&self.paths, &name))?;
-            let record = self.record_for(name, port, hostname, root, request);
-            registry.guests.push(record.clone());
-            Ok(Reservation { record, lock, warnings })
+    /// Says what [`Guests::create`] would do for each of these, one after the other, and changes nothing.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn plan_creates(&self, requests: &[Request]) -> Result<Vec<Planned>, Error> {
+        let surroundings = self.surroundings()?;
+        let mut registry = Registry::load(&self.paths.registry())?;
+        let planned = requests.iter().map(|request| {
+            let planned = self.plan_create(request, &registry, &surroundings)?;
+            registry.guests.push(planned.plan.record.clone());
+            Ok(planned)
+        });
+        planned.collect()
+    }
+
+    fn surroundings(&self) -> Result<Surroundings, Error> {
+        Ok(Surroundings {
+            rules: tunnel::load(self.paths.home())?,
+            defaults: GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?,
+            discovered: discover(self.paths.home()),
         })
+    }
+
+    fn plan_create(
+        &self,
+        request: &Request,
+        registry: &Registry,
+        surroundings: &Surroundings,
+    ) -> Result<Planned, Error> {
+        let Surroundings { rules, defaults, discovered } = surroundings;
+        let name = choose_name(&request.name, registry, discovered)?;
+        let reserved = self.reserved_ports(registry, discovered, rules);
+        let first = self.env.port(port::FIRST_SETTING).unwrap_or(port::FIRST);
+        let port = port::choose(request.port, first, &reserved, port::is_free)?;
+        let mut warnings = Vec::new();
+        let hostname = choose_hostname(request, &name, defaults, rules, self.owner_port, &mut warnings)?;
+        let same_host = |other: &Record| !hostname.is_empty() && other.hostname == hostname;
+        if registry.guests.iter().any(same_host) {
+            return Err(Error::HostnameTaken(hostname));
+        }
+        if !hostname.is_empty() && !rules.iter().any(|rule| rule.covers(&hostname)) {
+            warnings.push(format!(
+                "nothing leads {hostname} here yet: add it to the tunnel, for http://127.0.0.1:{port}"
+            ));
+        }
+        let root = request.root.clone().unwrap_or_else(|| self.paths.guest_root(&name));
+        check_root(&root, registry)?;
+        let record = self.record_for(name, port, hostname, root, request);
+        let furnish = Step::Furnish { login: request.login.clone() };
+        let steps = vec![Step::Reserve, furnish, Step::Start, Step::Publish, Step::Route];
+        Ok(Planned { plan: Plan { verb: Verb::Create, record, steps, commit: 3 }, warnings })
     }
 
     fn reserved_ports(
@@ -236,52 +231,21 @@ impl Guests {
             created_at: format!("{:.3}", Timestamp::now()),
             id: hex::encode(rand::random::<[u8; 16]>()),
             state: State::Creating,
+            stopped: false,
             rest: Map::new(),
             name,
         }
     }
 
-    /// Returns whether the guest runs; it need not where nothing does.
-    fn furnish_and_start(
-        &self,
-        record: &Record,
-        request: &Request,
-        system: &dyn System,
-        on_step: &mut dyn FnMut(Step),
-    ) -> Result<bool, Error> {
-        files::make(record, request.login.clone(), &self.paths, &self.env)?;
-        on_step(Step::Furnished);
-        let runs = match system.start(&record.name) {
-            Ok(()) => true,
-            Err(control::Error::NotRunning) => false,
-            Err(source) => {
-                return Err(Error::Start { name: record.name.clone(), source });
-            }
-        };
-        on_step(Step::Started);
-        Ok(runs)
-    }
-
-    fn finish(&self, name: &InstanceName, lock: FileLock) -> Result<Record, Error> {
-        Registry::update(&self.paths.registry(), |registry| {
-            let mut guests = registry.guests.iter_mut();
-            let record =
-                guests.find(|record| record.name == *name).ok_or_else(|| Error::Vanished(name.clone()))?;
-            record.state = State::Ready;
-            leftovers::release(&self.paths, name, lock);
-            Ok(record.clone())
-        })
-    }
-
     fn describe(
         &self,
-        record: Record,
+        name: &InstanceName,
         request: &Request,
         runs: bool,
         warnings: Vec<String>,
     ) -> Result<Created, Error> {
         let addresses = Addresses::load(self.paths.instance());
-        let mut view = self.view(record).map_err(|error| match error {
+        let mut view = self.link(name).map_err(|error| match error {
             super::Error::Registry(source) => Error::Registry(source),
             super::Error::File(source) => Error::File(source),
             super::Error::Unknown(name) => Error::Vanished(name),
@@ -303,6 +267,13 @@ impl Guests {
     }
 }
 
+/// What a new guest must fit into beside the registry.
+struct Surroundings {
+    rules: Vec<Ingress>,
+    defaults: GuestDefaults,
+    discovered: Discovered,
+}
+
 fn choose_name(wanted: &Name, registry: &Registry, discovered: &Discovered) -> Result<InstanceName, Error> {
     let unreadable = registry.unreadable.iter().filter_map(|row| row["name"].as_str());
     let taken: BTreeSet<InstanceName> = registry
@@ -316,9 +287,6 @@ fn choose_name(wanted: &Name, registry: &Registry, discovered: &Discovered) -> R
         Name::NextTrial => Ok(InstanceName::next_trial(&taken)),
         Name::Given(text) => {
             let name = InstanceName::for_new_guest(text)?;
-            if CHILDREN.contains(&name.as_str()) {
-                return Err(instance_name::Error::Reserved(name.to_string()).into());
-            }
             if taken.contains(&name) { Err(Error::Taken(name)) } else { Ok(name) }
         }
     }
@@ -362,9 +330,4 @@ fn check_root(root: &Path, registry: &Registry) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(atomic::Error::new("read", root, source).into()),
     }
-}
-
-/// Reads a JSON file of the owner; a damaged one seeds nothing.
-fn seed_file(path: &Path) -> Value {
-    atomic::read_json(path).ok().flatten().unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 const BUILT_IN: [&str; 5] = ["codex", "claude", "copilot", "cline", "kilo-code"];
 
 /// Writes the guest's first note.
-pub(super) fn bootstrap(name: &str, hostname: &str) -> String {
+pub(crate) fn bootstrap(name: &str, hostname: &str) -> String {
     let mut note = format!(
         "# Guest instance\n\n\
          - Instance: `{name}`\n\
@@ -23,20 +23,20 @@ pub(super) fn bootstrap(name: &str, hostname: &str) -> String {
 
 /// What the owner has, as far as guests start from it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Owner {
+pub(crate) struct Owner {
     /// `tools.json`.
-    pub(super) tools: Value,
+    pub(crate) tools: Value,
     /// `ui-runtime-selection.json`.
-    pub(super) selection: Value,
+    pub(crate) selection: Value,
     /// The model of the `codex` configuration.
-    pub(super) codex_model: Option<String>,
+    pub(crate) codex_model: Option<String>,
     /// Whether `codex` is installed.
-    pub(super) has_codex: bool,
+    pub(crate) has_codex: bool,
 }
 
 /// Picks the tools that may be copied: plain `codex` variants and micro-agents. Everything else may
 /// name private programs or paths.
-pub(super) fn tools(owner: &Owner) -> Vec<Value> {
+pub(crate) fn tools(owner: &Owner) -> Vec<Value> {
     let mut picked: Vec<Value> = Vec::new();
     for tool in owner.tools.as_array().into_iter().flatten() {
         let is_codex = tool["command"] == "codex" && tool["runtimeFamily"] == "codex-json";
@@ -53,7 +53,7 @@ const MICRO_AGENT: &str = "micro-agent";
 
 /// Chooses the tool, model and effort to begin with. `None` leaves the choice to the instance: the owner
 /// has chosen nothing and `codex`, the usual beginning, is not installed.
-pub(super) fn selection(owner: &Owner, tools: &[Value], now: &str) -> Option<Value> {
+pub(crate) fn selection(owner: &Owner, tools: &[Value], now: &str) -> Option<Value> {
     let listed = |id: &str| tools.iter().find(|tool| tool["id"] == id);
     let available = |id: &str| BUILT_IN.contains(&id) || listed(id).is_some();
     let chosen = owner.selection["selectedTool"].as_str().filter(|id| available(id));
@@ -135,7 +135,7 @@ fn model_id(model: &Value) -> Option<&str> {
 }
 
 /// Finds the first `model = "…"` line of a `codex` configuration.
-pub(super) fn codex_model(config: &str) -> Option<String> {
+pub(crate) fn codex_model(config: &str) -> Option<String> {
     config.lines().find_map(|line| {
         let value = line.trim().strip_prefix("model")?.trim_start().strip_prefix('=')?;
         let model = value.trim().strip_prefix('"')?.split('"').next()?;

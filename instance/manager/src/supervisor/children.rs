@@ -1,6 +1,8 @@
 //! All children of a supervisor.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +34,8 @@ pub(crate) struct Children {
 #[derive(Clone)]
 struct Entry {
     keeper: Keeper,
-    program: std::path::PathBuf,
+    /// The program that is wanted.
+    program: PathBuf,
 }
 
 impl Children {
@@ -66,11 +69,11 @@ impl Children {
         Ok(())
     }
 
-    /// Stops a child and starts it again.
-    pub(crate) async fn restart(&self, id: &Id) -> Result<(), Error> {
-        let keeper = self.find(id).ok_or_else(|| Error::not_running(id))?;
-        let outcome = keeper.restart(STOP_GRACE, START_PATIENCE).await;
-        outcome.map_err(|source| Error::new(id, &source))
+    /// Stops a child, if it runs, and starts it as it is to be now.
+    pub(crate) async fn restart(&self, spec: Spec) -> Result<(), Error> {
+        let id = spec.id.clone();
+        let outcome = self.keeper(&spec).restart(spec, STOP_GRACE, START_PATIENCE).await;
+        outcome.map_err(|source| Error::new(&id, &source))
     }
 
     /// Waits until a child listens, or has died for the first time.
@@ -152,11 +155,16 @@ fn report(id: &Id, entry: Entry) -> Child {
         state: status.state,
         pid: status.pid,
         listening: status.listening,
-        program: entry.program,
+        program: status.pid.and_then(running).unwrap_or(entry.program),
         started_at: status.started_at.map(iso),
         failures: status.failures,
         last_error: status.last_error,
     }
+}
+
+/// The program that a process really is. Linux says so, and adds a word when it was replaced on the disk since.
+fn running(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
 fn iso(at: Timestamp) -> String {

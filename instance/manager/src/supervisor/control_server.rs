@@ -89,10 +89,7 @@ impl Desk {
                 Ok(id) => self.children.stop(&id).await.map_err(|error| error.to_string()),
                 Err(error) => Err(error),
             },
-            Request::Restart { name } => match id(name) {
-                Ok(id) => self.children.restart(&id).await.map_err(|error| error.to_string()),
-                Err(error) => Err(error),
-            },
+            Request::Restart { name } => self.restart(name).await,
         };
         match (outcome, request) {
             (Ok(()), Request::Start { name } | Request::Stop { name } | Request::Restart { name }) => {
@@ -104,13 +101,23 @@ impl Desk {
     }
 
     async fn start(&self, name: &str) -> Result<(), String> {
-        let spec = match id(name)? {
+        let spec = self.spec(name).await?;
+        self.children.start(spec).await.map_err(|error| error.to_string())
+    }
+
+    async fn restart(&self, name: &str) -> Result<(), String> {
+        let spec = self.spec(name).await?;
+        self.children.restart(spec).await.map_err(|error| error.to_string())
+    }
+
+    /// How a child is to be started now.
+    async fn spec(&self, name: &str) -> Result<Spec, String> {
+        Ok(match id(name)? {
             Id::Owner => Spec::owner(&self.options),
             Id::Gateway => Spec::gateway(&self.options),
             Id::Mail => Spec::mail(&self.options),
             id @ Id::Guest(_) => Spec::guest(&self.options, &self.record(id).await?),
-        };
-        self.children.start(spec).await.map_err(|error| error.to_string())
+        })
     }
 
     async fn record(&self, id: Id) -> Result<Record, String> {

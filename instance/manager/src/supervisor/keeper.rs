@@ -53,7 +53,7 @@ pub(crate) enum Error {
 enum Order {
     Start(Spec),
     Stop(Duration),
-    Restart(Duration),
+    Restart(Spec, Duration),
 }
 
 /// A cheap handle on one child.
@@ -105,10 +105,11 @@ impl Keeper {
         Ok(())
     }
 
-    /// Ends the process and waits until its successor listens.
-    pub(crate) async fn restart(&self, grace: Duration, patience: Duration) -> Result<(), Error> {
+    /// Ends the process and waits until its successor, which is as `spec` says, listens. One that does not run
+    /// is started.
+    pub(crate) async fn restart(&self, spec: Spec, grace: Duration, patience: Duration) -> Result<(), Error> {
         let failures = self.status.borrow().failures;
-        self.order(Order::Restart(grace)).await;
+        self.order(Order::Restart(spec, grace)).await;
         self.settled(failures, patience).await
     }
 
@@ -174,7 +175,10 @@ impl Task {
                 Event::Start
             }
             Order::Stop(grace) => Event::Stop(grace),
-            Order::Restart(grace) => Event::Restart(grace),
+            Order::Restart(spec, grace) => {
+                self.spec = spec;
+                Event::Restart(grace)
+            }
         }
     }
 

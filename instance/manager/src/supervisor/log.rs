@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,6 +65,10 @@ impl Log {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.open.as_ref().is_some_and(|(file, _)| !is_at(file, &self.path)) {
+            // It went away with a deleted guest; what is written now is somebody else's.
+            self.open = None;
+        }
         if self.open.as_ref().is_some_and(|(_, size)| *size >= self.max_bytes) {
             self.open = None;
             fs::rename(&self.path, self.path.with_extension("log.1"))?;
@@ -83,6 +87,11 @@ impl Log {
     }
 }
 
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |data: io::Result<fs::Metadata>| data.map(|data| (data.dev(), data.ino())).ok();
+    id(file.metadata()) == id(fs::metadata(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +107,16 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "fifth\n");
         let aside = fs::read_to_string(root.path().join("owner.log.1")).unwrap();
         assert_eq!(aside, "third\nfourth\n");
+    }
+
+    #[test]
+    fn a_log_that_was_moved_away_is_begun_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("guest-x.log");
+        let mut log = Log::new(&path, 100);
+        log.append(b"old\n").unwrap();
+        fs::rename(&path, root.path().join("trash")).unwrap();
+        log.append(b"new\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new\n");
     }
 }

@@ -4,17 +4,17 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
-use remotelab_config::registry::{Registry, State};
-use remotelab_config::{InstanceName, OwnerPaths};
-use remotelab_manager::control;
+use remotelab_config::InstanceName;
+use remotelab_config::registry::State;
+use remotelab_manager::control::{self, Child};
 use remotelab_manager::guests::create::{Error, Name};
 use remotelab_manager::guests::hostname::Wish;
-use remotelab_manager::guests::{Created, Guests, Local, Request, Step, System, clean};
+use remotelab_manager::guests::{Created, Request};
+use remotelab_manager::operation::{Progress, Step};
+use remotelab_manager::outside::{Door, Local, Outside, Service};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -22,8 +22,8 @@ use crate::world::World;
 #[test]
 fn a_trial_is_complete_and_private() {
     let world = World::new();
-    let system = Running::default();
-    let created = create(&world, &trial(), &system).unwrap();
+    let system = world.system();
+    let created = create(&world, &trial(), system.outside()).unwrap();
     let record = &created.view.record;
     assert_eq!((record.name.as_str(), record.state), ("trial1", State::Ready));
     let root = world.path().join(".remotelab/instances/trial1");
@@ -51,7 +51,7 @@ fn a_trial_is_complete_and_private() {
 #[test]
 fn without_a_supervisor_it_is_registered_and_says_so() {
     let world = World::new();
-    let created = create(&world, &trial(), &Local::new(&owner(&world))).unwrap();
+    let created = create(&world, &trial(), Local::new(&world.paths()).outside()).unwrap();
     assert_eq!(created.view.status(), "stopped");
     assert_eq!(created.warnings, ["it does not run yet: `remotelab up` starts it"]);
 }
@@ -59,60 +59,34 @@ fn without_a_supervisor_it_is_registered_and_says_so() {
 #[test]
 fn fifty_creates_at_once_give_fifty_guests() {
     let world = World::new();
-    let system = Running::default();
+    let system = world.system();
     let names: Vec<String> = thread::scope(|scope| {
         let creates: Vec<_> = (0..50)
-            .map(|_| scope.spawn(|| create(&world, &trial(), &system).unwrap().view.record.name.to_string()))
+            .map(|_| {
+                scope.spawn(|| {
+                    create(&world, &trial(), system.outside()).unwrap().view.record.name.to_string()
+                })
+            })
             .collect();
         creates.into_iter().map(|create| create.join().unwrap()).collect()
     });
     let distinct: BTreeSet<&String> = names.iter().collect();
     assert_eq!(distinct.len(), 50);
-    let registry = registry(&world);
+    let registry = world.registry();
     let ports: BTreeSet<u16> = registry.guests.iter().map(|record| record.port).collect();
     assert_eq!(ports.len(), 50);
     assert!(ports.is_disjoint(&BTreeSet::from([7689, 7690, 7694, 7698, 7699, 7705])));
     assert!(registry.guests.iter().all(|record| record.state == State::Ready));
-    assert_eq!(create_locks(&world), 0);
-}
-
-#[test]
-fn a_create_killed_at_any_step_leaves_nothing_or_a_guest() {
-    let steps = [Step::Reserved, Step::Furnished, Step::Started, Step::Ready, Step::Routed];
-    for last in steps {
-        let world = World::new();
-        let system = Running::default();
-        // Unwinding runs no undo and gives the lock back, like the kernel does for the killed.
-        let killed = catch_unwind(AssertUnwindSafe(|| {
-            guests(&world).create(&given("demo"), &system, &mut |step| {
-                assert_ne!(step, last, "killed here");
-            })
-        }));
-        assert!(killed.is_err(), "{last:?}");
-        let complete = matches!(last, Step::Ready | Step::Routed);
-        clean(&owner(&world), &system).unwrap();
-        let left: Vec<State> = registry(&world).guests.iter().map(|record| record.state).collect();
-        let root = world.path().join(".remotelab/instances/demo");
-        if complete {
-            assert_eq!(left, [State::Ready], "{last:?}");
-            assert!(root.join("config/auth.json").exists());
-        } else {
-            assert_eq!(left, [], "{last:?}");
-            assert!(!root.exists());
-            assert_eq!(system.started(), Vec::<String>::new());
-            create(&world, &given("demo"), &system).unwrap();
-        }
-    }
+    assert_eq!(world.operations(), 0);
 }
 
 #[test]
 fn a_create_at_work_is_not_cleaned_away() {
     let world = World::new();
-    let system = Running::default();
-    let created = guests(&world).create(&trial(), &system, &mut |step| {
-        if step == Step::Furnished {
-            clean(&owner(&world), &system).unwrap();
-            let other = create(&world, &trial(), &system).unwrap();
+    let system = world.system();
+    let created = world.guests().create(&trial(), system.outside(), &mut |progress| {
+        if matches!(progress, Progress::Done(Step::Furnish { .. })) {
+            let other = create(&world, &trial(), system.outside()).unwrap();
             assert_eq!(other.view.record.name.as_str(), "trial2");
         }
     });
@@ -122,24 +96,27 @@ fn a_create_at_work_is_not_cleaned_away() {
 #[test]
 fn a_guest_that_does_not_start_leaves_nothing() {
     let world = World::new();
-    let error = create(&world, &given("demo"), &Refusing).unwrap_err();
-    assert!(matches!(&error, Error::Start { name, .. } if name.as_str() == "demo"));
-    assert_eq!(registry(&world).guests, []);
+    let error = create(&world, &given("demo"), refusing()).unwrap_err();
+    assert!(matches!(&error, Error::Failed(_)));
+    assert_eq!(error.to_string(), "demo was not created");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no");
+    assert_eq!(world.registry().guests, []);
     assert!(!world.path().join(".remotelab/instances/demo").exists());
-    assert_eq!(create_locks(&world), 0);
+    assert_eq!(world.operations(), 0);
 }
 
 #[test]
 fn names_folders_ports_and_hosts_are_taken_once() {
     let world = World::new();
-    let system = Running::default();
+    let system = world.system();
     let agent = format!("CHAT_PORT {}", world.first_guest_port());
     world.write("Library/LaunchAgents/com.chatserver.trial9.plist", &agent);
     world.write("full/file", "x");
-    let first = create(&world, &Request { hostname: host("a.b"), ..given("Demo") }, &system).unwrap();
+    let first =
+        create(&world, &Request { hostname: host("a.b"), ..given("Demo") }, system.outside()).unwrap();
     assert!(first.view.record.port > world.first_guest_port(), "the agent has it");
-    assert_eq!(create(&world, &trial(), &system).unwrap().view.record.name.as_str(), "trial10");
-    let refused = |request: Request| create(&world, &request, &system).unwrap_err().to_string();
+    assert_eq!(create(&world, &trial(), system.outside()).unwrap().view.record.name.as_str(), "trial10");
+    let refused = |request: Request| create(&world, &request, system.outside()).unwrap_err().to_string();
     assert_eq!(refused(given("demo")), "there is a guest demo already");
     assert_eq!(refused(given("trial9")), "there is a guest trial9 already");
     for reserved in ["owner", "admin", "gateway", "mail"] {
@@ -158,13 +135,13 @@ fn names_folders_ports_and_hosts_are_taken_once() {
         let message = format!("the folder {} is in use", root.display());
         assert_eq!(refused(Request { root: Some(root), ..given("x") }), message);
     }
-    assert_eq!(registry(&world).guests.len(), 2);
+    assert_eq!(world.registry().guests.len(), 2);
 }
 
 #[test]
 fn the_tunnel_and_the_defaults_give_a_host_name() {
     let world = World::new();
-    let system = Running::default();
+    let system = world.system();
     world.write(
         ".cloudflared/config.yml",
         &format!(
@@ -172,39 +149,39 @@ fn the_tunnel_and_the_defaults_give_a_host_name() {
             world.owner_port()
         ),
     );
-    let created = create(&world, &trial(), &system).unwrap();
+    let created = create(&world, &trial(), system.outside()).unwrap();
     assert_eq!(created.view.record.public_base_url, "https://trial1.example.com");
     let port = created.view.record.port;
     let warning = "nothing leads trial1.example.com here yet: add it to the tunnel, for";
     assert_eq!(created.warnings, [format!("{warning} http://127.0.0.1:{port}")]);
     let defaults = r#"{"publicDomain":"b.org","mainlandBaseUrl":"https://cn.example.net/"}"#;
     world.write(".config/remotelab/guest-instance-defaults.json", defaults);
-    let created = create(&world, &trial(), &system).unwrap();
+    let created = create(&world, &trial(), system.outside()).unwrap();
     assert_eq!(created.view.record.hostname, "trial2.b.org");
     assert_eq!(created.view.bridge_base, "https://cn.example.net/trial2");
     let local = Wish { local_only: true, ..Wish::default() };
-    let created = create(&world, &Request { hostname: local, ..trial() }, &system).unwrap();
+    let created = create(&world, &Request { hostname: local, ..trial() }, system.outside()).unwrap();
     assert_eq!(created.view.record.hostname, "");
 }
 
 #[test]
 fn links_survive_a_damaged_guest() {
     let world = World::new();
-    let system = Running::default();
+    let system = world.system();
     for _ in 0..3 {
-        create(&world, &trial(), &system).unwrap();
+        create(&world, &trial(), system.outside()).unwrap();
     }
     let auth = |name: &str| world.path().join(format!(".remotelab/instances/{name}/config/auth.json"));
     fs::write(auth("trial1"), r#"{"token":""}"#).unwrap();
     fs::remove_file(auth("trial2")).unwrap();
-    let views = guests(&world).links().unwrap();
+    let views = world.guests().links().unwrap();
     let problems: Vec<Option<String>> = views.iter().map(|view| view.problem.clone()).collect();
     let expected = format!("the token in {} is not 64 hex digits", auth("trial1").display());
     assert_eq!(problems, [Some(expected), None, None]);
     let tokens: Vec<bool> = views.iter().map(|view| view.token.is_some()).collect();
     assert_eq!(tokens, [false, false, true]);
     let nobody = InstanceName::normalise("nobody").unwrap();
-    assert_eq!(guests(&world).link(&nobody).unwrap_err().to_string(), "there is no guest nobody");
+    assert_eq!(world.guests().link(&nobody).unwrap_err().to_string(), "there is no guest nobody");
 }
 
 #[test]
@@ -224,46 +201,20 @@ fn the_local_gateway_is_told_and_its_link_shown() {
         write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{{\"generation\":2}}").unwrap();
         (listener, String::from_utf8(request).unwrap())
     });
-    let created = create(&world, &trial(), &Local::new(&owner(&world))).unwrap();
+    let created = create(&world, &trial(), Local::new(&world.paths()).outside()).unwrap();
     let (_listener, request) = gateway.join().unwrap();
     assert!(request.starts_with("POST /reload HTTP/1.1\r\n"));
     assert_eq!(created.view.gateway_base.as_deref(), Some("http://127.0.0.1:7699/trial1"));
 }
 
-/// A system in which everything starts.
-#[derive(Default)]
-struct Running(Mutex<BTreeSet<String>>);
-
-impl Running {
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap()
-    }
-
-    fn started(&self) -> Vec<String> {
-        self.names().iter().cloned().collect()
-    }
-}
-
-impl System for Running {
-    fn start(&self, name: &InstanceName) -> Result<(), control::Error> {
-        self.names().insert(name.to_string());
-        Ok(())
-    }
-
-    fn stop(&self, name: &InstanceName) -> Result<(), control::Error> {
-        self.names().remove(name.as_str());
-        Ok(())
-    }
-
-    fn reload_routes(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// A system in which nothing starts.
 struct Refusing;
 
-impl System for Refusing {
+fn refusing() -> Outside<'static> {
+    Outside { service: &Refusing, door: &Refusing }
+}
+
+impl Service for Refusing {
     fn start(&self, _: &InstanceName) -> Result<(), control::Error> {
         Err(control::Error::Refused("no".into()))
     }
@@ -272,28 +223,26 @@ impl System for Refusing {
         Ok(())
     }
 
-    fn reload_routes(&self) -> io::Result<()> {
+    fn restart(&self, name: &InstanceName) -> Result<(), control::Error> {
+        self.start(name)
+    }
+
+    fn report(&self) -> Result<Vec<Child>, control::Error> {
+        Ok(Vec::new())
+    }
+}
+
+impl Door for Refusing {
+    fn reload(&self) -> io::Result<()> {
         unreachable!("nothing has changed")
     }
 }
 
-fn guests(world: &World) -> Guests {
-    Guests::new(owner(world), world.env(), "127.0.0.1:7699".parse().unwrap())
+fn create(world: &World, request: &Request, outside: Outside<'_>) -> Result<Created, Error> {
+    world.guests().create(request, outside, &mut |_| {})
 }
 
-fn owner(world: &World) -> OwnerPaths {
-    OwnerPaths::from_env(&world.env(), world.path())
-}
-
-fn create(world: &World, request: &Request, system: &dyn System) -> Result<Created, Error> {
-    guests(world).create(request, system, &mut |_| {})
-}
-
-fn registry(world: &World) -> Registry {
-    Registry::load(&owner(world).registry()).unwrap()
-}
-
-fn trial() -> Request {
+pub(crate) fn trial() -> Request {
     Request {
         name: Name::NextTrial,
         port: None,
@@ -305,7 +254,7 @@ fn trial() -> Request {
     }
 }
 
-fn given(name: &str) -> Request {
+pub(crate) fn given(name: &str) -> Request {
     Request { name: Name::Given(name.to_owned()), ..trial() }
 }
 
@@ -313,13 +262,8 @@ fn host(name: &str) -> Wish {
     Wish { hostname: Some(name.to_owned()), ..Wish::default() }
 }
 
-fn create_locks(world: &World) -> usize {
-    let entries = fs::read_dir(world.config().join("run")).unwrap();
-    entries.filter(|entry| entry.as_ref().unwrap().file_name() != "up.lock").count()
-}
-
 /// Walks a tree; nothing in it may be open to other users. Returns how many entries there were.
-fn assert_private(path: &Path) -> usize {
+pub(crate) fn assert_private(path: &Path) -> usize {
     let data = fs::symlink_metadata(path).unwrap();
     assert_eq!(data.permissions().mode() & 0o077, 0, "{}", path.display());
     if data.is_dir() {
@@ -336,7 +280,7 @@ fn the_owners_tools_are_seeded() {
     world.write(".config/remotelab/tools.json", &tools.to_string());
     let selection = r#"{"selectedTool":"fast","selectedModel":"m1"}"#;
     world.write(".config/remotelab/ui-runtime-selection.json", selection);
-    create(&world, &trial(), &Running::default()).unwrap();
+    create(&world, &trial(), world.system().outside()).unwrap();
     let read = |file: &str| -> Value {
         let path = world.path().join(".remotelab/instances/trial1/config").join(file);
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()

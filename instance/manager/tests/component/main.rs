@@ -1,5 +1,6 @@
 //! The manager with real processes, sockets and files.
 
 mod guests;
+mod operations;
 mod supervisor;
 mod world;

@@ -183,6 +183,49 @@ async fn obeys_the_control_socket() {
 }
 
 #[tokio::test]
+async fn a_restart_takes_the_changed_record_and_starts_what_does_not_run() {
+    let world = World::new();
+    let registry = |port: u16| {
+        let rows = format!(r#"[{{"name":"trial1","port":{port},"instanceRoot":"/g"}}]"#);
+        world.write(".config/remotelab/guest-instances.json", &rows);
+    };
+    registry(7696);
+    let up = Up::start(&world).await;
+    up.handle.ready(&Id::parse("trial1").unwrap(), PATIENCE).await.unwrap();
+    registry(7697);
+    let client = Client::new(&world.config().join("run/supervisor.sock"));
+    let children = spawn_blocking(move || {
+        client.restart("trial1").unwrap();
+        let changed = client.status().unwrap();
+        client.stop("trial1").unwrap();
+        client.restart("trial1").unwrap();
+        [changed, client.status().unwrap()]
+    });
+    for children in children.await.unwrap() {
+        let guest = &children[3];
+        let listening = guest.listening.as_deref();
+        assert_eq!((guest.state, listening), (State::Ready, Some("http://127.0.0.1:7697")));
+        // The stand-in is a script: what runs is the shell, and that is told.
+        assert_eq!(guest.program, fs::canonicalize("/bin/sh").unwrap());
+    }
+    up.down().await;
+}
+
+#[tokio::test]
+async fn what_was_stopped_stays_stopped() {
+    let world = World::new();
+    world.write(
+        ".config/remotelab/guest-instances.json",
+        r#"[{"name":"trial1","port":7696,"instanceRoot":"/g","stopped":true},
+            {"name":"trial2","port":7697,"instanceRoot":"/h","stopped":false}]"#,
+    );
+    let up = Up::start(&world).await;
+    let names: Vec<String> = up.handle.children().into_iter().map(|child| child.name).collect();
+    assert_eq!(names, ["owner", "gateway", "mail", "trial2"]);
+    up.down().await;
+}
+
+#[tokio::test]
 async fn a_bad_request_gets_an_answer() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let world = World::new();

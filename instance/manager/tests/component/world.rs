@@ -1,12 +1,17 @@
 //! A home folder of its own, free ports, and a stand-in for the `remotelab` program.
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use remotelab_config::Env;
+use remotelab_config::registry::Registry;
+use remotelab_config::{Env, InstanceName, OwnerPaths};
+use remotelab_manager::control::{self, Child, State};
+use remotelab_manager::guests::Guests;
+use remotelab_manager::outside::{Door, Outside, Service};
 use remotelab_manager::supervisor::Options;
 use tempfile::TempDir;
 
@@ -98,6 +103,28 @@ impl World {
         fs::write(path, text).unwrap();
     }
 
+    pub(crate) fn guests(&self) -> Guests {
+        guests(&self.env(), self.path())
+    }
+
+    pub(crate) fn paths(&self) -> OwnerPaths {
+        OwnerPaths::from_env(&self.env(), self.path())
+    }
+
+    pub(crate) fn registry(&self) -> Registry {
+        Registry::load(&self.paths().registry()).unwrap()
+    }
+
+    /// A system in which everything starts.
+    pub(crate) fn system(&self) -> Running {
+        Running::below(self.path())
+    }
+
+    /// How many operations are under way, or were cut off.
+    pub(crate) fn operations(&self) -> usize {
+        fs::read_dir(self.config().join("run/operations")).map_or(0, Iterator::count)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.home.path()
     }
@@ -106,4 +133,71 @@ impl World {
 fn free_ports() -> [u16; 3] {
     let listeners = [0; 3].map(|_: u8| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound address").port())
+}
+
+/// Commands about guests below a home folder.
+pub(crate) fn guests(env: &Env, home: &Path) -> Guests {
+    Guests::new(OwnerPaths::from_env(env, home), env.clone(), (Ipv4Addr::LOCALHOST, 7699).into())
+}
+
+/// A system in which everything starts. What runs is a file each, so that it outlives whoever asked for it.
+pub(crate) struct Running {
+    folder: PathBuf,
+}
+
+impl Running {
+    pub(crate) fn below(home: &Path) -> Self {
+        let folder = home.join("running");
+        fs::create_dir_all(&folder).unwrap();
+        Self { folder }
+    }
+
+    pub(crate) fn outside(&self) -> Outside<'_> {
+        Outside { service: self, door: self }
+    }
+
+    /// The names of those that run.
+    pub(crate) fn started(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Service for Running {
+    fn start(&self, name: &InstanceName) -> Result<(), control::Error> {
+        fs::write(self.folder.join(name.as_str()), "").unwrap();
+        Ok(())
+    }
+
+    fn stop(&self, name: &InstanceName) -> Result<(), control::Error> {
+        let _ = fs::remove_file(self.folder.join(name.as_str()));
+        Ok(())
+    }
+
+    fn restart(&self, name: &InstanceName) -> Result<(), control::Error> {
+        self.start(name)
+    }
+
+    fn report(&self) -> Result<Vec<Child>, control::Error> {
+        let child = |name| Child {
+            name,
+            state: State::Ready,
+            pid: Some(1),
+            listening: None,
+            program: PathBuf::new(),
+            started_at: None,
+            failures: 0,
+            last_error: None,
+        };
+        Ok(self.started().into_iter().map(child).collect())
+    }
+}
+
+impl Door for Running {
+    fn reload(&self) -> io::Result<()> {
+        Ok(())
+    }
 }

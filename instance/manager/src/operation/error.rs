@@ -1,0 +1,31 @@
+//! Why a step, or the writing down of one, failed.
+
+use remotelab_config::{InstanceName, atomic, auth, registry};
+
+use crate::control;
+
+/// The reason.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry.
+    #[error("the list of guests cannot be used")]
+    Registry(#[from] registry::Error),
+    /// A file or folder.
+    #[error(transparent)]
+    File(#[from] atomic::Error),
+    /// The guest's token.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// What keeps guests running.
+    #[error(transparent)]
+    Service(#[from] control::Error),
+    /// The record is gone.
+    #[error("{0} was removed by another command meanwhile")]
+    Vanished(InstanceName),
+    /// Another command is changing the guest.
+    #[error("another command is at work on {0}")]
+    Busy(InstanceName),
+    /// An operation that was cut off stands in the way.
+    #[error("what another command has begun with {0} is not finished")]
+    Unfinished(InstanceName),
+}
