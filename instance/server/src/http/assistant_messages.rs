@@ -38,7 +38,7 @@ pub(super) async fn post(
     let unknown = || Refusal::bad_request("Session not found");
     let id = SessionId::parse(&id).map_err(|_| unknown())?;
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
-    let given: Given = body::long_json(&app, &headers, body, "Invalid request body").await?;
+    let given: Given = body::long_json(&app, &headers, body, body::MESSAGE, "Invalid request body").await?;
     for (field, value) in
         [("requestId", &given.request_id), ("runId", &given.run_id), ("source", &given.source)]
     {

@@ -50,15 +50,16 @@ pub(super) async fn json<T: DeserializeOwned>(
     object(&bytes(body, limit).await?, invalid)
 }
 
-/// As [`json`], for a body that may be as long as a message's: it takes its share of [`App::body_memory`].
+/// As [`json`], for a body that may be long: it takes its share of [`App::body_memory`].
 pub(super) async fn long_json<T: DeserializeOwned>(
     app: &App,
     headers: &HeaderMap,
     body: Body,
+    limit: usize,
     invalid: &'static str,
 ) -> Result<T, Refusal> {
-    check_announced(headers, MESSAGE)?;
-    let most = announced(headers).unwrap_or(MESSAGE as u64);
+    check_announced(headers, limit)?;
+    let most = announced(headers).unwrap_or(limit as u64);
     let mut share = app.body_memory.share();
     // At once for all of it, when it tells its length.
     share.cover(announced(headers).unwrap_or(0), most).await?;
@@ -67,7 +68,7 @@ pub(super) async fn long_json<T: DeserializeOwned>(
     while let Some(piece) = share.within(pieces.next()).await? {
         let piece = piece.map_err(|_| Refusal::bad_request(invalid))?;
         let length = bytes.len() + piece.len();
-        if length > MESSAGE {
+        if length > limit {
             return Err(too_large());
         }
         share.cover(length as u64, most).await?;

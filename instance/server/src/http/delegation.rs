@@ -14,9 +14,8 @@ use crate::auth::caller::Caller;
 use crate::delegate::{self, Task};
 use crate::sessions::{self, Detail};
 
-/// The longest task, in bytes, and the longest name of a request.
+/// The longest task, in bytes.
 const TASK_BYTES: usize = 256 << 10;
-const REQUEST_ID_BYTES: usize = 1_024;
 
 /// Creates a session beside this one and starts it. The same `requestId` starts one.
 pub(super) async fn delegate(
@@ -27,9 +26,8 @@ pub(super) async fn delegate(
     body: Body,
 ) -> Result<Response, Refusal> {
     let cell = routes::find(&app, &id)?;
-    body::check_announced(&headers, body::TASK)?;
-    let _room = body::room(&app, &headers, body::TASK).await;
-    let fields: Map<String, Value> = body::json(body, body::TASK, "Invalid request body").await?;
+    let fields: Map<String, Value> =
+        body::long_json(&app, &headers, body, body::TASK, "Invalid request body").await?;
     let task = Task { by_run: matches!(caller, Caller::Run(_)), ..task(&fields)? };
     let (child, accepted) = delegate::delegate(&app, &cell, task).await?;
     let answer = json!({"session": sessions::body(&child.snapshot(), Detail::Full), "run": accepted.run});
@@ -61,9 +59,7 @@ fn task(fields: &Map<String, Value>) -> Result<Task, Refusal> {
         return Err(body::too_large());
     }
     let request_id = text("requestId");
-    if request_id.as_ref().is_some_and(|id| id.len() > REQUEST_ID_BYTES) {
-        return Err(Refusal::bad_request("requestId is too long"));
-    }
+    body::check_length("requestId", request_id.as_deref())?;
     Ok(Task {
         task,
         request_id,

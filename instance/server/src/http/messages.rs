@@ -79,7 +79,7 @@ async fn read(
     if content_type.starts_with("multipart/form-data") {
         return form::read(app, request).await;
     }
-    let message = body::long_json(app, headers, request.into_body(), "Bad request").await?;
+    let message = body::long_json(app, headers, request.into_body(), body::MESSAGE, "Bad request").await?;
     Ok((message, Vec::new()))
 }
 
