@@ -125,7 +125,7 @@ async fn what_cannot_be_handed_over_leaves_no_session_behind() {
         (json!({"task": "x", "tool": 1}), "tool must be a string when provided"),
         (json!({"task": "x", "internal": "yes"}), "internal must be a boolean when provided"),
         (json!({"task": "x", "folder": missing}), "Folder does not exist"),
-        (json!({"task": "x", "requestId": "r".repeat(1_025)}), "requestId is too long"),
+        (json!({"task": "x", "requestId": "r".repeat(1_025)}), "requestId must be at most 1024 bytes long"),
     ] {
         assert_eq!(delegate(&world, &id, body).await, (StatusCode::BAD_REQUEST, json!({ "error": error })));
     }
