@@ -1,5 +1,6 @@
 //! One server on a temporary root and port 0, and a client of it.
 
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use remotelab_server::Server;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -39,7 +41,7 @@ fn acts_as_the_runner() {
 }
 
 pub(super) struct World {
-    pub(super) root: tempfile::TempDir,
+    pub(super) root: Root,
     pub(super) client: Client,
     pub(super) base: String,
     pub(super) process: Option<Child>,
@@ -48,6 +50,31 @@ pub(super) struct World {
     script: String,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+/// A test's folders. Runs that are under way end with them.
+pub(super) struct Root(TempDir);
+
+impl Deref for Root {
+    type Target = TempDir;
+
+    fn deref(&self) -> &TempDir {
+        &self.0
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        let runs = std::fs::read_dir(self.path().join("config/chat-runs")).into_iter().flatten().flatten();
+        for run in runs.map(|run| run.path()).filter(|run| !run.join("result.json").exists()) {
+            let report = std::fs::read(run.join("runner.json")).unwrap_or_default();
+            let report: Value = serde_json::from_slice(&report).unwrap_or_default();
+            if let Some(leader) = report["toolProcessId"].as_u64() {
+                let group = format!("-{leader}");
+                let _ = std::process::Command::new("kill").args(["-KILL", "--", &group]).status();
+            }
+        }
+    }
 }
 
 /// What the server's environment holds beside the path.
@@ -97,13 +124,13 @@ impl World {
     }
 
     /// Starts a server on a root in which something is already.
-    pub(super) async fn start_in(root: tempfile::TempDir, script: &str) -> Self {
+    pub(super) async fn start_in(root: TempDir, script: &str) -> Self {
         let mut world = Self::furnished_in(root, script);
         world.serve().await;
         world
     }
 
-    fn furnished_in(root: tempfile::TempDir, script: &str) -> Self {
+    fn furnished_in(root: TempDir, script: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let paths = InstancePaths::below(root.path());
         std::fs::create_dir_all(paths.config()).unwrap();
@@ -123,6 +150,7 @@ impl World {
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
         let (base, token, variables) = (String::new(), auth.token.reveal(), Variables::new());
         let script = script.to_owned();
+        let root = Root(root);
         Self { root, client, base, process: None, token, variables, script, stop: None, stopped: None }
     }
 
