@@ -32,8 +32,12 @@ pub(super) async fn list(State(app): State<Shared>, Query(query): Query<ListQuer
 
 /// `POST /api/triggers`. The same `requestId` makes one trigger.
 pub(super) async fn create(State(app): State<Shared>, body: Body) -> Result<Response, Refusal> {
-    let wanted = wanted(&app, fields(body).await?)?;
-    let trigger = blocking(move || app.triggers.create(wanted, Timestamp::now())).await?;
+    let fields = fields(body).await?;
+    let trigger = blocking(move || {
+        let wanted = wanted(&app, fields)?;
+        Ok::<_, Refusal>(app.triggers.create(wanted, Timestamp::now())?)
+    });
+    let trigger = trigger.await?;
     Ok(answer::json(StatusCode::CREATED, json!({"trigger": trigger})))
 }
 
@@ -56,8 +60,11 @@ pub(super) async fn patch(
     }
     let fields = fields(body).await?;
     app.triggers.get(&id)?;
-    let edit = edit(&app, &fields)?;
-    let trigger = blocking(move || app.triggers.edit(&id, edit, Timestamp::now())).await?;
+    let trigger = blocking(move || {
+        let edit = edit(&app, &fields)?;
+        Ok::<_, Refusal>(app.triggers.edit(&id, edit, Timestamp::now())?)
+    });
+    let trigger = trigger.await?;
     Ok(answer::json(StatusCode::OK, json!({"trigger": trigger})))
 }
 
@@ -105,7 +112,7 @@ fn wanted(app: &Shared, fields: Map<String, Value>) -> Result<Wanted, Refusal> {
     })
 }
 
-/// Reads the fields that are there and checks them against what the instance has.
+/// Reads the fields that are there and checks them against what the instance has. Blocks.
 fn edit(app: &Shared, fields: &Map<String, Value>) -> Result<Edit, Refusal> {
     let session_id = required(fields, "sessionId")?;
     if let Some(id) = &session_id {
