@@ -7,6 +7,7 @@ mod server {
     mod connector;
     mod context;
     mod examples;
+    mod full_disk;
     mod fuzz_corpus;
     mod health;
     mod install;
@@ -21,9 +22,11 @@ mod server {
     mod queue;
     mod request_log;
     mod results;
+    mod reuse;
     mod runs;
     mod slow_bodies;
     mod streams;
+    mod surface;
     mod tokens;
     mod tools;
     mod triggers;
