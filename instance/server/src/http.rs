@@ -44,6 +44,9 @@ use axum::routing::{delete, get, patch, post, put};
 
 use std::time::Duration;
 
+pub(crate) use form::read_bytes as read_form;
+pub(crate) use range::read as read_range;
+
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::app::Shared;

@@ -24,6 +24,8 @@ mod models;
 mod outside;
 mod patch;
 mod prompt;
+#[doc(hidden)]
+pub mod readers;
 mod records;
 mod recovery;
 mod rendered;
