@@ -1,10 +1,13 @@
 //! What outsiders see and depend on beside the loop of a connector.
 
+use futures_util::StreamExt;
 use reqwest::multipart::Form;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::world::{ECHO, World};
+use super::world::{ECHO, PATIENCE, World, cookie};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_are_browsed_and_completed() {
@@ -93,8 +96,9 @@ async fn every_answer_has_the_headers_that_protect_a_browser() {
         let answer = world.request(Method::GET, path).send().await.unwrap();
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(
-            ["x-content-type-options", "x-frame-options", "permissions-policy"].map(header),
-            ["nosniff", "SAMEORIGIN", "camera=(), microphone=(self), geolocation=()"],
+            ["x-content-type-options", "x-frame-options", "permissions-policy", "x-ua-compatible"]
+                .map(header),
+            ["nosniff", "SAMEORIGIN", "camera=(), microphone=(self), geolocation=()", "IE=edge"],
             "{path}"
         );
     }
@@ -124,4 +128,43 @@ async fn connectors_read_the_selection_from_its_file() {
     assert_eq!((status, selection), (StatusCode::OK, &expected));
     let stored: Value = serde_json::from_str(&world.stored("ui-runtime-selection.json")).unwrap();
     assert_eq!(stored, expected);
+}
+
+/// A page is told of each change that it shows, and of nothing that is hidden from it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_told_of_what_it_shows() {
+    let world = World::signed_in(ECHO).await;
+    let id = world.session().await;
+    let folder = world.root.path();
+    let hidden = json!({"folder": folder, "tool": "echo", "internalRole": "helper"});
+    let (_, hidden) = world.post("/api/sessions", &hidden).await;
+    let hidden = hidden["session"]["id"].as_str().unwrap();
+    let address = format!("{}/ws", world.base.replace("http://", "ws://"));
+    let mut request = address.into_client_request().unwrap();
+    let login = cookie(&world.open_link().await).unwrap();
+    request.headers_mut().insert("cookie", login.parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let mut next = async || -> Value {
+        let message = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+        serde_json::from_str(message.to_text().unwrap()).unwrap()
+    };
+    assert_eq!(next().await["type"], "build_info");
+    // Nothing is told of this one, or it would come before all that follows.
+    let said = json!({"text": "hidden", "requestId": "h"});
+    world.post(&format!("/api/sessions/{hidden}/messages"), &said).await;
+    let path = format!("/api/sessions/{id}");
+    let (one, list) =
+        (json!({"type": "session_invalidated", "sessionId": id}), json!({"type": "sessions_invalidated"}));
+    for change in
+        [json!({"pinned": true}), json!({"name": "n"}), json!({"archived": true}), json!({"archived": false})]
+    {
+        let answer = world.request(Method::PATCH, &path).json(&change).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{change}");
+        // The end of the hidden run may be told as a change of the list.
+        let mut told = next().await;
+        while told == list {
+            told = next().await;
+        }
+        assert_eq!((told, next().await), (one.clone(), list.clone()), "{change}");
+    }
 }
