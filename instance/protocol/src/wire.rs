@@ -13,8 +13,10 @@ pub const SOURCE_CONTEXT_MAX: usize = 16_384;
 #[serde(rename_all = "camelCase", default)]
 pub struct CreateSession {
     /// Working folder; `~` allowed.
+    #[serde(deserialize_with = "text")]
     pub folder: String,
     /// Executor.
+    #[serde(deserialize_with = "text")]
     pub tool: String,
     /// Title.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +70,7 @@ pub struct PostMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// What to do.
+    #[serde(deserialize_with = "text")]
     pub text: String,
     /// Switches the session's executor for good.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +191,11 @@ pub struct ErrorBody {
 pub struct CancelAnswer {
     /// The run that will stop; null when none was active.
     pub run: Option<Run>,
+}
+
+/// Reads a text that has to be there; `null` is as good as none.
+fn text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {

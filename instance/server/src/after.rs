@@ -24,6 +24,8 @@ use remotelab_store::{Draft, SessionCell};
 use crate::app::{App, Shared, StorageRefused, blocking};
 use crate::submit::schedule_flush;
 use crate::{compaction, sessions};
+pub(crate) use answer::read as read_answer;
+
 use answer::Answer;
 use outcome::Outcome;
 use review::Phase;

@@ -8,7 +8,7 @@ use remotelab_config::Env;
 use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
-use remotelab_store::{Store, journal};
+use remotelab_store::{Draft, SessionCell, Store, journal};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +73,18 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => std::future::pending().await,
     }
+}
+
+/// Changes a session and waits until the change is durable. Off the async threads: it may have to read a file
+/// or to wait for room in the journal.
+pub(crate) async fn change<T: Send + 'static>(
+    cell: &Arc<SessionCell>,
+    change: impl FnOnce(&mut Draft<'_>) -> T + Send + 'static,
+) -> Result<T, StorageRefused> {
+    let cell = Arc::clone(cell);
+    let (outcome, commit) = blocking(move || cell.change(change)).await;
+    commit.durable().await?;
+    Ok(outcome)
 }
 
 /// Runs work to its end even when nobody waits for it any longer: a client that goes away must not leave

@@ -8,7 +8,7 @@ use remotelab_protocol::{Attachment, Event, Role};
 use remotelab_store::SessionCell;
 use remotelab_store::history::Bodies;
 
-use crate::app::{Shared, StorageRefused, blocking};
+use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::clock::{now_iso, now_ms};
 
 /// How far back a repeated request is looked for, in events. Callers repeat at once or not at all.
@@ -53,7 +53,7 @@ pub(crate) async fn append(app: &Shared, cell: &Arc<SessionCell>, said: Said) ->
             None => None,
         };
         let new = event.clone();
-        let (appended, commit) = cell.change(move |draft| {
+        let appended = change(cell, move |draft| {
             if draft.session().archived {
                 return Err(Error::Archived);
             }
@@ -64,8 +64,7 @@ pub(crate) async fn append(app: &Shared, cell: &Arc<SessionCell>, said: Said) ->
             Ok(Some(draft.append(new)))
         });
         // Something else was appended while the history was read.
-        let Some(seq) = appended? else { continue };
-        commit.durable().await.map_err(StorageRefused)?;
+        let Some(seq) = appended.await?? else { continue };
         app.hub.session_changed(cell);
         app.hub.list_changed();
         return Ok(Event { seq, ..event });
@@ -93,11 +92,16 @@ async fn known(
     app.store.settled().await?;
     let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
     let from = latest.saturating_sub(LOOK_BACK) + 1;
-    let events = blocking(move || history.read(from..=latest, Bodies::Whole)).await;
-    let is_it = |event: &Event| {
-        event.is_message_of(Role::Assistant) && event.request_id.as_deref() == Some(request_id)
-    };
-    Ok((latest, events.into_iter().find(is_it)))
+    let request_id = request_id.to_owned();
+    let known = blocking(move || {
+        let mut events = (from..=latest).filter_map(|seq| history.event(seq, Bodies::Preview));
+        let mut known = events.find(|event| {
+            event.is_message_of(Role::Assistant) && event.request_id.as_deref() == Some(&request_id)
+        })?;
+        history.load(&mut known, Bodies::Whole);
+        Some(known)
+    });
+    Ok((latest, known.await))
 }
 
 fn event(said: Said) -> Event {

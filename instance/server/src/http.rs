@@ -46,6 +46,9 @@ use axum::routing::{delete, get, patch, post, put};
 
 use std::time::Duration;
 
+pub(crate) use form::read_bytes as read_form;
+pub(crate) use range::read as read_range;
+
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::app::Shared;
@@ -65,7 +68,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/sessions", get(sessions::list).post(sessions::create))
         .route("/api/sessions/archived", get(sessions::list_archived))
         .route("/api/sessions/{id}", get(sessions::get).patch(sessions::patch))
-        .route("/api/sessions/{id}/{*rest}", patch(answer::invalid_session_path))
+        .route("/api/sessions/{id}/{*rest}", patch(answer::invalid_session_path).fallback(answer::not_found))
         .route("/api/sessions/{id}/messages", post(messages::post))
         .route("/api/sessions/{id}/assistant-messages", post(assistant_messages::post))
         .route("/api/sessions/{id}/cancel", post(runs::cancel_session))
@@ -86,7 +89,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/runs/{id}/cancel", post(runs::cancel))
         .route("/api/runs/{id}/prompt", get(run_views::prompt))
         .route("/api/runs/{id}/reply", get(reply::get))
-        .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path))
+        .route("/api/runs/{id}/{*rest}", get(answer::invalid_run_path).fallback(answer::not_found))
         .route("/api/tokens", get(tokens::list).post(tokens::create))
         .route("/api/tokens/{id}", delete(tokens::revoke))
         .route("/api/tools", get(tools::list).post(tools::save))

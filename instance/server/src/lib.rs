@@ -25,6 +25,8 @@ mod models;
 mod outside;
 mod patch;
 mod prompt;
+#[doc(hidden)]
+pub mod readers;
 mod records;
 mod recovery;
 mod rendered;

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::after;
-use crate::app::{Shared, StorageRefused, blocking};
+use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::clock::now_iso;
 use crate::results;
 use crate::submit::schedule_flush;
@@ -245,8 +245,9 @@ pub(crate) async fn cancel(
     cell: &Arc<SessionCell>,
     only: Option<&RunId>,
 ) -> Result<Option<Run>, StorageRefused> {
-    let (cancelled, commit) = cell.change(|draft| {
-        let mut run = draft.active().filter(|run| only.is_none_or(|only| *only == run.id))?.clone();
+    let only = only.cloned();
+    let cancelled = change(cell, move |draft| {
+        let mut run = draft.active().filter(|run| only.as_ref().is_none_or(|only| *only == run.id))?.clone();
         if !run.cancel_requested {
             run.cancel_requested = true;
             run.cancel_requested_at = Some(now_iso());
@@ -255,8 +256,7 @@ pub(crate) async fn cancel(
         }
         Some(run)
     });
-    commit.durable().await?;
-    let Some(run) = cancelled else {
+    let Some(run) = cancelled.await? else {
         return Ok(None);
     };
     tell(&app.runs.followed, Some(&run.id), Word::Over);

@@ -8,6 +8,7 @@ mod server {
     mod context;
     mod delegation;
     mod examples;
+    mod full_disk;
     mod fuzz_corpus;
     mod health;
     mod install;
@@ -23,10 +24,12 @@ mod server {
     mod recovery;
     mod request_log;
     mod results;
+    mod reuse;
     mod run_tokens;
     mod runs;
     mod slow_bodies;
     mod streams;
+    mod surface;
     mod tokens;
     mod tools;
     mod triggers;

@@ -1,14 +1,18 @@
 //! Records that cannot be read. They are left alone, cost nothing but themselves, and are told of.
 
+mod lists;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use remotelab_config::api_tokens::{ApiTokens, TokenFile};
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::run::{Manifest, RunResult, RunnerReport};
 use remotelab_protocol::session::HistoryMeta;
-use remotelab_protocol::{Event, Run, Session};
+use remotelab_protocol::{AssetId, Context, Event, Run, Session, SessionId};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::sessions;
 
@@ -45,6 +49,7 @@ pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
             damaged.push(Damage::of(&error));
         }
         check::<HistoryMeta>(&session.join("meta.json"), &mut damaged);
+        check::<Context>(&session.join("context.json"), &mut damaged);
         let events = session.join("events");
         if events.is_dir() {
             for event in entries(&events, &mut damaged).iter().filter(|path| is_json(path)) {
@@ -60,7 +65,29 @@ pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
         check::<RunnerReport>(&run.join("runner.json"), &mut damaged);
         check::<RunResult>(&run.join("result.json"), &mut damaged);
     }
+    check::<ApiTokens>(TokenFile::in_folder(paths.config()).path(), &mut damaged);
+    lists::scan(paths, &mut damaged);
+    if paths.file_assets().is_dir() {
+        for asset in entries(&paths.file_assets(), &mut damaged).iter().filter(|path| is_json(path)) {
+            check::<Asset>(asset, &mut damaged);
+        }
+    }
+    damaged.sort_by(|a, b| a.path.cmp(&b.path));
     damaged
+}
+
+/// What the record of a file has at least.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Asset {
+    #[serde(rename = "id")]
+    _id: AssetId,
+    #[serde(rename = "sessionId")]
+    _session_id: SessionId,
+    #[serde(rename = "status")]
+    _status: String,
+    #[serde(rename = "storage")]
+    _storage: Map<String, Value>,
 }
 
 fn check<T: DeserializeOwned>(path: &Path, damaged: &mut Vec<Damage>) -> Option<T> {

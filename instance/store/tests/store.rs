@@ -233,6 +233,7 @@ fn runtime_weakness_26_one_damaged_file_harms_nothing_else() {
     found.sort();
     let mut expected = [
         world.paths().chat_sessions(),
+        world.paths().chat_sessions().with_added_extension("damaged"),
         record,
         history.join(good.as_str()).join("events/000000001.json"),
         history.join(good.as_str()).join("meta.json"),
@@ -358,6 +359,68 @@ fn a_key_is_free_when_its_session_is_archived_or_loses_it() {
     let store = world.open();
     assert_eq!(insert(&store, session(Some("k"))), first);
     assert_eq!(insert(&store, session(Some("other"))), second);
+}
+
+/// What beside the sessions cannot be read is told of, file by file and entry by entry.
+#[test]
+fn damage_beside_the_sessions_is_found() {
+    let world = World::new();
+    world.open().close().unwrap();
+    let config = world.paths().config().to_owned();
+    let put = |path: &str, text: &str| {
+        let path = config.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let trigger = json!({"id": "trg_1", "status": "pending", "enabled": true, "sessionId": "s", "scheduledAt": "t",
+        "text": "x", "requestId": "r"});
+    let hook = json!({"id": "h", "url": "u", "events": ["run.failed"], "secret": "s"});
+    let asset = json!({"id": "fasset_edc35feb43be1181ff025cb4", "sessionId": SessionId::random(), "status": "ready",
+        "storage": {"provider": "local"}});
+    put("tools.json", r#"[{"command": "codex"}]"#);
+    put("chat-triggers.json", &json!([trigger]).to_string());
+    put("apps.json", r#"[{"id": "app_1"}]"#);
+    put("webhooks.json", &json!({"webhooks": [hook]}).to_string());
+    put("api-tokens.json", r#"{"tokens": []}"#);
+    put("file-assets/fasset_edc35feb43be1181ff025cb4.json", &asset.to_string());
+    put("chat-history/x/context.json", r#"{"mode": "summary", "summary": "s"}"#);
+    assert_eq!(damage::scan(&world.paths()), []);
+
+    put("tools.json", r#"[{"command": "codex"}, {"id": "x"}, 7]"#);
+    put("chat-triggers.json", &json!([trigger, {"id": 7}]).to_string());
+    put("chat-triggers.json.damaged-1790000000000", "[{");
+    put("apps.json", "{}");
+    put(
+        "webhooks.json",
+        r#"{"webhooks": [{"id": "h", "url": "u", "events": ["run.paused"], "secret": "s"}]}"#,
+    );
+    put("api-tokens.json", r#"{"tokens": [{}]}"#);
+    put("file-assets/fasset_edc35feb43be1181ff025cb4.json", "{}");
+    put("chat-history/x/context.json", r#"{"mode": 7}"#);
+    let found: Vec<(String, String)> = damage::scan(&world.paths())
+        .into_iter()
+        .map(|damage| {
+            let path = damage.path.strip_prefix(&config).unwrap().to_str().unwrap().to_owned();
+            (path, damage.reason.split(':').next().unwrap().to_owned())
+        })
+        .collect();
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "api-tokens.json",
+            "apps.json",
+            "chat-history/x/context.json",
+            "chat-triggers.json",
+            "chat-triggers.json.damaged-1790000000000",
+            "file-assets/fasset_edc35feb43be1181ff025cb4.json",
+            "tools.json",
+            "webhooks.json",
+        ]
+    );
+    assert_eq!(found[3].1, "1 of 2 entries cannot be used");
+    assert_eq!(found[4].1, "it was put aside, since it could not be read");
+    assert_eq!(found[6].1, "2 of 3 entries cannot be used");
 }
 
 /// A value that nobody understands hides no session, neither in its own file nor in the export.

@@ -135,7 +135,7 @@ mod tests {
             let mut record = good();
             record.insert("id".into(), ID.into());
             let whole = Session::of_record(Value::Object(record.clone())).unwrap();
-            record.insert(key.clone(), odd.clone());
+            record.insert(key.clone(), odd);
             let session = Session::of_record(Value::Object(record)).unwrap();
 
             let others = |session: &Session| {

@@ -5,6 +5,7 @@ use remotelab_protocol::task_card;
 use serde_json::{Map, Value};
 
 use crate::patch::{priority_word, state_word};
+use crate::readers;
 use crate::sessions::{DESCRIPTION_CHARS, GROUP_CHARS};
 
 const TITLE_CHARS: usize = 60;
@@ -32,6 +33,23 @@ pub(super) enum Review {
         reason: String,
         prompt: String,
     },
+}
+
+/// Reads an answer for those who look for text that it does not bear.
+pub(crate) fn read(text: &str) -> Option<readers::Answer> {
+    let answer = Answer::parse(text)?;
+    Some(readers::Answer {
+        title: answer.title,
+        group: answer.group,
+        description: answer.description,
+        workflow_state: answer.workflow_state,
+        workflow_priority: answer.workflow_priority,
+        task_card: answer.task_card,
+        continuation: match answer.review {
+            Some(Review::Continue { prompt, .. }) => Some(prompt),
+            _ => None,
+        },
+    })
 }
 
 impl Answer {

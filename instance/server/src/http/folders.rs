@@ -1,5 +1,6 @@
 //! Looking for a folder to work in.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use axum::extract::State;
@@ -34,14 +35,11 @@ pub(super) async fn browse(State(app): State<Shared>, Query(query): Query<Browse
     let text = if query.path.trim().is_empty() { "~" } else { query.path.trim() };
     let folder = expand(text, &app.settings.home);
     let listed = folder.clone();
-    let children = blocking(move || sub_folders(&listed)).await;
+    let children = blocking(move || sub_folders(&listed, |name| !name.starts_with('.'), CHILDREN)).await;
     let answer = match children {
         Some(children) => {
-            let children: Vec<_> = children
-                .iter()
-                .filter(|(name, _)| !name.starts_with('.'))
-                .map(|(name, path)| json!({"name": name, "path": path}))
-                .collect();
+            let children: Vec<_> =
+                children.iter().map(|(name, path)| json!({"name": name, "path": path})).collect();
             json!({"path": folder, "parent": folder.parent(), "children": children})
         }
         None => json!({"path": folder, "parent": null, "children": []}),
@@ -66,19 +64,49 @@ fn complete(text: &str, home: &Path) -> Vec<PathBuf> {
     let fits = |name: &str| {
         name.to_lowercase().starts_with(&prefix) && (prefix.starts_with('.') || !name.starts_with('.'))
     };
-    let children = sub_folders(&expand(folder, home)).unwrap_or_default();
-    children.into_iter().filter(|(name, _)| fits(name)).map(|(_, path)| path).take(SUGGESTIONS).collect()
+    let children = sub_folders(&expand(folder, home), fits, SUGGESTIONS).unwrap_or_default();
+    children.into_values().collect()
 }
 
-/// Lists sub-folders by name; `None` when the folder cannot be read.
-fn sub_folders(folder: &Path) -> Option<Vec<(String, PathBuf)>> {
-    let mut children: Vec<_> = std::fs::read_dir(folder)
-        .ok()?
-        .filter_map(Result::ok)
-        .filter(|entry| entry.path().is_dir())
-        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
-        .take(CHILDREN)
-        .collect();
-    children.sort();
+/// Lists the first sub-folders by name, of those whose names fit; `None` when the folder cannot be read.
+fn sub_folders(folder: &Path, fits: impl Fn(&str) -> bool, most: usize) -> Option<BTreeMap<String, PathBuf>> {
+    let mut children = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let is_among_first =
+            children.len() < most || children.last_key_value().is_some_and(|(last, _)| name < *last);
+        if fits(&name) && is_among_first && entry.path().is_dir() {
+            children.insert(name, entry.path());
+            if children.len() > most {
+                children.pop_last();
+            }
+        }
+    }
     Some(children)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_is_found_among_any_number_of_folders() {
+        let root = tempfile::tempdir().unwrap();
+        for number in 0..2_500 {
+            std::fs::create_dir(root.path().join(format!("a{number:04}"))).unwrap();
+        }
+        for name in ["Zebra", ".hidden"] {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+        }
+        std::fs::write(root.path().join("zoo"), "a file").unwrap();
+        let home = root.path();
+        let named = |names: &[&str]| names.iter().map(|name| home.join(name)).collect::<Vec<_>>();
+        assert_eq!(complete("~/z", home), named(&["Zebra"]));
+        assert_eq!(complete("~/.h", home), named(&[".hidden"]));
+        assert_eq!(complete("~/a24", home)[..2], named(&["a2400", "a2401"]));
+        assert_eq!(complete("~/a", home).len(), SUGGESTIONS);
+        assert_eq!((complete("z", home), complete("/nowhere/z", home)), (vec![], vec![]));
+        let listed = sub_folders(home, |name| !name.starts_with('.'), CHILDREN).unwrap();
+        assert_eq!(listed.into_keys().take(2).collect::<Vec<_>>(), ["Zebra", "a0000"]);
+    }
 }

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use remotelab_protocol::wire::PostMessage;
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::body;
 use crate::app::Shared;
 use crate::assets;
 use crate::attachments::{self, Upload};
-use crate::body_memory::Share;
+use crate::body_memory::{BodyMemory, Share};
 
 /// All text parts of a form together, in bytes. The longest message fits.
 const TEXTS: usize = 34 << 20;
@@ -21,9 +22,26 @@ const PARTS: usize = 1_000;
 
 /// Reads a form. What was received of its files goes when they are not kept.
 pub(super) async fn read(app: &Shared, request: Request) -> Result<(PostMessage, Vec<Upload>), Refusal> {
+    parts(Some(app), &app.body_memory, request).await
+}
+
+/// Reads the bytes of a form for those who look for some that it does not bear. Its files go nowhere.
+pub(crate) fn read_bytes(boundary: &str, body: &[u8]) -> Option<PostMessage> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().ok()?;
+    let content_type = format!("multipart/form-data; boundary={boundary}");
+    let request =
+        Request::builder().header(CONTENT_TYPE, content_type).body(Body::from(body.to_vec())).ok()?;
+    runtime.block_on(parts(None, &BodyMemory::new(), request)).ok().map(|(message, _)| message)
+}
+
+async fn parts(
+    app: Option<&Shared>,
+    memory: &BodyMemory,
+    request: Request,
+) -> Result<(PostMessage, Vec<Upload>), Refusal> {
     let (parts, body) = request.into_parts();
     // Files go to the disk, however long it takes: texts alone take memory, and most take next to none.
-    let mut texts = Texts { share: app.body_memory.share(), bytes: 0 };
+    let mut texts = Texts { share: memory.share(), bytes: 0 };
     let limited = Body::new(http_body_util::Limited::new(body, body::MESSAGE));
     let mut form = Multipart::from_request(Request::from_parts(parts, limited), &())
         .await
@@ -37,7 +55,7 @@ pub(super) async fn read(app: &Shared, request: Request) -> Result<(PostMessage,
         }
         let name = field.name().unwrap_or_default().to_owned();
         if matches!(name.as_str(), "attachments" | "images") && field.file_name().is_some() {
-            uploads.push(texts.share.within(upload(app, field)).await??);
+            uploads.extend(texts.share.within(upload(app, field)).await??);
         } else {
             let text = texts.read(field).await?;
             set(&mut message, &name, text);
@@ -55,14 +73,18 @@ pub(super) fn refusal_of(error: attachments::Error, not_ready: StatusCode) -> Re
     }
 }
 
-async fn upload(app: &Shared, mut field: Field<'_>) -> Result<Upload, Refusal> {
+async fn upload(app: Option<&Shared>, mut field: Field<'_>) -> Result<Option<Upload>, Refusal> {
+    let Some(app) = app else {
+        while field.chunk().await.map_err(refusal)?.is_some() {}
+        return Ok(None);
+    };
     let name = field.file_name().map(str::to_owned);
     let media_type = field.content_type().map(str::to_owned);
     let mut incoming = attachments::begin(app, body::MESSAGE as u64).await?;
     while let Some(chunk) = field.chunk().await.map_err(refusal)? {
         incoming.write(&chunk).await.map_err(assets::Error::from)?;
     }
-    Ok(Upload { name, media_type, incoming })
+    Ok(Some(Upload { name, media_type, incoming }))
 }
 
 /// The text parts of a form, and what they take of the memory.

@@ -198,6 +198,7 @@ fn set_security_headers(headers: &mut HeaderMap, policy: &str, is_asset: bool) {
         ("x-frame-options", "SAMEORIGIN"),
         ("permissions-policy", "camera=(), microphone=(self), geolocation=()"),
         ("cross-origin-resource-policy", "same-origin"),
+        ("x-ua-compatible", "IE=edge"),
     ];
     for (name, value) in fixed {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

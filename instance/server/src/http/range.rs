@@ -26,6 +26,25 @@ pub(super) fn wanted(headers: &HeaderMap, tag: &str, length: u64) -> Wanted {
     parse(range, length).unwrap_or(Wanted::Whole)
 }
 
+/// Reads a request for those who look for text that it does not bear: `None` is the whole file.
+pub(crate) fn read(
+    range: &str,
+    if_range: Option<&str>,
+    tag: &str,
+    length: u64,
+) -> Option<Option<(u64, u64)>> {
+    let mut headers = HeaderMap::new();
+    headers.insert(RANGE, range.parse().ok()?);
+    if let Some(if_range) = if_range {
+        headers.insert(IF_RANGE, if_range.parse().ok()?);
+    }
+    match wanted(&headers, tag, length) {
+        Wanted::Whole => None,
+        Wanted::Nothing => Some(None),
+        Wanted::Part { first, last } => Some(Some((first, last))),
+    }
+}
+
 fn parse(range: &str, length: u64) -> Option<Wanted> {
     let (unit, spec) = range.split_once('=')?;
     let (first, last) = spec.trim().split_once('-')?;

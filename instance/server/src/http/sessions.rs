@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal};
 use super::query::Query;
 use super::{body, conditional, paging, run_scope};
-use crate::app::{Shared, StorageRefused, blocking};
+use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::auth::caller::Caller;
 use crate::patch;
 use crate::sessions::{self, Detail, Filter, Page};
@@ -104,15 +104,14 @@ pub(super) async fn patch(
         let worker = Arc::clone(&app);
         blocking(move || worker.known_tool(Some(&tool), "")).await?;
     }
-    let (outcome, commit) = cell.change(|draft| {
+    let outcome = change(&cell, move |draft| {
         let changed = patch::apply(draft.session(), &fields)?;
         if changed != *draft.session() {
             *draft.session_mut() = changed;
         }
         Ok::<(), patch::Invalid>(())
     });
-    outcome.map_err(|invalid| Refusal::bad_request(invalid.to_string()))?;
-    commit.durable().await.map_err(StorageRefused)?;
+    outcome.await?.map_err(|invalid| Refusal::bad_request(invalid.to_string()))?;
     app.hub.session_changed(&cell);
     app.hub.list_changed();
     // A session that was archived with messages waiting goes on with them.

@@ -25,7 +25,8 @@ pub(super) struct ModelsQuery {
 
 /// `GET /api/tools`.
 pub(super) async fn list(State(app): State<Shared>, headers: HeaderMap) -> Response {
-    conditional::json(&headers, &json!({"tools": app.catalogue.list()}))
+    let tools = blocking(move || app.catalogue.list()).await;
+    conditional::json(&headers, &json!({"tools": tools}))
 }
 
 /// `POST /api/tools`.

@@ -45,9 +45,13 @@ pub(super) async fn create(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let wanted = wanted(&app, fields(body).await?)?;
-    run_scope::check(&app, &caller, &wanted.session_id)?;
-    let trigger = blocking(move || app.triggers.create(wanted, Timestamp::now())).await?;
+    let fields = fields(body).await?;
+    let trigger = blocking(move || {
+        let wanted = wanted(&app, fields)?;
+        run_scope::check(&app, &caller, &wanted.session_id)?;
+        Ok::<_, Refusal>(app.triggers.create(wanted, Timestamp::now())?)
+    });
+    let trigger = trigger.await?;
     Ok(answer::json(StatusCode::CREATED, json!({"trigger": trigger})))
 }
 
@@ -71,11 +75,14 @@ pub(super) async fn patch(
     }
     let fields = fields(body).await?;
     app.triggers.get(&id)?;
-    let edit = edit(&app, &fields)?;
-    if let Some(session) = &edit.session_id {
-        run_scope::check(&app, &caller, session)?;
-    }
-    let trigger = blocking(move || app.triggers.edit(&id, edit, Timestamp::now())).await?;
+    let trigger = blocking(move || {
+        let edit = edit(&app, &fields)?;
+        if let Some(session) = &edit.session_id {
+            run_scope::check(&app, &caller, session)?;
+        }
+        Ok::<_, Refusal>(app.triggers.edit(&id, edit, Timestamp::now())?)
+    });
+    let trigger = trigger.await?;
     Ok(answer::json(StatusCode::OK, json!({"trigger": trigger})))
 }
 
@@ -123,7 +130,7 @@ fn wanted(app: &Shared, fields: Map<String, Value>) -> Result<Wanted, Refusal> {
     })
 }
 
-/// Reads the fields that are there and checks them against what the instance has.
+/// Reads the fields that are there and checks them against what the instance has. Blocks.
 fn edit(app: &Shared, fields: &Map<String, Value>) -> Result<Edit, Refusal> {
     let session_id = required(fields, "sessionId")?;
     if let Some(id) = &session_id {

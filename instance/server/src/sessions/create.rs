@@ -11,7 +11,7 @@ use remotelab_store::{Inserted, SessionCell};
 use serde_json::{Map, Value, json};
 
 use super::{DESCRIPTION_CHARS, GROUP_CHARS};
-use crate::app::{Shared, StorageRefused, blocking};
+use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::clock::now_iso;
 use crate::submit;
 
@@ -34,10 +34,11 @@ pub(crate) enum Error {
 /// Creates a session, or refreshes and returns the one that has the same `externalTriggerId`.
 pub(crate) async fn create(app: &Shared, request: CreateSession) -> Result<Arc<SessionCell>, Error> {
     let prepared = prepare(app, &request).await?;
-    let (cell, inserted) = app.store.find_or_insert(prepared);
+    let worker = Arc::clone(app);
+    let (cell, inserted) = blocking(move || worker.store.find_or_insert(prepared)).await;
     match inserted {
         Inserted::New(commit) => commit.durable().await.map_err(StorageRefused)?,
-        Inserted::Found => refresh(&cell, &request).await?,
+        Inserted::Found => refresh(&cell, request).await?,
     }
     app.hub.list_changed();
     Ok(cell)
@@ -105,9 +106,9 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
 }
 
 /// Applies what a repeated create supplies. `updatedAt` moves only when something changed.
-async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), StorageRefused> {
-    let source = Source::of(request);
-    let ((), commit) = cell.change(|draft| {
+async fn refresh(cell: &Arc<SessionCell>, request: CreateSession) -> Result<(), StorageRefused> {
+    let source = Source::of(&request);
+    let refreshed = change(cell, move |draft| {
         let mut session = draft.session().clone();
         if let Some(group) = request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)) {
             session.group = Some(group);
@@ -152,7 +153,7 @@ async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), Stor
             *draft.session_mut() = session;
         }
     });
-    Ok(commit.durable().await?)
+    refreshed.await
 }
 
 /// Where a session comes from, with the older `appId`/`appName` understood.

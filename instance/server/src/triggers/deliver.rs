@@ -11,7 +11,7 @@ use remotelab_store::history::Bodies;
 
 use super::trigger::{Mode, Trigger};
 use super::{Error, Triggers};
-use crate::app::{Shared, StorageRefused, blocking};
+use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::clock::now_ms;
 use crate::sessions;
 use crate::submit::{self, Accepted, Submission};
@@ -157,8 +157,7 @@ async fn announce(
         request_id: Some(trigger.request_id.clone()),
         ..Event::new(Known::Status { content }, now_ms())
     };
-    let (_, commit) = cell.change(|draft| draft.append(line));
-    commit.durable().await?;
+    change(cell, move |draft| draft.append(line)).await?;
     app.hub.session_changed(cell);
     Ok(())
 }

@@ -21,6 +21,14 @@ async fn requests_that_cannot_be_understood() {
         (
             Method::POST,
             sessions.clone(),
+            r#"{"folder":null,"tool":null}"#.into(),
+            400,
+            "folder and tool are required",
+        ),
+        (Method::POST, messages.clone(), r#"{"text":null}"#.into(), 400, "text is required"),
+        (
+            Method::POST,
+            sessions.clone(),
             r#"{"folder":"/no/such/folder","tool":"echo"}"#.into(),
             400,
             "Folder does not exist",
@@ -95,6 +103,9 @@ async fn requests_that_cannot_be_understood() {
         (Method::GET, "/api/sessions/%ff".into(), String::new(), 400, ""),
         (Method::PUT, format!("/api/sessions/{id}"), String::new(), 405, ""),
         (Method::GET, "/api/nothing".into(), String::new(), 404, ""),
+        (Method::POST, format!("/api/sessions/{id}/share"), "{}".into(), 404, ""),
+        (Method::GET, format!("/api/sessions/{id}/nothing"), String::new(), 404, ""),
+        (Method::DELETE, "/api/runs/run_0123456789abcdef01234567/extra".into(), String::new(), 404, ""),
     ];
     for (method, path, body, status, error) in cases {
         let response = world.request(method.clone(), &path).body(body.clone()).send().await.unwrap();

@@ -12,6 +12,9 @@ mod checks;
 fn the_corpus_holds() {
     replay("markdown", checks::markdown);
     replay("accept", checks::accept);
+    replay("answer", checks::answer);
+    replay("range", checks::range);
+    replay("form", checks::form);
 }
 
 fn replay(target: &str, check: fn(&[u8])) {

@@ -64,7 +64,14 @@ impl World {
 
     /// Starts a server over the folders.
     pub(super) async fn start_process(&mut self) {
-        let mut process = Command::new(std::env::current_exe().unwrap())
+        self.start_process_with(":").await;
+    }
+
+    /// As [`World::start_process`], after a shell's command.
+    pub(super) async fn start_process_with(&mut self, before: &str) {
+        let mut process = Command::new("/bin/sh")
+            .args(["-c", &format!("{before}; exec \"$0\" \"$@\"")])
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", "server::process::acts_as_the_server", "--ignored", "--nocapture"])
             .env(ROOT, self.root.path())
             .stdin(Stdio::piped())
