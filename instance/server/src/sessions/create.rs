@@ -37,7 +37,11 @@ pub(crate) async fn create(app: &Shared, request: CreateSession) -> Result<Arc<S
     let (cell, inserted) = app.store.find_or_insert(prepared);
     match inserted {
         Inserted::New(commit) => commit.durable().await.map_err(StorageRefused)?,
-        Inserted::Found => refresh(&cell, &request).await?,
+        Inserted::Found => {
+            if refresh(&cell, &request).await? {
+                app.hub.session_changed(&cell);
+            }
+        }
     }
     app.hub.list_changed();
     Ok(cell)
@@ -104,10 +108,10 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
     })
 }
 
-/// Applies what a repeated create supplies. `updatedAt` moves only when something changed.
-async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), StorageRefused> {
+/// Applies what a repeated create supplies; tells whether anything changed. Only then `updatedAt` moves.
+async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<bool, StorageRefused> {
     let source = Source::of(request);
-    let ((), commit) = cell.change(|draft| {
+    let (changed, commit) = cell.change(|draft| {
         let mut session = draft.session().clone();
         if let Some(group) = request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)) {
             session.group = Some(group);
@@ -147,12 +151,15 @@ async fn refresh(cell: &SessionCell, request: &CreateSession) -> Result<(), Stor
         if request.source_context.is_some() {
             session.source_context = source_context(request.source_context.as_ref()).0;
         }
-        if session != *draft.session() {
+        let changed = session != *draft.session();
+        if changed {
             session.updated_at = now_iso();
             *draft.session_mut() = session;
         }
+        changed
     });
-    Ok(commit.durable().await?)
+    commit.durable().await?;
+    Ok(changed)
 }
 
 /// Where a session comes from, with the older `appId`/`appName` understood.
