@@ -78,9 +78,10 @@ class Session extends HTMLElement {
     if (!this.isConnected) return;
     if (result.kind === 'same') this.#settle();
     if (result.kind !== 'new') return;
-    this.#etag = result.etag;
     const fresh = /** @type {HTMLElement | null} */ (result.nodes.querySelector('rl-session'));
     if (fresh) this.#apply(fresh);
+    // Known is what is shown: one that could not be shown is read again.
+    this.#etag = result.etag;
   }
 
   /** Shows more of the text that is being written. */
