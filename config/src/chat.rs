@@ -28,6 +28,9 @@ pub struct Settings {
     pub secure_cookies: bool,
     /// The instance's folders.
     pub paths: InstancePaths,
+    /// Where the product's own notes lie, in a folder `memory`, if not beside the program
+    /// (`REMOTELAB_SOURCE_PROJECT_ROOT`).
+    pub source_project_root: Option<PathBuf>,
     /// The service user's home folder, the meaning of `~`.
     pub home: PathBuf,
     /// The instance's name, shown to people; `owner` when unset (`REMOTELAB_INSTANCE_NAME`).
@@ -65,6 +68,7 @@ impl Settings {
             session_expiry: session_expiry(env.get("SESSION_EXPIRY")),
             secure_cookies: env.get("SECURE_COOKIES") != Some("0"),
             paths: InstancePaths::from_env(env, &home),
+            source_project_root: env.get("REMOTELAB_SOURCE_PROJECT_ROOT").map(|text| expand(text, &home)),
             instance_name: env.get("REMOTELAB_INSTANCE_NAME").unwrap_or("owner").to_owned(),
             instance_id: env.get("REMOTELAB_INSTANCE_ID").unwrap_or_default().to_owned(),
             codex_prompt_prefix: env.get_raw("REMOTELAB_CODEX_SYSTEM_PREFIX").unwrap_or_default().to_owned(),

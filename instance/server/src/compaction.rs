@@ -50,27 +50,9 @@ pub(crate) async fn start(app: &Shared, cell: &Arc<SessionCell>, automatic: bool
         return Err(Error::Unable);
     }
     let compactor = compactor(app, cell).await?;
-    let (begun, commit) = cell.change(|draft| {
-        let messages = message_count(draft);
-        let before = draft.session().context_mark.as_ref().map_or(0, |mark| mark.messages_before);
-        if !may_start(draft.session(), draft.active()) || messages <= before {
-            return false;
-        }
-        let through_seq = draft.meta().latest_seq;
-        draft.append(Event::new(status("Summarising the conversation so far"), now_ms()));
-        draft.append(operation("queued", automatic, "Context summary queued", ""));
-        let session = draft.session_mut();
-        session.rest.insert(COMPACTOR.to_owned(), compactor.id().as_str().into());
-        session.compaction = Some(Compaction {
-            session_id: compactor.id().clone(),
-            request_id: format!("compaction:{}:{through_seq}", session.id),
-            through_seq,
-            messages,
-            automatic,
-            started_at: now_iso(),
-        });
-        true
-    });
+    let target = Arc::clone(cell);
+    let (begun, commit) =
+        blocking(move || target.change(|draft| begin(draft, compactor.id(), automatic))).await;
     commit.durable().await.map_err(StorageRefused)?;
     if !begun {
         return Err(Error::Unable);
@@ -78,6 +60,29 @@ pub(crate) async fn start(app: &Shared, cell: &Arc<SessionCell>, automatic: bool
     app.hub.session_changed(cell);
     work(app, cell).await?;
     Ok(())
+}
+
+/// Notes that a summary is under way, if there is something to summarise.
+fn begin(draft: &mut Draft<'_>, compactor: &SessionId, automatic: bool) -> bool {
+    let messages = message_count(draft);
+    let before = draft.session().context_mark.as_ref().map_or(0, |mark| mark.messages_before);
+    if !may_start(draft.session(), draft.active()) || messages <= before {
+        return false;
+    }
+    let through_seq = draft.meta().latest_seq;
+    draft.append(Event::new(status("Summarising the conversation so far"), now_ms()));
+    draft.append(operation("queued", automatic, "Context summary queued", ""));
+    let session = draft.session_mut();
+    session.rest.insert(COMPACTOR.to_owned(), compactor.as_str().into());
+    session.compaction = Some(Compaction {
+        session_id: compactor.clone(),
+        request_id: format!("compaction:{}:{through_seq}", session.id),
+        through_seq,
+        messages,
+        automatic,
+        started_at: now_iso(),
+    });
+    true
 }
 
 /// Begins a summary when the last turn filled the model's window.

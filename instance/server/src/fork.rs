@@ -51,14 +51,17 @@ pub(crate) async fn fork(app: &Shared, parent: &Arc<SessionCell>) -> Result<Arc<
         commit.durable().await.map_err(StorageRefused)?;
     }
     let (source, target) = (Arc::clone(parent), Arc::clone(&child));
-    blocking(move || copy_events(&source, &target, state.meta.latest_seq)).await?;
-    let ((), commit) = child.change(|draft| {
-        if let Some(mark) = &from.context_mark {
-            draft.put_context(&context, mark.messages_before);
-        }
-        draft.session_mut().internal_role = None;
+    let commit = blocking(move || {
+        copy_events(&source, &target, state.meta.latest_seq)?;
+        let ((), commit) = target.change(|draft| {
+            if let Some(mark) = &state.session.context_mark {
+                draft.put_context(&context, mark.messages_before);
+            }
+            draft.session_mut().internal_role = None;
+        });
+        Ok::<_, StorageRefused>(commit)
     });
-    commit.durable().await.map_err(StorageRefused)?;
+    commit.await?.durable().await.map_err(StorageRefused)?;
     app.hub.list_changed();
     Ok(child)
 }

@@ -4,11 +4,17 @@
 
 pub(crate) mod blocks;
 mod startup;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use remotelab_config::chat::Settings;
 use remotelab_protocol::Session;
 use remotelab_protocol::tool::Tool;
 
+use crate::app::App;
 use crate::context::Conversation;
 use blocks::{Block, Sections};
 
@@ -19,6 +25,10 @@ const FLAT_SEPARATOR: &str = " --- ";
 /// What a prompt is made of.
 pub(crate) struct Inputs<'a> {
     pub(crate) settings: &'a Settings,
+    /// Where the product's own notes are.
+    pub(crate) system_memory: &'a Path,
+    /// Where the server listens.
+    pub(crate) port: u16,
     pub(crate) tool: Option<&'a Tool>,
     pub(crate) session: &'a Session,
     pub(crate) conversation: &'a Conversation,
@@ -34,6 +44,19 @@ pub(crate) struct Prompt {
     pub(crate) turn_context: Option<String>,
     /// Where its parts are in the text.
     pub(crate) blocks: Vec<Block>,
+}
+
+impl App {
+    /// Returns the folder with the product's own notes, which need not exist.
+    pub(crate) fn system_memory(&self) -> PathBuf {
+        let beside = || self.program.parent().map(Path::to_owned).unwrap_or_default();
+        self.settings.source_project_root.clone().unwrap_or_else(beside).join("memory")
+    }
+
+    /// Returns the port on which the server listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.get().map_or(self.settings.port, SocketAddr::port)
+    }
 }
 
 /// Assembles a prompt. Blocks.
@@ -60,7 +83,7 @@ fn full(inputs: &Inputs<'_>, sections: &mut Sections) -> String {
     let told = inputs.conversation.text();
     let continues = !resuming && told.is_some();
     if !resuming {
-        sections.push("startup", startup::context(inputs.settings, inputs.session));
+        sections.push("startup", startup::context(inputs));
         if inputs.settings.shared_startup_defaults {
             sections.push("defaults", startup::shared_defaults());
         }

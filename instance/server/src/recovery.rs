@@ -7,7 +7,7 @@ use std::time::Duration;
 use remotelab_executor::runner::{self, Settled};
 use remotelab_protocol::event::Known;
 use remotelab_protocol::{Event, RunId};
-use remotelab_store::{SessionCell, runs};
+use remotelab_store::{Draft, SessionCell, runs};
 
 use crate::after;
 use crate::app::{Shared, blocking};
@@ -70,14 +70,18 @@ async fn give_up(app: Shared, cell: Arc<SessionCell>, run: RunId) {
             }
         }
     }
-    let ((), commit) = cell.change(|draft| {
-        let content = "error: the record of the last run is damaged, so its result is lost; please send the message again";
-        draft.append(Event::new(Known::Status { content: content.to_owned() }, now_ms()));
-        draft.release_run();
-    });
+    let target = Arc::clone(&cell);
+    let ((), commit) = blocking(move || target.change(release)).await;
     if let Err(error) = commit.durable().await {
         tracing::warn!(session.id = %cell.id(), %error, "cannot free a session of a damaged run");
     }
     app.hub.session_changed(&cell);
     after::go_on(&app, &cell, None);
+}
+
+fn release(draft: &mut Draft<'_>) {
+    let content =
+        "error: the record of the last run is damaged, so its result is lost; please send the message again";
+    draft.append(Event::new(Known::Status { content: content.to_owned() }, now_ms()));
+    draft.release_run();
 }

@@ -20,7 +20,7 @@ use remotelab_protocol::event::{Known, Message};
 use remotelab_protocol::{AssetId, Attachment, Event, Kind, Role, Run, RunId, RunState, reply};
 use remotelab_protocol::{Session, time};
 use remotelab_store::history::Bodies;
-use remotelab_store::{SessionCell, journal, runs};
+use remotelab_store::{Draft, SessionCell, journal, runs};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -141,33 +141,36 @@ async fn announce(
     files: Vec<Attachment>,
 ) -> Result<(), Error> {
     let shown = !files.is_empty();
-    let ((), commit) = cell.change(|draft| {
-        let due = &mut draft.session_mut().runs_with_results;
-        let before = due.len();
-        due.retain(|due| due != id);
-        if due.len() == before || files.is_empty() {
-            return;
-        }
-        let Some(mut run) = record else { return };
-        run.rest.insert(FIELD.to_owned(), json!(files));
-        run.updated_at = now_iso();
-        let message = Message {
-            images: files.clone(),
-            attachments: files,
-            source: Some("result_file_assets".to_owned()),
-            result_run_id: Some(id.to_string()),
-            ..Message::default()
-        };
-        draft.append(of_run(&run, Event::message(Role::Assistant, message, now_ms())));
-        draft.put_run(run);
-        draft.session_mut().updated_at = now_iso();
-    });
+    let (target, id) = (Arc::clone(cell), id.clone());
+    let ((), commit) = blocking(move || target.change(|draft| show(draft, &id, record, files))).await;
     commit.durable().await?;
     if shown {
         app.hub.session_changed(cell);
         app.hub.list_changed();
     }
     Ok(())
+}
+
+fn show(draft: &mut Draft<'_>, id: &RunId, record: Option<Run>, files: Vec<Attachment>) {
+    let due = &mut draft.session_mut().runs_with_results;
+    let before = due.len();
+    due.retain(|due| due != id);
+    if due.len() == before || files.is_empty() {
+        return;
+    }
+    let Some(mut run) = record else { return };
+    run.rest.insert(FIELD.to_owned(), json!(files));
+    run.updated_at = now_iso();
+    let message = Message {
+        images: files.clone(),
+        attachments: files,
+        source: Some("result_file_assets".to_owned()),
+        result_run_id: Some(id.to_string()),
+        ..Message::default()
+    };
+    draft.append(of_run(&run, Event::message(Role::Assistant, message, now_ms())));
+    draft.put_run(run);
+    draft.session_mut().updated_at = now_iso();
 }
 
 impl App {

@@ -83,10 +83,10 @@ impl Store {
     }
 
     pub(crate) fn open_on(disk: impl Disk, paths: &InstancePaths) -> Result<(Self, Recovery), Error> {
-        for folder in
-            [paths.config().to_owned(), paths.chat_history(), paths.chat_runs(), paths.memory().join("tasks")]
-        {
-            atomic::create_private_dir(&folder)?;
+        let notes = ["tasks", "model-context"].map(|folder| paths.memory().join(folder));
+        let own = [paths.config().to_owned(), paths.chat_history(), paths.chat_runs()];
+        for folder in own.iter().chain(&notes) {
+            atomic::create_private_dir(folder)?;
         }
         let lock = match FileLock::acquire(&paths.server_lock(), LOCK_PATIENCE) {
             Ok(lock) => lock,

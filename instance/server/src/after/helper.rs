@@ -77,7 +77,8 @@ pub(super) async fn answer(app: &Shared, cell: &Arc<SessionCell>, id: &RunId) ->
     let (worker, id) = (Arc::clone(app), id.clone());
     let (said, run) = blocking(move || conclude(&worker, &id, &folder, result)).await;
     if let Some(run) = run {
-        let ((), commit) = cell.change(|draft| draft.put_run(run));
+        let target = Arc::clone(cell);
+        let ((), commit) = blocking(move || target.change(|draft| draft.put_run(run))).await;
         commit.durable().await.map_err(|error| error.to_string())?;
     }
     said

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal};
 use super::query::Query;
 use super::{body, conditional, paging, run_scope};
-use crate::app::{Shared, StorageRefused, blocking, change};
+use crate::app::{Shared, blocking, change};
 use crate::auth::caller::Caller;
 use crate::patch;
 use crate::sessions::{self, Detail, Filter, Page};

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use remotelab_config::chat::Settings;
 use remotelab_config::paths::shorten;
 use remotelab_protocol::Session;
 
+use super::Inputs;
+
 /// Tells an executor where it works and what the product expects of it.
-pub(super) fn context(settings: &Settings, session: &Session) -> String {
-    let memory = shorten(settings.paths.memory(), &settings.home);
+pub(super) fn context(inputs: &Inputs<'_>) -> String {
+    let Inputs { settings, session, port, .. } = inputs;
+    let short = |path: &Path| shorten(path, &settings.home);
+    let (memory, config) = (short(settings.paths.memory()), short(settings.paths.config()));
+    let system_memory = short(inputs.system_memory);
     let session_id = &session.id;
     format!(
         "You work inside RemoteLab for its operator, on the operator's own machine. People hand you repetitive \
@@ -33,13 +37,29 @@ Memory (you keep it, the product only reads it)
 - {memory}/global.md: deeper notes; {memory}/projects.md: where projects are; {memory}/skills.md: what can be done here.
 - {memory}/tasks/: notes of single topics; open one only when it is clear that you need it.
 - {memory}/model-context/: yours to organise.
+- {system_memory}/system.md: what holds for the product everywhere; read it when it exists and you need it, and \
+leave it as it is.
 - Write down only what is durable and useful again; merge and prune instead of adding.
+
+Work that comes back
+- Before you invent a way of working, look whether one is kept: in this session's instructions and template, in \
+skills.md, in projects.md. Follow it and improve it where it fails.
+- When the way of this session proves worth repeating, offer to keep it as a template \
+(`remotelab api POST /api/sessions/{session_id}/save-template`): other sessions can begin with it.
 
 Continuity
 - This is session {session_id}. Its conversation is kept; later messages come back to it.
 - Verbs you may call: `remotelab session-spawn`, `remotelab trigger`, `remotelab assistant-message`, `remotelab api`. \
 `remotelab help run` tells all of them on one page. They find this session by themselves. If the shell does not find \
-`remotelab`, use `\"$REMOTELAB_BIN\"`.",
+`remotelab`, use `\"$REMOTELAB_BIN\"`.
+- Name, group, description and agreements of this session are yours to keep true \
+(`remotelab api PATCH /api/sessions/{session_id}`); what the user chose stays.
+
+The server you work under
+- It listens on port {port} of this machine (`$REMOTELAB_CHAT_BASE_URL`) and keeps its files in {config}. Change what \
+they hold through the verbs, never by hand.
+- Do not stop or restart it, its supervisor or other runs on the way to something else, and keep off its ports. When \
+the task is to restart or upgrade it, do so: your work goes on without it and is taken up by the next one.",
     )
 }
 

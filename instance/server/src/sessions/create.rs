@@ -38,7 +38,11 @@ pub(crate) async fn create(app: &Shared, request: CreateSession) -> Result<Arc<S
     let (cell, inserted) = blocking(move || worker.store.find_or_insert(prepared)).await;
     match inserted {
         Inserted::New(commit) => commit.durable().await.map_err(StorageRefused)?,
-        Inserted::Found => refresh(&cell, request).await?,
+        Inserted::Found => {
+            if refresh(&cell, request).await? {
+                app.hub.session_changed(&cell);
+            }
+        }
     }
     app.hub.list_changed();
     Ok(cell)
@@ -105,8 +109,8 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
     })
 }
 
-/// Applies what a repeated create supplies. `updatedAt` moves only when something changed.
-async fn refresh(cell: &Arc<SessionCell>, request: CreateSession) -> Result<(), StorageRefused> {
+/// Applies what a repeated create supplies; tells whether anything changed. Only then `updatedAt` moves.
+async fn refresh(cell: &Arc<SessionCell>, request: CreateSession) -> Result<bool, StorageRefused> {
     let source = Source::of(&request);
     let refreshed = change(cell, move |draft| {
         let mut session = draft.session().clone();
@@ -148,10 +152,12 @@ async fn refresh(cell: &Arc<SessionCell>, request: CreateSession) -> Result<(), 
         if request.source_context.is_some() {
             session.source_context = source_context(request.source_context.as_ref()).0;
         }
-        if session != *draft.session() {
+        let changed = session != *draft.session();
+        if changed {
             session.updated_at = now_iso();
             *draft.session_mut() = session;
         }
+        changed
     });
     refreshed.await
 }

@@ -86,6 +86,8 @@ impl App {
             Some(text) => Prompt { text, turn_context: None, blocks: Vec::new() },
             None => prompt::assemble(&prompt::Inputs {
                 settings: &self.settings,
+                system_memory: &self.system_memory(),
+                port: self.port(),
                 tool: tool.as_ref(),
                 session: draft.session(),
                 conversation,

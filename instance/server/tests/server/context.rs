@@ -298,3 +298,29 @@ echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"c
     assert!(back.contains("since you last worked in it") && back.contains("echo: the third thing"), "{back}");
     assert!(!back.contains("the second thing"), "{back}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_the_executor_lost_is_begun_anew_with_the_history() {
+    let world = World::signed_in("").await;
+    let codex = r#"cat >/dev/null
+case " $* " in *' resume '*) echo 'Error: no rollout found for thread id thread-1' >&2; exit 1 ;; esac
+echo '{"type":"thread.started","thread_id":"thread-1"}'
+echo '{"type":"item.completed","item":{"id":"i","type":"agent_message","text":"codex was here"}}'"#;
+    executable(&world.root.path().join("bin/codex"), codex);
+    let session = world.session().await;
+    let turn = async |request: &str, text: &str| {
+        let body = json!({"requestId": request, "text": text, "tool": "codex"});
+        let (_, answer) = world.post(&format!("/api/sessions/{session}/messages"), &body).await;
+        let run = answer["run"]["id"].as_str().unwrap().to_owned();
+        let state = world.ended(&run).await["state"].clone();
+        let (_, told) = world.get(&format!("/api/sessions/{session}")).await;
+        (json!([state, told["session"]["codexThreadId"]]), world.prompt(&run))
+    };
+    assert_eq!(turn("r-1", "the first thing").await.0, json!(["completed", "thread-1"]));
+    let (lost, prompt) = turn("r-2", "the second thing").await;
+    assert_eq!((lost, prompt.contains("the first thing")), (json!(["failed", null]), false));
+    let (anew, prompt) = turn("r-3", "the third thing").await;
+    assert_eq!(anew, json!(["completed", "thread-1"]));
+    assert!(prompt.contains("[User]\nthe first thing\n\n[Assistant]\ncodex was here"), "{prompt}");
+    assert!(prompt.contains("[User]\nthe second thing\n\n[System status]\nerror: "), "{prompt}");
+}

@@ -156,12 +156,13 @@ async fn the_socket_hints_and_takes_no_messages() {
     let mut request = address.into_client_request().unwrap();
     request.headers_mut().insert("cookie", cookie(&link).unwrap().parse().unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    // What comes when the client is connected is told, also before it hears anything.
+    let id = world.session().await;
     let mut next = async || -> Value {
         let message = socket.next().await.unwrap().unwrap();
         serde_json::from_str(message.to_text().unwrap()).unwrap()
     };
     assert_eq!(next().await["type"], "build_info");
-    let id = world.session().await;
     assert_eq!(next().await, json!({"type": "sessions_invalidated"}));
     world.send(&id, "r", "start").await;
     assert_eq!(next().await, json!({"type": "session_invalidated", "sessionId": id}));

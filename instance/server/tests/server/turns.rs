@@ -125,6 +125,42 @@ async fn the_first_message_names_a_session_in_which_something_stands_already() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_the_reply_carries_is_kept_and_not_asked_for() {
+    let world = world(&[ASK], &json!({"title": "Chairs", "taskCard": {"goal": "of the call"}})).await;
+    let session = world.session().await;
+    let card = r#"<task_card>{\"goal\": \"of the reply\"}</task_card>"#;
+    let run = world.turn(&session, "r-1", card).await;
+    let told = world.until(&session, |session| session["name"] == "Chairs").await;
+    assert_eq!(told["taskCard"]["goal"], "of the reply");
+    assert_eq!(
+        keys(&question(&world, &session, &run).await),
+        ["title", "group", "description", "workflowState"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_chosen_with_the_owners_projects_and_other_sessions_in_view() {
+    let world = world(&[ASK], &json!({"title": "Chairs"})).await;
+    let projects = "# Projects\n\n## Office\n- Path: `/w/office`\n- Triggers: chairs, tables\n\n## Garden\n- Triggers: roses\n";
+    fs::write(world.root.path().join("memory/projects.md"), projects).unwrap();
+    let other = world.session().await;
+    let patch = json!({"name": "Invoices", "group": "Office", "description": "Sorts the invoices."});
+    let path = format!("/api/sessions/{other}");
+    let patched = world.request(reqwest::Method::PATCH, &path).json(&patch).send().await.unwrap();
+    assert_eq!(patched.status(), StatusCode::OK);
+    let session = world.session().await;
+    let run = world.turn(&session, "r-1", "count the chairs").await;
+    world.until(&session, |session| session["name"] == "Chairs").await;
+    let question = question(&world, &session, &run).await;
+    for told in [
+        "\n\nKnown projects\n- Office: Path: `/w/office`; Triggers: chairs, tables\n\n",
+        "\n\nOther sessions\nGroups: Office (1)\n- [Office] Invoices — Sorts the invoices.\n\n",
+    ] {
+        assert!(question.contains(told), "{question}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_useless_answer_leaves_the_session_usable_and_says_so() {
     let world = world(&[ASK], &json!("no idea")).await;
     let session = world.session().await;
@@ -163,6 +199,21 @@ async fn a_new_turn_does_not_wait_for_the_question_about_the_last_one() {
     world.until(&session, |session| session["name"] == "March sales").await;
 }
 
+/// Reads what was asked about a run.
+async fn question(world: &World, session: &str, run: &str) -> String {
+    let (_, listed) = world.get(&format!("/api/sessions/{session}/runs")).await;
+    let about = format!("turn_helper:{run}");
+    let helper = listed["runs"].as_array().unwrap().iter().find(|run| run["requestId"] == about).unwrap();
+    world.prompt(helper["id"].as_str().unwrap())
+}
+
+/// Returns what a question asks for.
+fn keys(question: &str) -> Vec<&str> {
+    let (_, keys) = question.split_once("with these keys:").unwrap();
+    let all = ["title", "group", "description", "workflowState", "taskCard", "action"];
+    all.into_iter().filter(|key| keys.contains(&format!("\"{key}\""))).collect()
+}
+
 /// Sends a message to a session that is held at work, so that it waits; returns the run at work.
 async fn wait_behind(world: &World, session: &str) -> String {
     fs::write(file(world, "hold"), "").unwrap();
@@ -180,16 +231,7 @@ async fn queued_messages_are_delivered_while_the_last_turn_is_asked_about() {
     let run = wait_behind(&world, &session).await;
     // No question is answered yet.
     world.until(&session, |session| session["messageCount"] == 4 && times_asked(&world) == 2).await;
-    let (_, listed) = world.get(&format!("/api/sessions/{session}/runs")).await;
-    let runs = listed["runs"].as_array().unwrap();
-    let about_first = runs.iter().find(|known| known["requestId"] == format!("turn_helper:{run}")).unwrap();
-    let question = world.prompt(about_first["id"].as_str().unwrap());
-    let (_, keys) = question.split_once("with these keys:").unwrap();
-    let asked: Vec<&str> = ["title", "group", "description", "workflowState", "taskCard", "action"]
-        .into_iter()
-        .filter(|key| keys.contains(key))
-        .collect();
-    assert_eq!(asked, ["title", "group", "description"]);
+    assert_eq!(keys(&question(&world, &session, &run).await), ["title", "group", "description"]);
     fs::write(file(&world, "go"), "").unwrap();
     world
         .until(&session, |session| session["name"] == "March sales" && session["workflowState"] == "done")

@@ -119,11 +119,12 @@ printf '{"type":"item.completed","item":{"id":"i%d","type":"agent_message","text
 /// Telling a duplicate looks at no run, so that it costs the same however many there are.
 #[tokio::test(flavor = "multi_thread")]
 async fn runtime_weakness_27_a_duplicate_is_known_without_the_runs() {
-    let world = World::signed_in(ECHO).await;
+    let mut world = World::signed_in(ECHO).await;
     let id = world.session().await;
     let (_, accepted) = world.send(&id, "r", "go").await;
     world.ended(accepted["run"]["id"].as_str().unwrap()).await;
-    std::fs::remove_dir_all(InstancePaths::below(world.root.path()).chat_runs()).unwrap();
+    let runs = InstancePaths::below(world.root.path()).chat_runs();
+    world.stopped_for(|| std::fs::remove_dir_all(runs).unwrap()).await;
     let (status, again) = world.send(&id, "r", "go").await;
     assert_eq!(
         (status, &again["duplicate"], &again["queued"]),
