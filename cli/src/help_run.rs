@@ -16,6 +16,11 @@ const VERBS: &[(&str, &str, &str)] = &[
         r#"remotelab session-spawn --task "..." --internal --final-only"#,
         "Have something done and print the answer alone.",
     ),
+    (
+        "go on",
+        r#"remotelab message send --session ID --text "...""#,
+        "Send a message to a session that was started.",
+    ),
     ("wait again", "remotelab run wait <run-id> --json", "Take up a wait that ended too early."),
     (
         "come back",
@@ -35,7 +40,7 @@ const VERBS: &[(&str, &str, &str)] = &[
 ];
 
 const COMMON: &str = "--json  --timeout 10m (with a wait)  text or body from stdin: -";
-const ONCE: &str = "--request-id ID (assistant-message, session-spawn, trigger create)";
+const ONCE: &str = "--request-id ID (assistant-message, message send, session-spawn, trigger create)";
 
 const EXITS: &[(u8, &str)] = &[
     (0, "ok"),
@@ -129,6 +134,7 @@ mod tests {
                 "assistant-message",
                 "session-spawn",
                 "session-spawn",
+                "message send",
                 "run wait",
                 "trigger create",
                 "mail send",
