@@ -123,6 +123,29 @@ mod tests {
         }
     }
 
+    /// What the page says of flags is so.
+    #[test]
+    fn the_flags_on_the_page_are_taken() {
+        let verbs = ONCE.split_once('(').and_then(|(_, rest)| rest.split_once(')')).unwrap().0;
+        let parsed = |line: String| arguments::parse(line.split(' ').map(OsString::from));
+        for verb in verbs.split(", ") {
+            let needed = if verb == "trigger create" { " --in 1h" } else { "" };
+            let what = if verb == "session-spawn" { "--task" } else { "--text" };
+            let line = format!("remotelab {verb}{needed} {what} - --request-id ID --json");
+            assert!(matches!(parsed(line), Ok(Parsed::Command(_))), "{verb}");
+        }
+        for wait in [
+            "session-spawn --task x --wait",
+            "message send --text x --wait",
+            "run wait RUN",
+            "api GET /x --wait",
+        ] {
+            let wait = wait.replace("RUN", "run_a10872fb60d7ace1a4c1225d");
+            let line = format!("remotelab {wait} --timeout 10m --json");
+            assert!(matches!(parsed(line), Ok(Parsed::Command(_))), "{wait}");
+        }
+    }
+
     #[test]
     fn the_same_is_there_as_data() {
         let data = json(&Env::default());

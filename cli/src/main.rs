@@ -5,6 +5,7 @@ mod arguments;
 mod assistant_message;
 mod chat;
 mod chosen;
+mod completion;
 mod doctor;
 mod failure;
 mod gateway;
@@ -66,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::UsageSummary(arguments) => usage_summary::run(&arguments),
         Command::GenerateToken(arguments) => generate_token::run(&arguments),
         Command::SetPassword(arguments) => set_password::run(&arguments),
+        Command::Completion(arguments) => completion::run(&arguments),
         Command::Version(arguments) => version::run(&arguments),
         Command::Runner { run_dir } => Ok(runner::run(&run_dir)),
         Command::DemoExecutor => runner::demo().map(done),

@@ -38,6 +38,7 @@ const COMMANDS: &[&str] = &[
     "token revoke",
     "generate-token",
     "set-password",
+    "completion",
     "version",
     "mail",
     "mail serve",

@@ -262,6 +262,18 @@ fn a_source_and_a_run_can_be_named() {
 }
 
 #[test]
+fn shells_complete_what_there_is() {
+    let home = furnished();
+    for (shell, word) in
+        [("bash", "_remotelab()"), ("zsh", "#compdef remotelab"), ("fish", "complete -c remotelab")]
+    {
+        let script = done(&home, &["completion", shell]).out;
+        assert!(script.contains(word) && script.contains("session-spawn"), "{shell}");
+    }
+    assert_eq!(say(&home, &["completion", "tcsh"]).code, Some(2));
+}
+
+#[test]
 fn the_version_is_there_as_data() {
     let home = furnished();
     let told = done(&home, &["version", "--json"]).json();
