@@ -155,7 +155,7 @@ fn files_are_checked_before_anything_is_said() {
         say(&home, &[&words[..], flags].concat())
     };
     // Root reads everything.
-    fs::set_permissions(path("secret.txt"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path("secret.txt"), fs::Permissions::from_mode(0o000)).unwrap();
     let large = fs::File::create(path("large.bin")).unwrap();
     large.set_len(300 << 20).unwrap();
     let mut wrong = vec![
