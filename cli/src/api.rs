@@ -1,9 +1,12 @@
 //! `remotelab api`
 
+mod fetched;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remotelab_client::{Method, Waited};
 use remotelab_protocol::RunId;
 use serde_json::{Value, json};
@@ -14,8 +17,8 @@ use crate::verb::{self, Caller, Common, Failure, Kind, words};
 
 /// Send one request to the chat server and print its answer as JSON.
 ///
-/// It is signed in as the owner. Paths are those of the HTTP API, for example
-/// `remotelab api GET /api/sessions`.
+/// Inside a run it may do what the run may, elsewhere what the owner may. Paths are those of the HTTP API, for
+/// example `remotelab api GET /api/sessions`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The method: GET, POST, PATCH, PUT or DELETE.
@@ -28,9 +31,24 @@ pub(crate) struct Arguments {
     /// The file that holds the body.
     #[arg(long, value_name = "PATH")]
     body_file: Option<PathBuf>,
+    /// A name and a value to add to the path's query; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    query: Vec<String>,
+    /// Print one field of the answer, like `session.id` or `runs.0.state`.
+    #[arg(long, value_name = "FIELD")]
+    field: Option<String>,
+    /// Print the answer as it comes, whatever it is.
+    #[arg(long)]
+    raw: bool,
+    /// Print status and headers first.
+    #[arg(long)]
+    include: bool,
+    /// Write the answer to a file instead, as it comes.
+    #[arg(long, value_name = "PATH")]
+    output_file: Option<PathBuf>,
     /// Wait until the run that the request starts has ended and its reply is `settled`, or only for the `run`, and
     /// add `awaitedRun`, `sessionUrl`, `reply` and `settledRunId`.
-    #[arg(long, visible_alias = "wait", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "settled")]
+    #[arg(long, visible_alias = "wait", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "settled", conflicts_with_all = ["raw", "include", "output_file"])]
     wait_run: Option<Until>,
     #[command(flatten)]
     patience: Patience,
@@ -42,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     verb::run(&arguments.common, async |caller| {
         let deadline = arguments.patience.deadline();
         let method = method(&arguments.method)?;
-        let path = &arguments.path;
+        let path = &with_query(&arguments.path, &arguments.query)?;
         if !path.starts_with('/') {
             return Err(Failure::usage(format!("RemoteLab API path must start with \"/\": {path}")));
         }
@@ -50,18 +68,49 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if body.is_some() && matches!(method, Method::GET | Method::HEAD) {
             return Err(Failure::usage(format!("a {method} request has no body")));
         }
+        if arguments.raw || arguments.include || arguments.output_file.is_some() {
+            let answer = caller.instance.fetch(method, path, body.as_ref()).await?;
+            fetched::take(answer, arguments.include, arguments.output_file.as_deref()).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let call = async || caller.instance.request(method.clone(), path, body.as_ref()).await;
         let repeatable =
             method == Method::GET || body.as_ref().is_some_and(|body| body["requestId"].is_string());
         let mut answer = if repeatable { caller.patiently(call).await? } else { call().await? };
         let Some(until) = arguments.wait_run else {
-            output::json(&answer)?;
+            print(&answer, arguments.field.as_deref())?;
             return Ok(ExitCode::SUCCESS);
         };
         let failure = wait(caller, &mut answer, path, until, deadline).await;
-        output::json(&answer)?;
+        print(&answer, arguments.field.as_deref())?;
         Ok(outcome::finish(failure?, arguments.common.json))
     })
+}
+
+fn print(answer: &Value, field: Option<&str>) -> Result<(), Failure> {
+    let Some(field) = field else { return Ok(output::json(answer)?) };
+    let missing = || Failure::new(Kind::Refused, format!("the answer has no field {field}"));
+    let found = field.split('.').try_fold(answer, |value, name| match value {
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        value => value.get(name),
+    });
+    match found.ok_or_else(missing)? {
+        Value::String(text) => Ok(output::line(text)?),
+        value => Ok(output::json(value)?),
+    }
+}
+
+fn with_query(path: &str, pairs: &[String]) -> Result<String, Failure> {
+    let mut path = path.to_owned();
+    for pair in pairs {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--query takes NAME=VALUE, which {pair} is not")))?;
+        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(&format!("{}={}", encoded(name), encoded(value)));
+    }
+    Ok(path)
 }
 
 /// Waits for the run of an answer and adds what became of it. What is known stays in the answer, also when

@@ -10,8 +10,8 @@ use remotelab_config::Env;
 
 use crate::failure::Hinted;
 use crate::{
-    api, assistant_message, doctor, generate_token, guest_instance, help_run, mail, runs, session_spawn,
-    set_password, storage, token, trigger, up, usage_summary,
+    api, assistant_message, completion, doctor, generate_token, guest_instance, help_run, mail, message,
+    runs, session_spawn, set_password, storage, token, trigger, up, usage_summary, version,
 };
 
 /// Hand repetitive digital work to AI executors on your own machine.
@@ -59,6 +59,7 @@ pub(crate) enum Command {
     Trigger(trigger::Arguments),
     #[command(visible_alias = "spawn-session")]
     SessionSpawn(session_spawn::Arguments),
+    Message(message::Arguments),
     Run(runs::Arguments),
     Token(token::Arguments),
     Storage(storage::Arguments),
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     UsageSummary(usage_summary::Arguments),
     GenerateToken(generate_token::Arguments),
     SetPassword(set_password::Arguments),
+    Completion(completion::Arguments),
+    Version(version::Arguments),
     /// Carry out one run, apart from the server that asked for it.
     #[command(hide = true)]
     Runner {
@@ -82,6 +85,7 @@ const VERBS: &[&str] = &[
     "assistant-message",
     "trigger",
     "session-spawn",
+    "message",
     "run",
     "mail",
     "token",
@@ -90,6 +94,8 @@ const VERBS: &[&str] = &[
     "usage-summary",
     "generate-token",
     "set-password",
+    "completion",
+    "version",
 ];
 
 /// What the arguments ask for.
@@ -147,6 +153,11 @@ fn help_for_runs(arguments: &[OsString]) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// All commands with their flags.
+pub(crate) fn definition() -> clap::Command {
+    Arguments::command()
 }
 
 /// Help on one command, as `--help` prints it.

@@ -53,12 +53,18 @@ fn replace(arguments: &Arguments) -> anyhow::Result<()> {
     auth.insert("token".to_owned(), Value::String(token.clone()));
     atomic::create_private_dir(chosen.paths.config())?;
     atomic::write_json(&file, &auth)?;
+    let is_local =
+        link.as_ref().is_some_and(|base| chosen.port.is_some_and(|port| *base == links::local_base(port)));
     let link = link.map(|base| links::access(&base, Some(&token)));
     if arguments.json {
         return output::json(&json!({"authFile": file, "token": token, "accessUrl": link}));
     }
-    let link = link.map(|link| format!("Open: {link}\n")).unwrap_or_default();
-    output::text(&format!("Token file: {}\nYour access token: {token}\n{link}", file.display()))
+    let heading = if is_local { "Access URL (local):" } else { "Access URL:" };
+    let link = link.map(|link| format!("\n{heading}\n  {link}\n")).unwrap_or_default();
+    let file = file.display();
+    output::text(&format!(
+        "Auth token generated and written to: {file}\n\nYour access token: {token}\n{link}"
+    ))
 }
 
 /// Where the instance is entered; `None` where nothing says so.

@@ -16,6 +16,11 @@ const VERBS: &[(&str, &str, &str)] = &[
         r#"remotelab session-spawn --task "..." --internal --final-only"#,
         "Have something done and print the answer alone.",
     ),
+    (
+        "go on",
+        r#"remotelab message send --session ID --text "...""#,
+        "Send a message to a session that was started.",
+    ),
     ("wait again", "remotelab run wait <run-id> --json", "Take up a wait that ended too early."),
     (
         "come back",
@@ -35,7 +40,7 @@ const VERBS: &[(&str, &str, &str)] = &[
 ];
 
 const COMMON: &str = "--json  --timeout 10m (with a wait)  text or body from stdin: -";
-const ONCE: &str = "--request-id ID (assistant-message, session-spawn, trigger create)";
+const ONCE: &str = "--request-id ID (assistant-message, message send, session-spawn, trigger create)";
 
 const EXITS: &[(u8, &str)] = &[
     (0, "ok"),
@@ -118,6 +123,29 @@ mod tests {
         }
     }
 
+    /// What the page says of flags is so.
+    #[test]
+    fn the_flags_on_the_page_are_taken() {
+        let verbs = ONCE.split_once('(').and_then(|(_, rest)| rest.split_once(')')).unwrap().0;
+        let parsed = |line: String| arguments::parse(line.split(' ').map(OsString::from));
+        for verb in verbs.split(", ") {
+            let needed = if verb == "trigger create" { " --in 1h" } else { "" };
+            let what = if verb == "session-spawn" { "--task" } else { "--text" };
+            let line = format!("remotelab {verb}{needed} {what} - --request-id ID --json");
+            assert!(matches!(parsed(line), Ok(Parsed::Command(_))), "{verb}");
+        }
+        for wait in [
+            "session-spawn --task x --wait",
+            "message send --text x --wait",
+            "run wait RUN",
+            "api GET /x --wait",
+        ] {
+            let wait = wait.replace("RUN", "run_a10872fb60d7ace1a4c1225d");
+            let line = format!("remotelab {wait} --timeout 10m --json");
+            assert!(matches!(parsed(line), Ok(Parsed::Command(_))), "{wait}");
+        }
+    }
+
     #[test]
     fn the_same_is_there_as_data() {
         let data = json(&Env::default());
@@ -129,6 +157,7 @@ mod tests {
                 "assistant-message",
                 "session-spawn",
                 "session-spawn",
+                "message send",
                 "run wait",
                 "trigger create",
                 "mail send",

@@ -5,6 +5,7 @@ mod arguments;
 mod assistant_message;
 mod chat;
 mod chosen;
+mod completion;
 mod doctor;
 mod failure;
 mod gateway;
@@ -13,6 +14,7 @@ mod guest_instance;
 mod help_run;
 mod logging;
 mod mail;
+mod message;
 mod output;
 mod place;
 mod runner;
@@ -27,6 +29,7 @@ mod trigger;
 mod up;
 mod usage_summary;
 mod verb;
+mod version;
 
 use std::process::ExitCode;
 
@@ -56,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
         Command::Trigger(arguments) => trigger::run(&arguments),
         Command::SessionSpawn(arguments) => session_spawn::run(&arguments),
+        Command::Message(arguments) => message::run(&arguments),
         Command::Run(arguments) => runs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Storage(arguments) => storage::run(&arguments),
@@ -63,6 +67,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::UsageSummary(arguments) => usage_summary::run(&arguments),
         Command::GenerateToken(arguments) => generate_token::run(&arguments),
         Command::SetPassword(arguments) => set_password::run(&arguments),
+        Command::Completion(arguments) => completion::run(&arguments),
+        Command::Version(arguments) => version::run(&arguments),
         Command::Runner { run_dir } => Ok(runner::run(&run_dir)),
         Command::DemoExecutor => runner::demo().map(done),
     }

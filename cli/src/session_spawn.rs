@@ -1,23 +1,25 @@
 //! `remotelab session-spawn`
 
+mod told;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use remotelab_client::{Delegate, Delegated};
-use serde_json::{Map, Value};
 
-use crate::output;
 use crate::verb::outcome::{self, Outcome, Patience, Until};
-use crate::verb::{self, Common, Failure, Kind, words};
+use crate::verb::{self, Caller, Common, Failure, Kind, words};
+use told::Told;
 
 /// Start a session beside this one, with a task of its own.
 ///
 /// Inside a run, the source is the session of the run.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// What it is to do; `-` is standard input.
+    /// What it is to do; `-` is standard input. Each further one starts a session of its own.
     #[arg(long, required_unless_present = "task_file")]
-    task: Option<String>,
+    task: Vec<String>,
     /// The file that holds the task.
     #[arg(long, value_name = "PATH", conflicts_with = "task")]
     task_file: Option<PathBuf>,
@@ -50,6 +52,9 @@ pub(crate) struct Arguments {
     wait: Option<Until>,
     #[command(flatten)]
     patience: Patience,
+    /// Cancel what is not done when the time is up.
+    #[arg(long)]
+    cancel_on_timeout: bool,
     /// What is printed: `default`, or `final-only` for the reply alone, which needs `--wait`.
     #[arg(long, value_name = "MODE", value_enum, ignore_case = true, default_value = "default")]
     output_mode: Mode,
@@ -69,7 +74,6 @@ enum Mode {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     verb::run(&arguments.common, async |caller| {
-        let deadline = arguments.patience.deadline();
         let final_only = arguments.final_only || arguments.output_mode == Mode::FinalOnly;
         let wait = arguments.wait.or(arguments.final_only.then(Until::default));
         if final_only && wait.is_none() {
@@ -80,52 +84,91 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 "No source session id provided. Pass --source-session or set REMOTELAB_SESSION_ID.",
             )
         })?;
-        let request = Delegate {
-            task: task(arguments)?,
-            request_id: arguments.request_id.clone().unwrap_or_else(|| verb::request_id("spawn")),
-            name: arguments.name.clone(),
-            tool: arguments.tool.clone(),
-            model: arguments.model.clone(),
-            effort: arguments.effort.clone(),
-            folder: arguments.folder.as_deref().map(folder).transpose()?,
-            internal: arguments.internal,
-        };
-        let child = caller.patiently(async || caller.instance.delegate(&source, &request).await).await?;
-        let mut told = Told::new(&source, &request.task, &child);
-        let outcome = match (&child.run, wait) {
-            (_, None) => None,
-            (Some(run), Some(until)) => Some(Outcome::of(caller, &run.id, until, deadline).await),
-            (None, Some(_)) => {
-                Some(Err(Failure::new(Kind::Refused, "the session was started without a run")))
+        let (mut told, mut failure) = (Vec::new(), None);
+        // All of them work while the first is waited for.
+        let mut started: Vec<Delegated> = Vec::new();
+        for request in requests(arguments)? {
+            match caller.patiently(async || caller.instance.delegate(&source, &request).await).await {
+                Ok(child) => {
+                    told.push(Told::new(&source, &request.task, &child));
+                    started.push(child);
+                }
+                Err(refused) => {
+                    failure = Some(refused);
+                    break;
+                }
             }
-        };
-        let failure = match outcome {
-            None => None,
-            Some(Ok(outcome)) => {
-                told.ended(&outcome);
-                let failure = outcome.failure("Child session run");
-                // Whoever has no reply needs the ids to look for what is wrong.
-                told.print(final_only && failure.is_none(), arguments.common.json)?;
-                return Ok(outcome::finish(failure, arguments.common.json));
+        }
+        if let Some(until) = wait {
+            let deadline = arguments.patience.deadline();
+            for (child, told) in started.iter().zip(&mut told) {
+                let ended = match ended(caller, child, until, deadline, arguments.cancel_on_timeout).await {
+                    Ok(outcome) => {
+                        told.ended(&outcome);
+                        outcome.failure("Child session run")
+                    }
+                    Err(failure) => Some(failure),
+                };
+                failure = failure.or(ended);
             }
-            Some(Err(failure)) => Some(failure),
-        };
-        told.print(false, arguments.common.json)?;
-        failure.map_or(Ok(ExitCode::SUCCESS), Err)
+        }
+        // Whoever has no reply needs the ids to look for what is wrong.
+        let form = told::Form { final_only: final_only && failure.is_none(), json: arguments.common.json };
+        // A first one that was refused leaves nothing to tell.
+        if !told.is_empty() {
+            told::print(&told, arguments.task.len() > 1, form)?;
+        }
+        let failure = failure.map(|failure| failure.at(caller.instance.base_url()));
+        Ok(outcome::finish(failure, arguments.common.json))
     })
 }
 
-fn task(arguments: &Arguments) -> Result<String, Failure> {
-    let text = match (&arguments.task, &arguments.task_file) {
-        (Some(text), _) => words::given("--task", text.clone())?,
-        (None, Some(path)) => words::from_file("--task-file", path)?,
-        (None, None) => String::new(),
-    };
-    let text = text.trim().to_owned();
-    if text.is_empty() {
-        return Err(Failure::usage("--task is required"));
+/// Waits for the end of a child's run.
+async fn ended(
+    caller: &Caller,
+    child: &Delegated,
+    until: Until,
+    deadline: Instant,
+    cancel: bool,
+) -> Result<Outcome, Failure> {
+    let without = || Failure::new(Kind::Refused, "the session was started without a run");
+    let run = child.run.as_ref().ok_or_else(without)?;
+    let outcome = Outcome::of(caller, &run.id, until, deadline).await?;
+    if cancel && outcome.timed_out && !outcome.run.state.is_terminal() {
+        caller.instance.cancel_run(run.id.as_str()).await?;
     }
-    Ok(text)
+    Ok(outcome)
+}
+
+/// One request for each task. With one key given, each has one of its own that follows from it.
+fn requests(arguments: &Arguments) -> Result<Vec<Delegate>, Failure> {
+    let tasks = tasks(arguments)?;
+    let key = arguments.request_id.clone().unwrap_or_else(|| verb::request_id("spawn"));
+    let folder = arguments.folder.as_deref().map(folder).transpose()?;
+    let requests = tasks.into_iter().enumerate().map(|(number, task)| Delegate {
+        task,
+        request_id: if number == 0 { key.clone() } else { format!("{key}:{}", number + 1) },
+        name: arguments.name.clone(),
+        tool: arguments.tool.clone(),
+        model: arguments.model.clone(),
+        effort: arguments.effort.clone(),
+        folder: folder.clone(),
+        internal: arguments.internal,
+    });
+    Ok(requests.collect())
+}
+
+fn tasks(arguments: &Arguments) -> Result<Vec<String>, Failure> {
+    if arguments.task.iter().filter(|task| *task == "-").count() > 1 {
+        return Err(Failure::usage("standard input can be read once"));
+    }
+    let given = arguments.task.iter().map(|text| words::given("--task", text.clone()));
+    let of_file = arguments.task_file.iter().map(|path| words::from_file("--task-file", path));
+    let checked = given.chain(of_file).map(|text| {
+        let text = text?.trim().to_owned();
+        if text.is_empty() { Err(Failure::usage("--task is required")) } else { Ok(text) }
+    });
+    checked.collect()
 }
 
 /// A folder as the server finds it, which works elsewhere.
@@ -137,55 +180,4 @@ fn folder(path: &Path) -> Result<String, Failure> {
         std::path::absolute(path).map_err(|error| wrong(&error.to_string()))?
     };
     absolute.into_os_string().into_string().map_err(|_| wrong("the name is not UTF-8"))
-}
-
-/// What is printed about the child.
-struct Told(Map<String, Value>);
-
-impl Told {
-    fn new(source: &str, task: &str, child: &Delegated) -> Self {
-        let session = child.session.id.as_str();
-        let run = child.run.as_ref().map(|run| run.id.to_string()).unwrap_or_default();
-        let fields = [
-            ("sourceSessionId", source.to_owned()),
-            ("task", task.to_owned()),
-            ("sessionId", session.to_owned()),
-            ("sessionName", child.session.name.clone()),
-            ("runId", run),
-            ("sessionUrl", verb::session_url(session)),
-        ];
-        Self(fields.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect())
-    }
-
-    fn ended(&mut self, outcome: &Outcome) {
-        self.0.insert("state".into(), outcome.state().into());
-        self.0.insert("reply".into(), outcome.reply.as_str().into());
-        if let Some(run) = &outcome.settled_run {
-            self.0.insert("settledRunId".into(), run.as_str().into());
-        }
-        if outcome.timed_out {
-            self.0.insert("timedOut".into(), true.into());
-        }
-    }
-
-    fn print(&self, final_only: bool, as_json: bool) -> anyhow::Result<()> {
-        let text = |key: &str| self.0.get(key).and_then(Value::as_str).unwrap_or_default();
-        match (final_only, as_json) {
-            (true, true) => {
-                let keys = self.0.iter().filter(|(key, _)| matches!(key.as_str(), "state" | "reply"));
-                output::json(&keys.collect::<std::collections::BTreeMap<_, _>>())
-            }
-            (true, false) => output::line(text("reply")),
-            (false, true) => output::json(&self.0),
-            (false, false) => {
-                let mut lines: String = ["sessionId", "runId", "sessionUrl"]
-                    .map(|key| format!("{key}: {}\n", text(key)))
-                    .concat();
-                if !text("reply").is_empty() {
-                    lines.push_str(&format!("\n{}\n", text("reply")));
-                }
-                output::text(&lines)
-            }
-        }
-    }
 }

@@ -62,7 +62,7 @@ fn set(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.json {
         return Ok(output::json(&json!({"authFile": file, "username": username}))?);
     }
-    Ok(output::line(&format!("{username} can log in with the new password ({})", file.display()))?)
+    Ok(output::line(&format!("Password set for user \"{username}\"."))?)
 }
 
 fn ask(arguments: &Arguments) -> Result<Login, Failure> {

@@ -31,6 +31,9 @@ enum Command {
     List(List),
     /// Print one trigger.
     Get(Id),
+    Update(Box<Update>),
+    /// Have a trigger delivered now.
+    RunNow(Id),
     /// Keep a trigger from being delivered.
     Cancel(Id),
     /// Remove a trigger and print it as it was.
@@ -69,6 +72,36 @@ struct Create {
     /// A key: the same command twice with one key makes one trigger.
     #[arg(long, value_name = "KEY")]
     request_id: Option<String>,
+}
+
+/// Change a trigger that was not delivered yet; only what is given changes.
+#[derive(Debug, clap::Args)]
+struct Update {
+    #[command(flatten)]
+    id: Id,
+    /// The message; `-` is standard input.
+    #[arg(long)]
+    text: Option<String>,
+    #[command(flatten)]
+    when: When,
+    /// The session.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// A name for it.
+    #[arg(long)]
+    title: Option<String>,
+    /// The executor; an empty one is the session's own.
+    #[arg(long)]
+    tool: Option<String>,
+    /// The model.
+    #[arg(long)]
+    model: Option<String>,
+    /// The effort.
+    #[arg(long)]
+    effort: Option<String>,
+    /// Whether the executor thinks at length.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    thinking: Option<bool>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,6 +143,13 @@ pub(crate) fn run(given: &Arguments) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             Command::Get(Id { id }) => one(caller, Method::GET, id, None).await?,
+            Command::Update(update) => {
+                one(caller, Method::PATCH, &update.id.id, Some(changes(update)?)).await?
+            }
+            Command::RunNow(Id { id }) => {
+                let now = remotelab_protocol::time::iso(jiff::Timestamp::now());
+                one(caller, Method::PATCH, id, Some(json!({"scheduledAt": now, "enabled": true}))).await?
+            }
             Command::Cancel(Id { id }) => {
                 one(caller, Method::PATCH, id, Some(json!({"enabled": false}))).await?
             }
@@ -146,6 +186,35 @@ async fn create(caller: &Caller, create: &Create) -> Result<Value, Failure> {
         request_id: create.request_id.clone().unwrap_or_else(|| verb::request_id("trigger")),
     };
     caller.patiently(async || caller.instance.create_trigger(&trigger).await).await
+}
+
+fn changes(update: &Update) -> Result<Value, Failure> {
+    let mut changes = serde_json::Map::new();
+    if let Some(text) = &update.text {
+        changes.insert("text".into(), words::given("--text", text.clone())?.trim().into());
+    }
+    if update.when.is_given() {
+        let at = update.when.scheduled_at(jiff::Timestamp::now())?;
+        changes.insert("scheduledAt".into(), remotelab_protocol::time::iso(at).into());
+    }
+    for (key, value) in [
+        ("sessionId", &update.session),
+        ("title", &update.title),
+        ("tool", &update.tool),
+        ("model", &update.model),
+        ("effort", &update.effort),
+    ] {
+        if let Some(value) = value {
+            changes.insert(key.into(), value.as_str().into());
+        }
+    }
+    if let Some(thinking) = update.thinking {
+        changes.insert("thinking".into(), thinking.into());
+    }
+    if changes.is_empty() {
+        return Err(Failure::usage("nothing is given that would change the trigger"));
+    }
+    Ok(changes.into())
 }
 
 async fn list(caller: &Caller, list: &List) -> Result<Vec<Value>, Failure> {

@@ -26,6 +26,9 @@ const RESTART: Duration = Duration::from_secs(5);
 /// How long one call may take, where the environment does not say otherwise.
 const CALL: Duration = Duration::from_secs(30);
 
+/// What all files of a message may hold that are sent along, in bytes. The rest of the 256 MiB is for the text.
+pub(crate) const FILES_MAX: u64 = 255 << 20;
+
 /// What every verb takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {

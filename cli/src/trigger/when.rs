@@ -13,7 +13,7 @@ use crate::verb::{Failure, duration};
 #[group(skip)]
 pub(super) struct When {
     /// After this long, like `30s`, `10m`, `2h` or `1d`.
-    #[arg(long = "in", value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(long = "in", value_name = "DURATION", value_parser = duration::parse, conflicts_with = "at")]
     delay: Option<Duration>,
     /// At this time, like `2026-11-22T08:00:00Z`; without a zone in this machine's own, a date alone at
     /// midnight UTC.
@@ -28,6 +28,11 @@ pub(super) struct When {
 }
 
 impl When {
+    /// Tells whether a time was given.
+    pub(super) fn is_given(&self) -> bool {
+        self.delay.is_some() || self.at.is_some()
+    }
+
     pub(super) fn scheduled_at(&self, now: Timestamp) -> Result<Timestamp, Failure> {
         let Some(at) = &self.at else {
             let delay = self.delay.unwrap_or_default();

@@ -47,6 +47,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Tells whether that is how the reason begins.
+    pub(crate) fn says(&self, beginning: &str) -> bool {
+        self.message.starts_with(beginning)
+    }
+
     /// Names the address that did not answer.
     pub(crate) fn at(mut self, base: &str) -> Self {
         if self.kind == Kind::Unreachable && self.status.is_none() {

@@ -3,6 +3,7 @@
 mod documents;
 mod guests;
 mod home;
+mod more_verbs;
 mod tokens;
 mod up;
 mod upkeep;

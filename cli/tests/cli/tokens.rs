@@ -15,7 +15,8 @@ fn a_new_token_keeps_everything_else() {
     let file = home.config().join("auth.json");
     let token = Auth::load(&file).unwrap().token.reveal();
     let expected = format!(
-        "Token file: {}\nYour access token: {token}\nOpen: http://127.0.0.1:{}/?token={token}\n",
+        "Auth token generated and written to: {}\n\nYour access token: {token}\n\nAccess URL (local):\n  \
+         http://127.0.0.1:{}/?token={token}\n",
         file.display(),
         home.owner_port()
     );
@@ -33,7 +34,7 @@ fn the_link_leads_where_the_tunnel_does() {
         home.owner_port()
     );
     home.write(".cloudflared/config.yml", &rule);
-    assert!(home.out("generate-token").contains("\nOpen: https://remotelab.example.com/?token="));
+    assert!(home.out("generate-token").contains("\nAccess URL:\n  https://remotelab.example.com/?token="));
 }
 
 #[test]

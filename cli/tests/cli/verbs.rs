@@ -28,19 +28,19 @@ echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
 
 /// What a command answered.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-fn furnished() -> Home {
+pub(crate) fn furnished() -> Home {
     let home = Home::new();
     home.write("tool", TOOL);
     fs::set_permissions(home.path().join("tool"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -51,7 +51,7 @@ fn furnished() -> Home {
     home
 }
 
-fn say(home: &Home, words: &[&str]) -> Said {
+pub(crate) fn say(home: &Home, words: &[&str]) -> Said {
     let output = home.remotelab("").args(words).output().unwrap();
     Said {
         code: output.status.code(),
@@ -60,19 +60,19 @@ fn say(home: &Home, words: &[&str]) -> Said {
     }
 }
 
-fn done(home: &Home, words: &[&str]) -> Said {
+pub(crate) fn done(home: &Home, words: &[&str]) -> Said {
     let said = say(home, words);
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{words:?}: {said:?}");
     said
 }
 
-fn session(home: &Home) -> String {
+pub(crate) fn session(home: &Home) -> String {
     let body = json!({"folder": "~", "tool": "worker"}).to_string();
     let answer = done(home, &["api", "POST", "/api/sessions", "--body", &body]).json();
     answer["session"]["id"].as_str().unwrap().to_owned()
 }
 
-fn post(home: &Home, session: &str, text: &str, flags: &[&str]) -> Said {
+pub(crate) fn post(home: &Home, session: &str, text: &str, flags: &[&str]) -> Said {
     let path = format!("/api/sessions/{session}/messages");
     let body = json!({ "text": text }).to_string();
     say(home, &[&["api", "post", path.as_str(), "--body", body.as_str()], flags].concat())

@@ -7,9 +7,11 @@
 
 mod body;
 mod error;
+mod fetch;
 mod identity;
 mod kept_token;
 mod login;
+mod media_type;
 mod reply;
 mod verbs;
 mod wait;
@@ -29,7 +31,9 @@ use reqwest::{RequestBuilder, Response, multipart, redirect};
 use login::{Credential, Login};
 
 pub use error::Error;
+pub use fetch::Fetched;
 pub use kept_token::KeptToken;
+pub use media_type::media_type;
 pub use reply::Reply;
 pub use reqwest::Method;
 pub use verbs::{AssistantMessage, Delegate, Delegated, DelegatedSession, LocalFile, NewTrigger};

@@ -1,13 +1,15 @@
 //! What an executor, a connector or a script asks of an instance beside messages. Answers are handed on
 //! as they are, with fields that this version does not know.
 
+use std::path::Path;
+
 use remotelab_protocol::wire::RunAnswer;
 use remotelab_protocol::{Run, SessionId};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, multipart};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ANSWER_MAX, EVENTS_MAX, Error, Instance, UPLOAD_TIMEOUT, body};
+use super::{ANSWER_MAX, EVENTS_MAX, Error, Instance, UPLOAD_TIMEOUT, body, media_type};
 
 /// Body of `POST /api/sessions/:id/assistant-messages`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -34,6 +36,12 @@ pub struct AssistantMessage {
 pub struct LocalFile {
     /// Its absolute path.
     pub local_path: String,
+    /// The name it is shown by; that of the file otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_name: Option<String>,
+    /// Its media type, where it does not follow from what is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
     /// `file` shows it as a file even if it is a picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub render_as: Option<String>,
@@ -139,7 +147,7 @@ impl Instance {
             .unwrap_or_else(|_| json!({"text": String::from_utf8_lossy(&bytes)})))
     }
 
-    /// Puts a message into a session as the assistant's; `{event, session}`.
+    /// Puts a message into a session as the assistant's; `{event, session}`. The instance opens the files itself.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -147,6 +155,19 @@ impl Instance {
         let path = format!("/api/sessions/{session}/assistant-messages");
         // The instance copies the files before it answers.
         let build = || Ok(self.call(Method::POST, &path).timeout(UPLOAD_TIMEOUT).json(message));
+        self.answer("post the message", build, ANSWER_MAX).await
+    }
+
+    /// As [`Instance::say`], for an instance that cannot open the files: their bytes go along.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn say_with_bytes(&self, session: &str, message: &AssistantMessage) -> Result<Value, Error> {
+        let path = format!("/api/sessions/{session}/assistant-messages");
+        let build = || {
+            let call = self.call(Method::POST, &path).timeout(UPLOAD_TIMEOUT);
+            Ok(call.multipart(form(message)?))
+        };
         self.answer("post the message", build, ANSWER_MAX).await
     }
 
@@ -179,6 +200,37 @@ impl Instance {
         let answer: RunAnswer = self.answer("cancel the run", build, ANSWER_MAX).await?;
         Ok(answer.run)
     }
+}
+
+fn form(message: &AssistantMessage) -> Result<multipart::Form, Error> {
+    let mut form = multipart::Form::new()
+        .text("source", message.source.clone())
+        .text("requestId", message.request_id.clone());
+    let as_file = message.attachments.iter().find_map(|file| file.render_as.clone());
+    for (name, value) in [("text", &message.text), ("runId", &message.run_id), ("renderAs", &as_file)] {
+        if let Some(value) = value {
+            form = form.text(name, value.clone());
+        }
+    }
+    for file in &message.attachments {
+        form = form.part("attachments", part(file)?);
+    }
+    Ok(form)
+}
+
+/// A file as it is read while it is sent.
+fn part(file: &LocalFile) -> Result<multipart::Part, Error> {
+    let wrong = |error: std::io::Error| Error::Setup(format!("{}: {error}", file.local_path));
+    let opened = std::fs::File::open(&file.local_path).map_err(wrong)?;
+    let length = opened.metadata().map_err(wrong)?.len();
+    let own_name =
+        || Path::new(&file.local_path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let body = reqwest::Body::from(tokio::fs::File::from_std(opened));
+    let part = multipart::Part::stream_with_length(body, length);
+    let name = file.original_name.clone().unwrap_or_else(own_name);
+    let kind = file.mime_type.as_deref().unwrap_or_else(|| media_type(&name));
+    let typed = part.mime_str(kind).map_err(|_| Error::Setup(format!("\"{kind}\" is no media type")))?;
+    Ok(typed.file_name(name))
 }
 
 fn refused(step: &'static str, status: StatusCode, bytes: &[u8]) -> Error {

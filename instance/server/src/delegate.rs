@@ -91,31 +91,28 @@ impl App {
         if sessions::is_visitors(parent) {
             return Err(Error::Visitor);
         }
-        if parent.archived {
-            return Err(submit::Error::Archived.into());
-        }
+        let key = task.request_id.as_ref().map(|id| format!("delegate:{}:{id}", parent.id));
         let tool = self.known_tool(task.tool.as_deref(), &parent.tool)?;
-        let folder = task.folder.as_deref().map(|folder| expand(folder, &self.settings.home));
-        if folder.as_ref().is_some_and(|folder| !folder.is_dir()) {
-            return Err(Error::NoFolder);
-        }
-        let request_id = task.request_id.clone();
-        let key = request_id.as_ref().map(|id| format!("delegate:{}:{id}", parent.id));
-        let child = Session {
-            external_trigger_id: key,
-            folder: folder
-                .map_or_else(|| parent.folder.clone(), |folder| folder.to_string_lossy().into_owned()),
-            ..child(parent, task, tool)
-        };
+        let child = Session { external_trigger_id: key.clone(), ..child(parent, task, tool) };
         let submission = Submission {
-            request_id: request_id.unwrap_or_else(|| ids::request_id("delegate", now_ms())),
+            request_id: task.request_id.clone().unwrap_or_else(|| ids::request_id("delegate", now_ms())),
             text: format!("{}\n\n(Handed over by session {})", task.task, parent.id),
             model: child.model.clone(),
             effort: child.effort.clone(),
             thinking: child.thinking.unwrap_or_default(),
             ..Submission::default()
         };
-        let beginning = Beginning::of(submission.clone(), child.tool.clone());
+        // Whoever repeats what was done is told so, whatever holds for what is new.
+        if let Some(cell) = key.and_then(|key| self.store.keyed(&key)) {
+            return Ok((cell, None, submission));
+        }
+        if parent.archived {
+            return Err(submit::Error::Archived.into());
+        }
+        let folder = match &task.folder {
+            Some(folder) => self.folder(folder).ok_or(Error::NoFolder)?,
+            None => child.folder.clone(),
+        };
         let _turn = task.by_run.then(|| self.delegating.lock().unwrap_or_else(PoisonError::into_inner));
         if task.by_run && self.depth(&parent.id) >= DEPTH {
             return Err(Error::TooDeep);
@@ -123,9 +120,16 @@ impl App {
         if task.by_run && self.open_children(&parent.id) >= OPEN_CHILDREN {
             return Err(Error::TooMany);
         }
+        let beginning = Beginning::of(submission.clone(), child.tool.clone());
         let begin = |draft: &mut Draft<'_>| self.begin(draft, &Conversation::empty(), beginning);
-        let (cell, begun) = self.store.find_or_insert_with(child, begin);
+        let (cell, begun) = self.store.find_or_insert_with(Session { folder, ..child }, begin);
         Ok((cell, begun, submission))
+    }
+
+    /// Returns an existing folder as sessions name it.
+    fn folder(&self, given: &str) -> Option<String> {
+        let folder = expand(given, &self.settings.home);
+        folder.is_dir().then(|| folder.to_string_lossy().into_owned())
     }
 }
 

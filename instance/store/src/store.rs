@@ -185,6 +185,12 @@ impl Store {
         self.sessions().iter().for_each(|cell| cell.with(|_| ()));
     }
 
+    /// Returns the unarchived session that has an `externalTriggerId`.
+    #[must_use]
+    pub fn keyed(&self, key: &str) -> Option<Arc<SessionCell>> {
+        self.find(&self.ground.triggers.lock(), Some(key))
+    }
+
     /// Adds a session, unless an unarchived one has the same `externalTriggerId`: that one is then
     /// returned. Decided under one lock, so parallel calls agree.
     pub fn find_or_insert(&self, session: Session) -> (Arc<SessionCell>, Inserted) {

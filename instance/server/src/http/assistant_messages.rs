@@ -1,19 +1,19 @@
-//! `POST /api/sessions/:id/assistant-messages`.
+//! `POST /api/sessions/:id/assistant-messages`, as JSON or as a form with files.
 
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use remotelab_protocol::event::Body as Whole;
-use remotelab_protocol::{Event, SessionId};
+use remotelab_protocol::{Attachment, Event, SessionId};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
-use super::{body, form};
+use super::body;
+use super::form::{self, Form};
 use crate::app::Shared;
 use crate::assistant_message::{self, Said};
-use crate::attachments::{self, Sender};
+use crate::attachments::{self, Sender, Upload};
 use crate::sessions::{self, Detail};
 
 #[derive(Default, Deserialize)]
@@ -25,6 +25,11 @@ struct Given {
     source: Option<String>,
     attachments: Option<Value>,
     images: Option<Value>,
+    #[serde(skip)]
+    uploads: Vec<Upload>,
+    /// How uploads are shown.
+    #[serde(skip)]
+    render_as: Option<String>,
 }
 
 /// Appends an assistant message. The same `requestId` appends one.
@@ -32,13 +37,14 @@ pub(super) async fn post(
     State(app): State<Shared>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Refusal> {
     // An unknown session is 400 here, as it is for messages.
     let unknown = || Refusal::bad_request("Session not found");
     let id = SessionId::parse(&id).map_err(|_| unknown())?;
     let cell = sessions::find(&app, &id).ok_or_else(unknown)?;
-    let given: Given = body::long_json(&app, &headers, body, body::MESSAGE, "Invalid request body").await?;
+    body::check_announced(&headers, body::MESSAGE)?;
+    let given = read(&app, &headers, request).await?;
     for (field, value) in
         [("requestId", &given.request_id), ("runId", &given.run_id), ("source", &given.source)]
     {
@@ -48,7 +54,8 @@ pub(super) async fn post(
         return Err(assistant_message::Error::Archived.into());
     }
     let mut said = Said {
-        text: given.text.unwrap_or_default().trim().to_owned(),
+        // The beginning of a text may be the indentation of code.
+        text: given.text.filter(|text| !text.trim().is_empty()).unwrap_or_default(),
         request_id: trimmed(given.request_id),
         run_id: trimmed(given.run_id),
         source: trimmed(given.source).unwrap_or_else(|| "assistant_message_api".to_owned()),
@@ -61,6 +68,11 @@ pub(super) async fn post(
             let list = given.attachments.filter(Value::is_array).or(given.images);
             let taken = attachments::take(&app, &id, list, Sender::Assistant).await;
             said.attachments = taken.map_err(|error| form::refusal_of(error, StatusCode::CONFLICT))?;
+            for upload in given.uploads {
+                let stored = attachments::store(&app, &id, upload).await;
+                let stored = stored.map_err(|error| form::refusal_of(error, StatusCode::CONFLICT))?;
+                said.attachments.push(Attachment { render_as: given.render_as.clone(), ..stored });
+            }
             if said.text.is_empty() && said.attachments.is_empty() {
                 return Err(Refusal::bad_request("text or attachments are required"));
             }
@@ -73,6 +85,24 @@ pub(super) async fn post(
         "session": sessions::body(&cell.snapshot(), Detail::Full),
     });
     Ok(answer::json(StatusCode::CREATED, answer))
+}
+
+async fn read(app: &Shared, headers: &HeaderMap, request: Request) -> Result<Given, Refusal> {
+    if !form::is_one(headers) {
+        let body = request.into_body();
+        return body::long_json(app, headers, body, body::MESSAGE, "Invalid request body").await;
+    }
+    let Form { message, uploads, run_id, source, render_as } = form::read(app, request).await?;
+    Ok(Given {
+        text: Some(message.text),
+        request_id: message.request_id,
+        run_id,
+        source,
+        attachments: message.attachments,
+        images: message.images,
+        uploads,
+        render_as: render_as.filter(|kind| kind == "file"),
+    })
 }
 
 fn trimmed(text: Option<String>) -> Option<String> {

@@ -3,8 +3,8 @@
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use remotelab_protocol::wire::PostMessage;
 use serde_json::Value;
 
@@ -20,8 +20,25 @@ const TEXTS: usize = 34 << 20;
 /// How many parts a form may have.
 const PARTS: usize = 1_000;
 
+/// What a form holds.
+#[derive(Default)]
+pub(super) struct Form {
+    pub(super) message: PostMessage,
+    pub(super) uploads: Vec<Upload>,
+    /// What messages of an assistant have besides.
+    pub(super) run_id: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) render_as: Option<String>,
+}
+
+/// Tells whether a body is a form.
+pub(super) fn is_one(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.starts_with("multipart/form-data")
+}
+
 /// Reads a form. What was received of its files goes when they are not kept.
-pub(super) async fn read(app: &Shared, request: Request) -> Result<(PostMessage, Vec<Upload>), Refusal> {
+pub(super) async fn read(app: &Shared, request: Request) -> Result<Form, Refusal> {
     parts(Some(app), &app.body_memory, request).await
 }
 
@@ -31,14 +48,14 @@ pub(crate) fn read_bytes(boundary: &str, body: &[u8]) -> Option<PostMessage> {
     let content_type = format!("multipart/form-data; boundary={boundary}");
     let request =
         Request::builder().header(CONTENT_TYPE, content_type).body(Body::from(body.to_vec())).ok()?;
-    runtime.block_on(parts(None, &BodyMemory::new(), request)).ok().map(|(message, _)| message)
+    runtime.block_on(parts(None, &BodyMemory::new(), request)).ok().map(|form| form.message)
 }
 
 async fn parts(
     app: Option<&Shared>,
     memory: &BodyMemory,
     request: Request,
-) -> Result<(PostMessage, Vec<Upload>), Refusal> {
+) -> Result<Form, Refusal> {
     let (parts, body) = request.into_parts();
     // Files go to the disk, however long it takes: texts alone take memory, and most take next to none.
     let mut texts = Texts { share: memory.share(), bytes: 0 };
@@ -46,7 +63,7 @@ async fn parts(
     let mut form = Multipart::from_request(Request::from_parts(parts, limited), &())
         .await
         .map_err(|_| Refusal::bad_request("Bad request"))?;
-    let (mut message, mut uploads) = (PostMessage::default(), Vec::new());
+    let mut read = Form::default();
     let mut count = 0;
     while let Some(field) = texts.share.within(form.next_field()).await?.map_err(refusal)? {
         count += 1;
@@ -55,13 +72,13 @@ async fn parts(
         }
         let name = field.name().unwrap_or_default().to_owned();
         if matches!(name.as_str(), "attachments" | "images") && field.file_name().is_some() {
-            uploads.extend(texts.share.within(upload(app, field)).await??);
+            read.uploads.extend(texts.share.within(upload(app, field)).await??);
         } else {
             let text = texts.read(field).await?;
-            set(&mut message, &name, text);
+            set(&mut read, &name, text);
         }
     }
-    Ok((message, uploads))
+    Ok(read)
 }
 
 /// The answer to what is wrong with a file of a message; `not_ready` is for one whose upload goes on.
@@ -109,8 +126,12 @@ impl Texts<'_> {
 }
 
 /// Takes a text part of a form. Malformed JSON in one is ignored, as connectors expect.
-fn set(message: &mut PostMessage, name: &str, text: String) {
+fn set(form: &mut Form, name: &str, text: String) {
+    let message = &mut form.message;
     match name {
+        "runId" => form.run_id = Some(text),
+        "source" => form.source = Some(text),
+        "renderAs" => form.render_as = Some(text),
         "requestId" => message.request_id = Some(text),
         "text" => message.text = text,
         "tool" => message.tool = Some(text),

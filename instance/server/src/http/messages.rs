@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use remotelab_protocol::wire::PostMessage;
 use remotelab_protocol::{Attachment, SessionId, ids};
 use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
+use super::form::Form;
 use super::sessions::warn_of_dropped_context;
 use super::{body, form};
 use crate::app::{Shared, blocking};
@@ -75,9 +75,9 @@ async fn read(
     headers: &HeaderMap,
     request: Request,
 ) -> Result<(PostMessage, Vec<Upload>), Refusal> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if content_type.starts_with("multipart/form-data") {
-        return form::read(app, request).await;
+    if form::is_one(headers) {
+        let Form { message, uploads, .. } = form::read(app, request).await?;
+        return Ok((message, uploads));
     }
     let message = body::long_json(app, headers, request.into_body(), body::MESSAGE, "Bad request").await?;
     Ok((message, Vec::new()))

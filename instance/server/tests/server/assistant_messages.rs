@@ -1,5 +1,6 @@
 //! Messages that are put into a session as the assistant's.
 
+use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -26,7 +27,7 @@ async fn a_text_and_a_file_of_this_host_are_shown() {
     assert_eq!(
         *event,
         json!({
-            "bodyAvailable": true, "bodyLoaded": true, "type": "message", "content": "Here", "attachments": files,
+            "bodyAvailable": true, "bodyLoaded": true, "type": "message", "content": " Here ", "attachments": files,
             "images": files, "source": "assistant_message_api", "id": event["id"], "timestamp": event["timestamp"],
             "role": "assistant", "runId": "run_x", "requestId": "once", "seq": 1,
         })
@@ -50,6 +51,44 @@ async fn a_text_and_a_file_of_this_host_are_shown() {
 
     let (_, other) = world.post(&path, &json!({"text": "more", "source": "s"})).await;
     assert_eq!((&other["event"]["seq"], &other["event"]["source"]), (&json!(2), &json!("s")));
+}
+
+/// Whoever is not on this host sends the bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_may_come_along_in_a_form() {
+    let world = World::signed_in(ECHO).await;
+    let session = world.session().await;
+    let path = format!("/api/sessions/{session}/assistant-messages");
+    let post = async || {
+        let file = Part::bytes(&b"result"[..]).file_name("out.txt").mime_str("text/plain").unwrap();
+        let form = Form::new()
+            .text("text", "    indented")
+            .text("runId", "run_x")
+            .text("source", "far")
+            .text("requestId", "once")
+            .text("renderAs", "file")
+            .part("attachments", file);
+        let answer = world.request(Method::POST, &path).multipart(form).send().await.unwrap();
+        (answer.status(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, answer) = post().await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let event = &answer["event"];
+    assert_eq!(
+        json!([event["content"], event["runId"], event["source"], event["requestId"]]),
+        json!(["    indented", "run_x", "far", "once"])
+    );
+    let file = &event["attachments"][0];
+    assert_eq!(
+        json!([file["originalName"], file["mimeType"], file["sizeBytes"], file["renderAs"]]),
+        json!(["out.txt", "text/plain", 6, "file"])
+    );
+    let media = format!("/api/media/{}", file["filename"].as_str().unwrap());
+    assert_eq!(world.request(Method::GET, &media).send().await.unwrap().text().await.unwrap(), "result");
+    let (status, again) = post().await;
+    assert_eq!((status, &again["event"]["seq"]), (StatusCode::CREATED, &json!(1)));
+    let names = std::fs::read_dir(world.root.path().join("config/images")).unwrap();
+    assert_eq!(names.count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

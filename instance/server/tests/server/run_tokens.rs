@@ -249,10 +249,16 @@ async fn a_run_spawns_three_levels_deep_and_twenty_at_once() {
     }
     let too_deep = json!({"error": "sessions may spawn one another 3 levels deep"});
     assert_eq!(delegate(&deepest).await, (StatusCode::FORBIDDEN, too_deep));
+    let again = json!({"task": "go on", "requestId": "k"});
+    let path = format!("/api/sessions/{}/delegate", first.session);
+    let keyed = call(&world, &first.client, Method::POST, &path, &again).await;
     let children = futures_util::future::join_all((0..25).map(|_| delegate(&first))).await;
     let (made, refused): (Vec<_>, Vec<_>) =
         children.into_iter().partition(|(status, _)| *status == StatusCode::CREATED);
-    assert_eq!((made.len(), refused.len()), (19, 6));
+    assert_eq!((made.len(), refused.len()), (18, 7));
+    // What was answered before is no new one.
+    let repeated = call(&world, &first.client, Method::POST, &path, &again).await;
+    assert_eq!((repeated.0, &repeated.1["run"]["id"]), (StatusCode::CREATED, &keyed.1["run"]["id"]));
     let too_many = json!({"error": "20 sessions that this one spawned are still at work"});
     assert!(refused.iter().all(|answer| *answer == (StatusCode::TOO_MANY_REQUESTS, too_many.clone())));
     // The owner may.
