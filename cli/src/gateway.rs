@@ -1,6 +1,8 @@
 //! `remotelab gateway`
 
-use remotelab_gateway::Settings;
+use anyhow::Context;
+use remotelab_gateway::{Reloader, Settings};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::place::Place;
 use crate::shutdown::Shutdown;
@@ -16,7 +18,21 @@ pub(crate) fn run() -> anyhow::Result<()> {
         for address in gateway.addresses() {
             output::line(&format!("listening on http://{address}"))?;
         }
+        reload_on_hangup(gateway.reloader())?;
         gateway.run_until(shutdown.wanted()).await;
         Ok(())
     })
+}
+
+fn reload_on_hangup(reloader: Reloader) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match reloader.reload().await {
+                Ok(generation) => tracing::info!(generation, "routes are reloaded"),
+                Err(error) => tracing::error!(%error, "routes are not reloaded"),
+            }
+        }
+    });
+    Ok(())
 }

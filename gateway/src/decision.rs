@@ -47,6 +47,8 @@ pub enum Refusal {
     BadRequest,
     /// Nothing of that name is here.
     NotFound,
+    /// What had that name was removed not long ago.
+    Gone,
     /// `CONNECT` and `TRACE` are not for front doors.
     MethodNotAllowed,
     /// The path and query are too long.
@@ -66,6 +68,7 @@ impl Refusal {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -140,8 +143,11 @@ fn choose(listener: &Listener, table: &Table, host: Option<&Host<'_>>) -> Result
         if let Some(label) = label_below(name, &listener.domains) {
             let served_by_prefix = prefix_allowed && listener.hosts.iter().any(|host| host == name);
             if !served_by_prefix {
-                return table.by_prefix(label).map(Chosen::Host).ok_or(Refusal::NotFound);
+                return table.by_prefix(label).map(Chosen::Host).ok_or_else(|| absent(table, label));
             }
+        }
+        if table.gone().hosts.contains(name) {
+            return Err(Refusal::Gone);
         }
     }
     let restricted = !(listener.hosts.is_empty() && listener.domains.is_empty());
@@ -167,13 +173,17 @@ fn by_prefix(
     let Some(route) = table.by_prefix(segment) else {
         return match target.path() {
             "/" | "/index.html" => Ok(Decision::Answer(root(listener, table, method, headers))),
-            _ => Err(Refusal::NotFound),
+            _ => Err(absent(table, segment)),
         };
     };
     if !slash && matches!(*method, Method::GET | Method::HEAD) {
         return Ok(Decision::Answer(Own::Redirect(target.with_slash())));
     }
     Ok(Decision::Forward { route, target: target.without(1 + segment.len()), shared: true })
+}
+
+fn absent(table: &Table, name: &str) -> Refusal {
+    if table.gone().names.contains(name) { Refusal::Gone } else { Refusal::NotFound }
 }
 
 fn root(listener: &Listener, table: &Table, method: &Method, headers: &HeaderMap) -> Own {
@@ -320,7 +330,7 @@ mod tests {
             limits: Some(Overrides::default()),
         };
         let inputs = Inputs {
-            main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),
+            main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
             guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],
             ..Inputs::default()
         };

@@ -36,5 +36,5 @@ pub mod settings;
 pub mod target;
 pub mod websocket;
 
-pub use gateway::{Running, start};
+pub use gateway::{Reloader, Running, start};
 pub use settings::Settings;

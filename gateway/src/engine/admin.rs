@@ -85,7 +85,7 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/routes") => json_answer(StatusCode::OK, &routes(&live)),
         (&Method::GET, "/health") => json_answer(StatusCode::OK, &health(core, &live)),
-        (&Method::POST, "/reload") => match ask(reload).await {
+        (&Method::POST, "/reload") => match self::reload(reload).await {
             Ok(generation) => json_answer(StatusCode::OK, &json!({ "generation": generation })),
             Err(error) => {
                 let body = json!({ "error": error, "generation": live.generation });
@@ -96,7 +96,8 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
     }
 }
 
-async fn ask(reload: &Reload) -> Result<u64, String> {
+/// Has the routes reloaded.
+pub(crate) async fn reload(reload: &Reload) -> Result<u64, String> {
     let stopping = || "gateway is stopping".to_owned();
     let (reply, answer) = oneshot::channel();
     reload.send(reply).await.map_err(|_| stopping())?;

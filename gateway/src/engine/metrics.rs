@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Metrics {
     /// Defects that ended a request or a connection.
     pub(crate) panics: Counter,
+    /// Reloads that kept the routes of before.
+    pub(crate) failed_reloads: Counter,
 }
 
 /// A number that grows.

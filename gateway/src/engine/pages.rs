@@ -61,6 +61,7 @@ macro_rules! troubles {
 troubles! {
     BAD_REQUEST = BAD_REQUEST, "bad_request", "This request cannot be understood.";
     NOT_FOUND = NOT_FOUND, "not_found", "There is nothing at this address.";
+    GONE = GONE, "gone", "This place was removed.";
     METHOD = METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not available here.";
     CLIENT_TIMED_OUT = REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.";
     TOO_LARGE = PAYLOAD_TOO_LARGE, "too_large", "This upload is larger than allowed.";

@@ -50,7 +50,7 @@ impl Passage {
             Err(trouble) => Err(trouble),
             Ok(Some(handshake)) => match self.switch(head, handshake).await {
                 Ok(Passed::Joined(response, ends)) => {
-                    upgrade::join(self.client, self.visit, ends);
+                    upgrade::join(self.client, self.upstream, self.visit, ends);
                     return response;
                 }
                 Ok(Passed::Refused(response)) => Ok(response),

@@ -126,6 +126,7 @@ impl Client {
             Own::Refuse(refusal) => refuse(match refusal {
                 Refusal::BadRequest => Trouble::BAD_REQUEST,
                 Refusal::NotFound => Trouble::NOT_FOUND,
+                Refusal::Gone => Trouble::GONE,
                 Refusal::MethodNotAllowed => Trouble::METHOD,
                 Refusal::TargetTooLong => Trouble::TARGET_TOO_LONG,
                 Refusal::Misdirected => Trouble::MISDIRECTED,

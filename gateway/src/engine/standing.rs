@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
 use super::gate::{Gate, add_below};
 
 /// Counts and buckets of one tenant.
@@ -15,6 +17,8 @@ pub(crate) struct Standing {
     pub(crate) logins: AtomicU64,
     pub(crate) sockets: AtomicU32,
     pub(crate) connections: AtomicU32,
+    /// Cancelled when its route is gone.
+    pub(crate) gone: CancellationToken,
 }
 
 /// A request in work.

@@ -18,10 +18,12 @@ use tokio::time::timeout;
 use super::Core;
 use super::body::{Answer, Source};
 use super::guarded::Guarded;
+use super::live::Upstream;
 use super::pages::Trouble;
 use super::passage::Passage;
 use super::pool;
 use super::proxy::Client;
+use super::standing::Standing;
 use super::stream::Stream;
 use super::upload::Upload;
 use super::visit::Visit;
@@ -108,14 +110,14 @@ pub(crate) async fn pass(
 }
 
 /// Joins the two ends on their own: the request ends with the socket.
-pub(crate) fn join(asker: Arc<Client>, mut visit: Visit, ends: Ends) {
+pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Visit, ends: Ends) {
     let core = Arc::clone(&asker.core);
     // From now on it counts as a socket.
     visit.place = None;
     core.tasks.spawn(async move {
         // Both keep a count until the socket is closed.
         let _visit = visit;
-        ends.join(&asker).await;
+        ends.join(&asker, &upstream.standing).await;
     });
 }
 
@@ -137,8 +139,9 @@ fn switch(headers: &mut HeaderMap) {
 }
 
 impl Ends {
-    /// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops.
-    async fn join(self, asker: &Client) {
+    /// Moves bytes both ways until both ends are done, nothing moved for long, the route is gone, or
+    /// the gateway stops.
+    async fn join(self, asker: &Client, standing: &Standing) {
         let ends = async {
             Some((bare_client(self.client.await.ok()?)?, bare_instance(self.instance.await.ok()?)?))
         };
@@ -158,8 +161,15 @@ impl Ends {
             _ = both => {}
             () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
             () = asker.core.draining.cancelled() => {}
+            () = removed(standing, asker.core.settings.timeouts.drain) => {}
         }
     }
+}
+
+/// Returns some time after a route is gone.
+async fn removed(standing: &Standing, grace: Duration) {
+    standing.gone.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// A connection without HTTP, and what was read of it already.
