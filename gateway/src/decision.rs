@@ -328,6 +328,7 @@ mod tests {
             ports: [None, None, Some(port)],
             secret_file: "x".into(),
             limits: Some(Overrides::default()),
+            logged: true,
         };
         let inputs = Inputs {
             main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::engine::ledger::Ledger;
 use crate::engine::limits::Desk;
 use crate::engine::live::Snapshot;
 use crate::engine::metrics::Metrics;
@@ -96,6 +97,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let own_ports = addresses.iter().map(SocketAddr::port).collect();
     let source = Arc::new(Mutex::new(Source::new(&settings, own_ports)));
     let core = Arc::new(Core {
+        ledger: Ledger::start(&settings.log),
         settings,
         snapshot: Snapshot::default(),
         limits: Desk::new(),
@@ -136,9 +138,12 @@ impl Running {
         Reloader(self.reload.clone())
     }
 
-    /// Serves until `stop` is done, then shuts down.
+    /// Serves until `stop` is done or the control socket asks for the end, then shuts down.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = self.core.draining.cancelled() => {}
+        }
         self.shutdown().await;
     }
 
@@ -153,6 +158,9 @@ impl Running {
         }
         self.core.cut.cancel();
         self.core.tasks.wait().await;
+        let core = self.core;
+        // It waits for a file, and for nothing else.
+        let _ = tokio::task::spawn_blocking(move || core.ledger.finish()).await;
     }
 }
 

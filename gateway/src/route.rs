@@ -35,11 +35,13 @@ pub struct Route {
     pub policy: Policy,
 }
 
-/// What a tenant may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a tenant may use, and what is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Its upper bounds.
     pub limits: limit::Tenant,
+    /// Whether its requests are logged.
+    pub logged: bool,
 }
 
 /// What kind of instance a route leads to.

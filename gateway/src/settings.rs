@@ -2,6 +2,7 @@
 
 mod file;
 mod limits;
+mod log;
 mod root;
 mod service;
 mod timeouts;
@@ -15,6 +16,7 @@ use crate::listener::Listener;
 use crate::route::build::{Main, Service};
 
 pub use limits::Limits;
+pub use log::Log;
 pub use root::Root;
 pub use timeouts::Timeouts;
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Timeouts.
     pub timeouts: Timeouts,
+    /// The log of requests.
+    pub log: Log,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
 }
@@ -139,6 +143,8 @@ impl Settings {
             legacy_owner_cookies: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            // The service manager reads our output: its journal takes the requests, too.
+            log: Log::new(paths.logs().join("access.jsonl"), env.get("JOURNAL_STREAM").is_some()),
             remarks,
         }
     }
@@ -261,6 +267,8 @@ mod tests {
                 connections = 5
                 [timeouts]
                 drain = 3
+                [log]
+                max_mib = 1
                 [sleep]
                 idle_after = 5
                 "#,
@@ -291,6 +299,7 @@ mod tests {
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));
         assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
+        assert_eq!((settings.log.access, settings.log.max_bytes), (true, 1 << 20));
         assert_eq!(listeners[0].referer_guard, RefererGuard::Strict);
         assert_eq!(settings.remarks.len(), 2);
     }
@@ -315,6 +324,7 @@ mod tests {
         assert!(message("[service.x]\nprefix = \"owner\"\nport = 1").contains("service.x.prefix"));
         assert!(message("[service.owner]\nhosts = [\"a b\"]").contains("service.owner.hosts"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
+        assert!(message("[log]\nsample = 0").contains("log.sample"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
         for key in ["client_header", "keep_alive", "websocket_idle", "drain"] {

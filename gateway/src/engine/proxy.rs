@@ -79,14 +79,17 @@ impl Client {
                 let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
             }
-            Way::Nowhere(own) => self.own(&own, &head, body, &visit).map(|answer| answer.ending(visit)),
+            Way::Nowhere(own) => {
+                let response = self.own(&own, &head, body, &visit);
+                visit.with(response)
+            }
         }
     }
 
     async fn admit(
         &self,
         visit: &mut Visit,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         method: &Method,
         target: &str,
     ) -> Result<(), Trouble> {
@@ -144,7 +147,7 @@ fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Visit)
     if visit.closes {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|answer| answer.ending(visit))
+    visit.with(response)
 }
 
 /// What the client still sends is read on for a while when this is dropped.

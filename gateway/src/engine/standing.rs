@@ -21,23 +21,6 @@ pub(crate) struct Standing {
     pub(crate) gone: CancellationToken,
 }
 
-/// A request in work.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<Standing>);
-
-impl Place {
-    /// Holds the place of who was let in.
-    pub(crate) fn entered(standing: &Arc<Standing>) -> Self {
-        Self(Arc::clone(standing))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.requests.leave();
-    }
-}
-
 /// One of the things that a tenant may have so many of.
 #[derive(Debug)]
 pub(crate) struct Seat {

@@ -80,6 +80,8 @@ pub struct Guest {
     pub secret_file: PathBuf,
     /// Upper bounds of its own; `None` when they make no sense.
     pub limits: Option<Overrides>,
+    /// Whether its requests are logged.
+    pub logged: bool,
 }
 
 impl Guest {
@@ -99,6 +101,7 @@ impl Guest {
             hostname: record.hostname.trim().to_owned(),
             ports: [defined, port_of_url(&record.local_base_url), Some(record.port)],
             secret_file: record.paths().gateway_secret(),
+            logged: record.rest.get("accessLog") != Some(&Value::Bool(false)),
             limits: match record.rest.get("limits") {
                 None | Some(Value::Null) => Some(Overrides::default()),
                 Some(limits) => Overrides::deserialize(limits).ok(),
@@ -187,7 +190,7 @@ fn main_route(main: &Main, inputs: &Inputs) -> Route {
         hosts: main.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
         secret_file: Some(main.secret_file.clone()),
-        policy: Policy { limits: inputs.limits },
+        policy: Policy { limits: inputs.limits, logged: true },
     }
 }
 
@@ -201,7 +204,7 @@ fn service_route(service: &Service, inputs: &Inputs) -> Route {
         hosts: service.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, service.port),
         secret_file: None,
-        policy: Policy { limits: inputs.limits },
+        policy: Policy { limits: inputs.limits, logged: true },
     }
 }
 
@@ -236,7 +239,7 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
         secret_file: Some(guest.secret_file.clone()),
-        policy: Policy { limits },
+        policy: Policy { limits, logged: guest.logged },
     })
 }
 
@@ -298,6 +301,7 @@ mod tests {
             ports: [None, None, Some(port)],
             secret_file: PathBuf::new(),
             limits: Some(Overrides::default()),
+            logged: true,
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Error, Settings, limits, root, service, timeouts};
+use super::{Error, Settings, limits, log, root, service, timeouts};
 use crate::guard::RefererGuard;
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
@@ -25,6 +25,8 @@ struct File {
     limits: limits::Table,
     #[serde(default)]
     timeouts: timeouts::Table,
+    #[serde(default)]
+    log: log::Table,
     sleep: Option<toml::Table>,
 }
 
@@ -93,6 +95,7 @@ impl File {
         settings.root = self.root.index;
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
+        self.log.lay_over(&mut settings.log)?;
         if self.sleep.is_some() {
             settings.remarks.push("[sleep] has no effect in this version".into());
         }

@@ -1,6 +1,7 @@
 //! The gateway between real sockets: toy instances behind it, raw and proper clients before it.
 
 mod aborts;
+mod access_log;
 mod client;
 mod crowd;
 mod forwarding;
