@@ -62,6 +62,33 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::BadRequest,
+        Self::NotFound,
+        Self::Gone,
+        Self::MethodNotAllowed,
+        Self::TargetTooLong,
+        Self::Misdirected,
+        Self::ForeignOrigin,
+        Self::ForeignPage,
+    ];
+
+    /// Its stable word for programs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::NotFound => "not_found",
+            Self::Gone => "gone",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TargetTooLong => "address_too_long",
+            Self::Misdirected => "misdirected",
+            Self::ForeignOrigin => "origin_not_allowed",
+            Self::ForeignPage => "page_not_allowed",
+        }
+    }
+
     /// Returns the status to answer with.
     #[must_use]
     pub fn status(self) -> StatusCode {

@@ -22,6 +22,7 @@
 pub mod cookie;
 pub mod decision;
 mod engine;
+pub mod explain;
 pub mod framing;
 pub mod gateway;
 pub mod guard;

@@ -29,6 +29,8 @@ use tokio::time::timeout;
 
 use super::Core;
 use super::body::Answer;
+use super::metrics::render::render;
+use crate::explain::{Asked, explain};
 
 /// Asks for a reload.
 pub(crate) type Reload = mpsc::Sender<oneshot::Sender<Result<u64, String>>>;
@@ -110,6 +112,19 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/routes") => json_answer(StatusCode::OK, &tell::routes(&live)),
         (&Method::GET, "/health") => json_answer(StatusCode::OK, &tell::health(core, &live)),
+        (&Method::GET, "/metrics") => {
+            let mut response = Response::new(Answer::from(Bytes::from(render(core, &live))));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+            response
+        }
+        (&Method::GET, "/explain") => {
+            let asked = thought_of(request.uri().query().unwrap_or_default(), core);
+            let mut told = explain(&core.settings, &live.table, &asked);
+            told["generation"] = live.generation.into();
+            json_answer(StatusCode::OK, &told)
+        }
         (&Method::GET, "/trace") => trace::answer(core, request.uri().query().unwrap_or_default()),
         (&Method::POST, "/reload") => match self::reload(reload).await {
             Ok(generation) => json_answer(StatusCode::OK, &json!({ "generation": generation })),
@@ -129,6 +144,26 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
 
 fn refusal(status: StatusCode, code: &str) -> Response<Answer> {
     json_answer(status, &json!({ "error": code }))
+}
+
+/// `url`, or `host` and `target`; `method`, `listener`, and `header` as often as needed.
+fn thought_of(query: &str, core: &Core) -> Asked {
+    let asked_for = |key| asked(query, key);
+    let whole = asked_for("url").map(|url| Asked::url(&url, &core.settings)).unwrap_or_default();
+    let headers = query.split('&').filter(|pair| pair.starts_with("header="));
+    Asked {
+        listener: asked_for("listener"),
+        method: asked_for("method"),
+        host: asked_for("host").unwrap_or(whole.host),
+        target: asked_for("target").unwrap_or(whole.target),
+        headers: headers
+            .filter_map(|pair| {
+                let header = asked(pair, "header")?;
+                let (name, value) = header.split_once(':')?;
+                Some((name.trim().to_owned(), value.trim().to_owned()))
+            })
+            .collect(),
+    }
 }
 
 /// The value of a query's key, percent-decoded.

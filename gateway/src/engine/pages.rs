@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Answer;
+use crate::decision::Refusal;
 use crate::headers::names;
 use crate::route::Table;
 
@@ -28,6 +29,20 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
+    /// What a refusal is to whoever asked.
+    pub(crate) fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadRequest => Self::BAD_REQUEST,
+            Refusal::NotFound => Self::NOT_FOUND,
+            Refusal::Gone => Self::GONE,
+            Refusal::MethodNotAllowed => Self::METHOD,
+            Refusal::TargetTooLong => Self::TARGET_TOO_LONG,
+            Refusal::Misdirected => Self::MISDIRECTED,
+            Refusal::ForeignOrigin => Self::ORIGIN,
+            Refusal::ForeignPage => Self::FOREIGN_PAGE,
+        }
+    }
+
     /// The same, with a longer wait.
     pub(crate) fn after(self, seconds: u32) -> Self {
         Self { after: self.after.max(seconds), ..self }
@@ -171,6 +186,14 @@ fn page(text: &str, more: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_have_one_status_and_one_word() {
+        for refusal in Refusal::ALL {
+            let trouble = Trouble::of(refusal);
+            assert_eq!((trouble.status, trouble.code), (refusal.status(), refusal.code()));
+        }
+    }
 
     #[test]
     fn programs_get_json() {

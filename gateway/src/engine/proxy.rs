@@ -20,7 +20,7 @@ use super::standing::Seat;
 use super::survive::survive;
 use super::upload::Upload;
 use super::visit::Visit;
-use crate::decision::{Decision, Own, Refusal, decide};
+use crate::decision::{Decision, Own, decide};
 use crate::listener::Listener;
 use crate::settings::Root;
 
@@ -126,16 +126,7 @@ impl Client {
             Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
             Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
-            Own::Refuse(refusal) => refuse(match refusal {
-                Refusal::BadRequest => Trouble::BAD_REQUEST,
-                Refusal::NotFound => Trouble::NOT_FOUND,
-                Refusal::Gone => Trouble::GONE,
-                Refusal::MethodNotAllowed => Trouble::METHOD,
-                Refusal::TargetTooLong => Trouble::TARGET_TOO_LONG,
-                Refusal::Misdirected => Trouble::MISDIRECTED,
-                Refusal::ForeignOrigin => Trouble::ORIGIN,
-                Refusal::ForeignPage => Trouble::FOREIGN_PAGE,
-            }),
+            Own::Refuse(refusal) => refuse(Trouble::of(*refusal)),
         }
     }
 }

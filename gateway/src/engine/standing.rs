@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{Gate, add_below};
+use super::metrics::Traffic;
 
 /// Counts and buckets of one tenant.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub(crate) struct Standing {
     pub(crate) logins: AtomicU64,
     pub(crate) sockets: AtomicU32,
     pub(crate) connections: AtomicU32,
+    pub(crate) traffic: Traffic,
     /// Cancelled when its route is gone.
     pub(crate) gone: CancellationToken,
 }

@@ -11,6 +11,7 @@ use super::body::Answer;
 use super::ledger::{End, Entry, Facts, Told};
 use super::limits::{Attempt, Socket};
 use super::live::Upstream;
+use super::metrics::Ended;
 use super::pages::Form;
 use super::proxy::Client;
 use super::upload::Progress;
@@ -120,14 +121,26 @@ impl Visit {
         }
     }
 
+    fn count(&mut self) {
+        self.bytes_in += self.received.as_ref().map_or(0, |progress| progress.bytes());
+        let traffic = self.upstream.as_ref().map(|upstream| &upstream.standing.traffic);
+        let ended = Ended {
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            until_head: self.until_head,
+            upstream: self.upstream_time,
+        };
+        self.connection.core.metrics.count(traffic, ended);
+    }
+
     fn log(&mut self) {
         let Some(entry) = self.entry.take() else { return };
         let route = self.upstream.as_ref().map(|upstream| &upstream.route);
-        let received = self.received.as_ref().map_or(0, |progress| progress.bytes());
         let facts = Facts {
             tenant: route.map(|route| (route.name.as_str(), route.id.as_str())),
             status: self.status,
-            bytes_in: self.bytes_in + received,
+            bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             until_head: self.until_head,
             total: self.began.elapsed(),
@@ -152,6 +165,7 @@ impl Drop for Visit {
             self.end = End::Defect;
         }
         self.leave();
+        self.count();
         self.log();
     }
 }

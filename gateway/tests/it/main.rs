@@ -4,6 +4,8 @@ mod aborts;
 mod access_log;
 mod client;
 mod crowd;
+mod explain;
+mod figures;
 mod forwarding;
 mod fuzz_corpus;
 mod hostile;

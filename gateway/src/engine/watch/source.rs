@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use remotelab_config::atomic;
@@ -13,9 +14,9 @@ use super::files::{Files, Stamp, small_file};
 use super::key;
 use crate::engine::live::Draft;
 use crate::listener::Listener;
-use crate::route::build::{Guest, Inputs, build};
+use crate::route::build::{Guest, Inputs, Problem, build};
 use crate::route::gone::{Left, Memory, Named};
-use crate::route::{Route, definition};
+use crate::route::{Route, Table, definition};
 use crate::settings::Settings;
 
 /// A registry of a hundred thousand guests is shorter.
@@ -100,7 +101,25 @@ impl Source {
         self.definitions.paths().filter_map(Path::parent).map(Path::to_owned).collect()
     }
 
+    /// Builds a table and changes nothing, here or on the disk. Blocks.
+    ///
+    /// # Errors
+    /// See [`Source::read`].
+    pub(crate) fn look(mut self) -> Result<Table, registry::Error> {
+        let registry = Registry::load(&self.registry)?;
+        Ok(self.table(&registry.guests).0)
+    }
+
     fn draft(&mut self, records: &[Record]) -> Draft {
+        let (table, problems) = self.table(records);
+        let key =
+            |route: &Arc<Route>| route.secret_file.as_ref().and_then(|path| self.keys.get(path, key::secret));
+        let secrets = table.routes().iter().map(key).collect();
+        self.keys.end_round();
+        Draft { table, problems, secrets }
+    }
+
+    fn table(&mut self, records: &[Record]) -> (Table, Vec<Problem>) {
         let ready = records.iter().filter(|record| record.state.is_ready());
         self.inputs.guests = ready
             .map(|record| {
@@ -112,13 +131,7 @@ impl Source {
             .collect();
         self.definitions.end_round();
         self.inputs.gone = self.memory.gone();
-        let (table, problems) = build(&self.inputs);
-        let key = |route: &std::sync::Arc<Route>| {
-            route.secret_file.as_ref().and_then(|path| self.keys.get(path, key::secret))
-        };
-        let secrets = table.routes().iter().map(key).collect();
-        self.keys.end_round();
-        Draft { table, problems, secrets }
+        build(&self.inputs)
     }
 
     /// Only a clear answer to old links depends on it, so nothing else fails with it.
