@@ -10,7 +10,7 @@ use remotelab_config::Env;
 
 use crate::failure::Hinted;
 use crate::{
-    api, assistant_message, completion, doctor, generate_token, guest_instance, help_run, mail, message,
+    api, assistant_message, completion, doctor, gateway, generate_token, guest_instance, help_run, mail, message,
     runs, session_spawn, set_password, storage, token, trigger, up, usage_summary, version,
 };
 
@@ -41,11 +41,7 @@ pub(crate) enum Command {
     /// lists. It ends on SIGTERM or Ctrl-C; runs in progress go on and are found again at the next
     /// start.
     Chat,
-    /// Run the front door in the foreground.
-    ///
-    /// It routes `/<name>/` and host names to the instances of the registry. Settings come from
-    /// `gateway.toml` beside the registry and from the environment.
-    Gateway,
+    Gateway(gateway::Arguments),
     /// Set up and run the mailbox.
     #[command(visible_alias = "email")]
     Mail(mail::Arguments),
@@ -137,7 +133,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Parsed,
 fn lasting(arguments: &[OsString]) -> Option<Command> {
     match arguments {
         [_, word] if word == "chat" => Some(Command::Chat),
-        [_, word] if word == "gateway" => Some(Command::Gateway),
+        [_, word] if word == "gateway" => Some(Command::Gateway(gateway::Arguments::default())),
         _ => None,
     }
 }
@@ -269,7 +265,7 @@ mod tests {
     fn a_lasting_process_is_what_its_definition_says() {
         let is_it = |command: &Command, word: &str| match command {
             Command::Chat => word == "chat",
-            Command::Gateway => word == "gateway",
+            Command::Gateway(_) => word == "gateway",
             _ => false,
         };
         for word in ["chat", "gateway"] {

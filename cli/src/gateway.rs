@@ -1,22 +1,167 @@
 //! `remotelab gateway`
 
+mod serve;
+mod socket;
+mod table;
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remotelab_gateway::Settings;
+use remotelab_gateway::explain::{self, Asked};
+use serde_json::{Value, json};
 
+use crate::failure::Hinted;
+use crate::output;
 use crate::place::Place;
-use crate::shutdown::Shutdown;
-use crate::{logging, output, runtime};
+use socket::{Answer, Socket};
 
-pub(crate) fn run() -> anyhow::Result<()> {
-    logging::start();
+/// Longer than anything but a trace takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Run the front door in the foreground, or look into the one that runs.
+///
+/// It routes `/<name>/` and host names to the instances of the registry. Settings come from
+/// `gateway.toml` beside the registry and from the environment.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Print what the gateway answers, in JSON.
+    #[arg(long, global = true, display_order = 901)]
+    json: bool,
+}
+
+/// One look.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the routes in force and the records that need a look.
+    Routes,
+    /// Look at registry and service definitions again, and wait until that is in force.
+    Reload,
+    /// Tell whether it serves, and what it refused.
+    Health,
+    /// Print its figures as Prometheus reads them.
+    Metrics,
+    Explain(Explain),
+    Trace(Trace),
+    /// Let it finish what is in work and end.
+    Drain,
+}
+
+/// Tell what would become of a request, without sending it.
+#[derive(Debug, clap::Args)]
+struct Explain {
+    /// An address, `https://lab.example/trial1/`, or only its path.
+    url: String,
+    /// The method.
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: String,
+    /// The listener that it comes to; otherwise the first that serves the host.
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// A header, `Name: value`; may be given several times.
+    #[arg(long, value_name = "HEADER")]
+    header: Vec<String>,
+}
+
+/// Show requests to one tenant as they end.
+#[derive(Debug, clap::Args)]
+struct Trace {
+    /// The name in its prefix.
+    tenant: String,
+    /// How long, 1 to 600.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let Some(command) = &arguments.command else {
+        return serve::run();
+    };
     let place = Place::find()?;
-    let settings = Settings::load(&place.env, &place.paths())?;
-    runtime::block_on(async {
-        let shutdown = Shutdown::listen()?;
-        let gateway = remotelab_gateway::start(settings).await?;
-        for address in gateway.addresses() {
-            output::line(&format!("listening on http://{address}"))?;
+    let socket = Socket::new(place.paths().gateway_socket());
+    match command {
+        Command::Routes => tell(&running(&socket, "GET", "/routes")?, arguments.json, table::routes),
+        Command::Health => tell(&running(&socket, "GET", "/health")?, arguments.json, table::health),
+        Command::Reload => tell(&running(&socket, "POST", "/reload")?, arguments.json, table::reload),
+        Command::Drain => tell(&running(&socket, "POST", "/drain")?, arguments.json, table::drain),
+        Command::Metrics => output::text(&running(&socket, "GET", "/metrics")?.body),
+        Command::Explain(asked) => explain(&place, &socket, asked, arguments.json),
+        Command::Trace(trace) => {
+            let path = format!("/trace?tenant={}&seconds={}", escaped(&trace.tenant), trace.seconds);
+            let patience = Duration::from_secs(trace.seconds) + PATIENCE;
+            let found = socket.ask_lines("GET", &path, patience, output::line)?;
+            refuse(&found.ok_or_else(nobody)?)
         }
-        gateway.run_until(shutdown.wanted()).await;
-        Ok(())
-    })
+    }
+}
+
+fn explain(place: &Place, socket: &Socket, asked: &Explain, as_json: bool) -> anyhow::Result<()> {
+    let settings = Settings::load(&place.env, &place.paths())?;
+    let headers: Vec<(String, String)> = asked
+        .header
+        .iter()
+        .map(|header| header.split_once(':').with_context(|| format!("{header:?} is no <name>: <value>")))
+        .map(|header| header.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
+        .collect::<Result<_, _>>()?;
+    let request = Asked {
+        listener: asked.listener.clone(),
+        method: Some(asked.method.clone()),
+        headers,
+        ..Asked::url(&asked.url, &settings)
+    };
+    let mut path = format!("/explain?method={}", escaped(&asked.method));
+    for (key, value) in [
+        ("host", Some(&request.host)),
+        ("target", Some(&request.target)),
+        ("listener", request.listener.as_ref()),
+    ] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{key}={}", escaped(value)));
+        }
+    }
+    for header in &asked.header {
+        path.push_str(&format!("&header={}", escaped(header)));
+    }
+    let told = match socket.ask("GET", &path, PATIENCE)? {
+        Some(answer) => {
+            refuse(&answer)?;
+            answer.json()?
+        }
+        None => {
+            output::remark("no gateway runs: explained by the files");
+            explain::offline(&settings, &request)?
+        }
+    };
+    if as_json { output::json(&told) } else { output::text(&table::explained(&told)) }
+}
+
+fn running(socket: &Socket, method: &str, path: &str) -> anyhow::Result<Answer> {
+    let answer = socket.ask(method, path, PATIENCE)?.ok_or_else(nobody)?;
+    refuse(&answer)?;
+    Ok(answer)
+}
+
+fn nobody() -> anyhow::Error {
+    Hinted::new("no gateway runs here", "remotelab up").into()
+}
+
+fn refuse(answer: &Answer) -> anyhow::Result<()> {
+    if answer.status == 200 {
+        return Ok(());
+    }
+    let told = answer.json().unwrap_or_else(|_| json!({}));
+    let reason = told["error"].as_str().unwrap_or("it did not say why").to_owned();
+    bail!("the gateway answers {}: {reason}", answer.status)
+}
+
+fn tell(answer: &Answer, as_json: bool, words: fn(&Value) -> String) -> anyhow::Result<()> {
+    let told = answer.json()?;
+    if as_json { output::json(&told) } else { output::text(&words(&told)) }
+}
+
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -52,7 +52,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Up(arguments) => up::run(&arguments).map(done),
         Command::Chat => chat::run().map(done),
-        Command::Gateway => gateway::run().map(done),
+        Command::Gateway(arguments) => gateway::run(&arguments).map(done),
         Command::Mail(arguments) => mail::run(arguments).map(done),
         Command::GuestInstance(command) => guest_instance::run(command).map(done),
         Command::Api(arguments) => api::run(&arguments),

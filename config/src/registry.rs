@@ -1,5 +1,6 @@
 //! `guest-instances.json`: the guests of this machine. Readable and writable by older tools too.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -174,9 +175,10 @@ impl Registry {
 
     fn from_rows(rows: Vec<Value>) -> Self {
         let mut registry = Self::default();
+        let mut names = HashSet::new();
         for row in rows {
             match Record::deserialize(&row) {
-                Ok(record) if registry.find(&record.name).is_none() => registry.guests.push(record),
+                Ok(record) if names.insert(record.name.clone()) => registry.guests.push(record),
                 _ => registry.unreadable.push(row),
             }
         }

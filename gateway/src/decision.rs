@@ -47,6 +47,8 @@ pub enum Refusal {
     BadRequest,
     /// Nothing of that name is here.
     NotFound,
+    /// What had that name was removed not long ago.
+    Gone,
     /// `CONNECT` and `TRACE` are not for front doors.
     MethodNotAllowed,
     /// The path and query are too long.
@@ -60,12 +62,40 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::BadRequest,
+        Self::NotFound,
+        Self::Gone,
+        Self::MethodNotAllowed,
+        Self::TargetTooLong,
+        Self::Misdirected,
+        Self::ForeignOrigin,
+        Self::ForeignPage,
+    ];
+
+    /// Its stable word for programs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::NotFound => "not_found",
+            Self::Gone => "gone",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TargetTooLong => "address_too_long",
+            Self::Misdirected => "misdirected",
+            Self::ForeignOrigin => "origin_not_allowed",
+            Self::ForeignPage => "page_not_allowed",
+        }
+    }
+
     /// Returns the status to answer with.
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -140,8 +170,11 @@ fn choose(listener: &Listener, table: &Table, host: Option<&Host<'_>>) -> Result
         if let Some(label) = label_below(name, &listener.domains) {
             let served_by_prefix = prefix_allowed && listener.hosts.iter().any(|host| host == name);
             if !served_by_prefix {
-                return table.by_prefix(label).map(Chosen::Host).ok_or(Refusal::NotFound);
+                return table.by_prefix(label).map(Chosen::Host).ok_or_else(|| absent(table, label));
             }
+        }
+        if table.gone().hosts.contains(name) {
+            return Err(Refusal::Gone);
         }
     }
     let restricted = !(listener.hosts.is_empty() && listener.domains.is_empty());
@@ -167,13 +200,17 @@ fn by_prefix(
     let Some(route) = table.by_prefix(segment) else {
         return match target.path() {
             "/" | "/index.html" => Ok(Decision::Answer(root(listener, table, method, headers))),
-            _ => Err(Refusal::NotFound),
+            _ => Err(absent(table, segment)),
         };
     };
     if !slash && matches!(*method, Method::GET | Method::HEAD) {
         return Ok(Decision::Answer(Own::Redirect(target.with_slash())));
     }
     Ok(Decision::Forward { route, target: target.without(1 + segment.len()), shared: true })
+}
+
+fn absent(table: &Table, name: &str) -> Refusal {
+    if table.gone().names.contains(name) { Refusal::Gone } else { Refusal::NotFound }
 }
 
 fn root(listener: &Listener, table: &Table, method: &Method, headers: &HeaderMap) -> Own {
@@ -318,9 +355,10 @@ mod tests {
             ports: [None, None, Some(port)],
             secret_file: "x".into(),
             limits: Some(Overrides::default()),
+            logged: true,
         };
         let inputs = Inputs {
-            main: Some(Main { name: "owner".into(), port: 7690, secret_file: "x".into() }),
+            main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
             guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],
             ..Inputs::default()
         };

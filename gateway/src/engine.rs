@@ -7,6 +7,7 @@ pub(crate) mod counts;
 pub(crate) mod exchange;
 pub(crate) mod gate;
 pub(crate) mod guarded;
+pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod metrics;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
+use ledger::Ledger;
 use limits::Desk;
 use live::Snapshot;
 use metrics::Metrics;
@@ -38,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) snapshot: Snapshot,
     pub(crate) limits: Desk,
     pub(crate) metrics: Metrics,
+    pub(crate) ledger: Ledger,
     /// Cancelled when nothing new is to begin.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is left is cut off.

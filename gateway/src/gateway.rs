@@ -4,13 +4,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::engine::ledger::Ledger;
 use crate::engine::limits::Desk;
 use crate::engine::live::Snapshot;
 use crate::engine::metrics::Metrics;
@@ -27,6 +28,21 @@ const WAITING_RELOADS: usize = 16;
 pub struct Running {
     core: Arc<Core>,
     addresses: Vec<SocketAddr>,
+    reload: admin::Reload,
+}
+
+/// Asks a gateway to look at its files again.
+#[derive(Clone, Debug)]
+pub struct Reloader(admin::Reload);
+
+impl Reloader {
+    /// Reloads; returns the generation of routes that is in force then.
+    ///
+    /// # Errors
+    /// In words, when the last good routes stay or the gateway is stopping.
+    pub async fn reload(&self) -> Result<u64, String> {
+        admin::reload(&self.0).await
+    }
 }
 
 /// Why a gateway cannot start.
@@ -78,14 +94,10 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     for remark in &settings.remarks {
         tracing::info!("{remark}");
     }
-    let source = Source {
-        registry: settings.registry.clone(),
-        main: settings.main.clone(),
-        limits: settings.limits.tenant,
-        own_ports: addresses.iter().map(SocketAddr::port).collect(),
-        own_hosts: settings.listeners.iter().flat_map(|listener| listener.hosts.clone()).collect(),
-    };
+    let own_ports = addresses.iter().map(SocketAddr::port).collect();
+    let source = Arc::new(Mutex::new(Source::new(&settings, own_ports)));
     let core = Arc::new(Core {
+        ledger: Ledger::start(&settings.log),
         settings,
         snapshot: Snapshot::default(),
         limits: Desk::new(),
@@ -97,13 +109,13 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     publish_first(&core, &source).await;
     let (reload, requests) = mpsc::channel(WAITING_RELOADS);
     core.tasks.spawn(watch::follow(Arc::clone(&core), source, requests));
-    core.tasks.spawn(admin::serve(Arc::clone(&core), socket, reload));
+    core.tasks.spawn(admin::serve(Arc::clone(&core), socket, reload.clone()));
     let places = Arc::new(Semaphore::new(core.settings.limits.connections));
     for (index, (listener, _)) in listeners.into_iter().enumerate() {
         let places = Arc::clone(&places);
         core.tasks.spawn(serve::listen(Arc::clone(&core), index, listener, places));
     }
-    Ok(Running { core, addresses })
+    Ok(Running { core, addresses, reload })
 }
 
 impl Running {
@@ -120,9 +132,18 @@ impl Running {
         live.table.routes().iter().map(|route| route.prefix.clone()).collect()
     }
 
-    /// Serves until `stop` is done, then shuts down.
+    /// Returns what reloads it.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader(self.reload.clone())
+    }
+
+    /// Serves until `stop` is done or the control socket asks for the end, then shuts down.
     pub async fn run_until(self, stop: impl Future<Output = ()>) {
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = self.core.draining.cancelled() => {}
+        }
         self.shutdown().await;
     }
 
@@ -137,6 +158,9 @@ impl Running {
         }
         self.core.cut.cancel();
         self.core.tasks.wait().await;
+        let core = self.core;
+        // It waits for a file, and for nothing else.
+        let _ = tokio::task::spawn_blocking(move || core.ledger.finish()).await;
     }
 }
 
@@ -149,12 +173,13 @@ async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
 
 /// The routes must be there before the first request; what cannot be read is reported by the watch, which
 /// tries again at once.
-async fn publish_first(core: &Arc<Core>, source: &Source) {
-    let source = source.clone();
+async fn publish_first(core: &Arc<Core>, source: &watch::Shared) {
+    let source = Arc::clone(source);
     let pooled = core.settings.limits.pooled;
     let core = Arc::clone(core);
     let published = tokio::task::spawn_blocking(move || {
-        let draft = source.read().unwrap_or_else(|_| source.main_alone());
+        let mut source = source.lock().unwrap_or_else(PoisonError::into_inner);
+        let draft = source.read().ok().flatten().unwrap_or_else(|| source.without_guests());
         core.snapshot.publish(draft, pooled);
     });
     if let Err(error) = published.await {

@@ -12,6 +12,7 @@
 //! | Which headers and cookies cross, and as what? | [`headers`], [`cookie`], [`location`] |
 //! | Is this a WebSocket, and from a page of ours? | [`websocket`] |
 //! | Is this from a page of another tenant? | [`guard`] |
+//! | What of it may stand in a log? | [`redact`] |
 //! | Where does the root lead a browser? | [`last_prefix`] |
 //! | Is it too much, for one client or one tenant? | [`limit`] |
 //!
@@ -21,6 +22,7 @@
 pub mod cookie;
 pub mod decision;
 mod engine;
+pub mod explain;
 pub mod framing;
 pub mod gateway;
 pub mod guard;
@@ -30,11 +32,12 @@ pub mod last_prefix;
 pub mod limit;
 pub mod listener;
 pub mod location;
+pub mod redact;
 pub mod request_id;
 pub mod route;
 pub mod settings;
 pub mod target;
 pub mod websocket;
 
-pub use gateway::{Running, start};
+pub use gateway::{Reloader, Running, start};
 pub use settings::Settings;

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod definition;
+pub mod gone;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::limit;
+use gone::Gone;
 
 /// One way to one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct Route {
     pub id: String,
     /// The first path segment that leads here.
     pub name: String,
-    /// Owner service or guest.
+    /// Whose it is.
     pub kind: Kind,
     /// `/<name>`.
     pub prefix: String,
@@ -27,17 +29,19 @@ pub struct Route {
     pub hosts: Vec<String>,
     /// Where the instance listens.
     pub upstream: SocketAddr,
-    /// The file with the key that vouches for our headers.
-    pub secret_file: PathBuf,
+    /// The file with the key that vouches for our headers; a program of others has none.
+    pub secret_file: Option<PathBuf>,
     /// What it may use.
     pub policy: Policy,
 }
 
-/// What a tenant may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a tenant may use, and what is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Its upper bounds.
     pub limits: limit::Tenant,
+    /// Whether its requests are logged.
+    pub logged: bool,
 }
 
 /// What kind of instance a route leads to.
@@ -45,16 +49,19 @@ pub struct Policy {
 pub enum Kind {
     /// The main service, the owner's instance.
     Main,
+    /// Another service that the settings name.
+    Service,
     /// A guest of the registry.
     Guest,
 }
 
 impl Kind {
-    /// Returns `main` or `guest`.
+    /// Returns `main`, `service` or `guest`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",
+            Self::Service => "service",
             Self::Guest => "guest",
         }
     }
@@ -66,12 +73,13 @@ pub struct Table {
     routes: Vec<Arc<Route>>,
     by_prefix: HashMap<String, usize>,
     by_host: HashMap<String, usize>,
+    gone: Gone,
 }
 
 impl Table {
     /// Indexes routes whose names and hosts are known to be distinct.
     #[must_use]
-    fn new(routes: Vec<Route>) -> Self {
+    fn new(routes: Vec<Route>, gone: Gone) -> Self {
         let routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
         let index = |(at, route): (usize, &Arc<Route>)| (route.name.clone(), at);
         let by_prefix = routes.iter().enumerate().map(index).collect();
@@ -79,13 +87,19 @@ impl Table {
             route.hosts.iter().map(move |host| (host.clone(), at)).collect::<Vec<_>>()
         };
         let by_host = routes.iter().enumerate().flat_map(hosts).collect();
-        Self { routes, by_prefix, by_host }
+        Self { routes, by_prefix, by_host, gone }
     }
 
     /// All routes; their position is their index.
     #[must_use]
     pub fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// What was here not long ago.
+    #[must_use]
+    pub fn gone(&self) -> &Gone {
+        &self.gone
     }
 
     /// Finds a route by its first path segment, byte for byte.

@@ -2,7 +2,9 @@
 
 mod file;
 mod limits;
+mod log;
 mod root;
+mod service;
 mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,9 +13,10 @@ use std::path::PathBuf;
 use remotelab_config::{Env, OwnerPaths, atomic};
 
 use crate::listener::Listener;
-use crate::route::build::Main;
+use crate::route::build::{Main, Service};
 
 pub use limits::Limits;
+pub use log::Log;
 pub use root::Root;
 pub use timeouts::Timeouts;
 
@@ -38,10 +41,14 @@ pub struct Settings {
     pub listeners: Vec<Listener>,
     /// The main service.
     pub main: Main,
+    /// Other services on this machine.
+    pub services: Vec<Service>,
     /// The list of guests.
     pub registry: PathBuf,
     /// The control socket.
     pub socket: PathBuf,
+    /// Where names that left the list are remembered.
+    pub gone: PathBuf,
     /// What `/` answers.
     pub root: Root,
     /// Pass the owner's login cookies of before prefixes existed.
@@ -50,6 +57,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Timeouts.
     pub timeouts: Timeouts,
+    /// The log of requests.
+    pub log: Log,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
 }
@@ -123,14 +132,19 @@ impl Settings {
             main: Main {
                 name: prefix.map_or_else(|| DEFAULT_MAIN_PREFIX.to_owned(), |(_, prefix)| prefix),
                 port: main_port.map_or(DEFAULT_MAIN_PORT, |(_, port)| port),
+                hosts: Vec::new(),
                 secret_file: paths.instance().gateway_secret(),
             },
+            services: Vec::new(),
             registry: paths.registry(),
             socket: paths.gateway_socket(),
+            gone: paths.runtime().join("gateway-gone.json"),
             root: Root::default(),
             legacy_owner_cookies: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
+            // The service manager reads our output: its journal takes the requests, too.
+            log: Log::new(paths.logs().join("access.jsonl"), env.get("JOURNAL_STREAM").is_some()),
             remarks,
         }
     }
@@ -243,6 +257,9 @@ mod tests {
                 [service.owner]
                 prefix = "owner"
                 port = 7690
+                hosts = ["Lab.example.com"]
+                [service.wiki]
+                port = 8080
                 [root]
                 index = "off"
                 last_prefix_redirect = false
@@ -250,6 +267,8 @@ mod tests {
                 connections = 5
                 [timeouts]
                 drain = 3
+                [log]
+                max_mib = 1
                 [sleep]
                 idle_after = 5
                 "#,
@@ -274,10 +293,13 @@ mod tests {
         );
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
         assert_eq!((settings.main.name.as_str(), settings.main.port), ("owner", 7690));
+        assert_eq!(settings.main.hosts, ["lab.example.com"]);
+        assert_eq!(settings.services, [Service { name: "wiki".into(), port: 8080, hosts: vec![] }]);
         assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));
         assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
+        assert_eq!((settings.log.access, settings.log.max_bytes), (true, 1 << 20));
         assert_eq!(listeners[0].referer_guard, RefererGuard::Strict);
         assert_eq!(settings.remarks.len(), 2);
     }
@@ -297,7 +319,12 @@ mod tests {
         assert!(message("[limits.tenant]\nburst = 1").contains("limits.tenant.burst"));
         assert!(message("[service.owner]\nprefix = \"a__b\"").contains("service.owner.prefix"));
         assert!(message("[service.owner]\nport = 0").contains("service.owner.port"));
+        assert!(message("[service.wiki]").contains("service.wiki.port"));
+        assert!(message("[service.admin]\nport = 1").contains("service.admin.prefix"));
+        assert!(message("[service.x]\nprefix = \"owner\"\nport = 1").contains("service.x.prefix"));
+        assert!(message("[service.owner]\nhosts = [\"a b\"]").contains("service.owner.hosts"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
+        assert!(message("[log]\nsample = 0").contains("log.sample"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
         for key in ["client_header", "keep_alive", "websocket_idle", "drain"] {

@@ -10,6 +10,8 @@ const COMMANDS: &[&str] = &[
     "up",
     "chat",
     "gateway",
+    "gateway explain",
+    "gateway trace",
     "guest-instance",
     "guest-instance create",
     "guest-instance create-trial",

@@ -1,6 +1,7 @@
 //! The real `remotelab` binary, as its users meet it.
 
 mod documents;
+mod gateway;
 mod guests;
 mod home;
 mod more_verbs;

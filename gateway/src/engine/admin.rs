@@ -1,12 +1,17 @@
 //! The control socket: plain HTTP/1.1 for the manager and the command line.
 
+mod tell;
+pub(crate) mod trace;
+
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -15,18 +20,27 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
 use remotelab_config::atomic;
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::Core;
 use super::body::Answer;
-use super::live::Live;
-use crate::limit::Reason;
+use super::metrics::render::render;
+use crate::explain::{Asked, explain};
 
 /// Asks for a reload.
 pub(crate) type Reload = mpsc::Sender<oneshot::Sender<Result<u64, String>>>;
+
+/// Connections at a time; more wait.
+const CONNECTIONS: usize = 64;
+/// How long one may last.
+const PATIENCE: Duration = Duration::from_secs(3600);
+/// For what is being answered when the gateway stops.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Takes the socket, readable by the owner only. A dead gateway's socket is replaced, a living one's is
 /// not.
@@ -49,11 +63,16 @@ pub(crate) async fn bind(path: &Path) -> io::Result<UnixListener> {
 
 /// Serves the socket until the gateway drains.
 pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, reload: Reload) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let stream = tokio::select! {
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("places are never closed");
+            (listener.accept().await, place)
+        };
+        let (stream, place) = tokio::select! {
             () = core.draining.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+            (accepted, place) = accept => match accepted {
+                Ok((stream, _)) => (stream, place),
                 Err(error) => {
                     tracing::warn!(%error, "control socket cannot accept");
                     tokio::time::sleep(super::serve::ACCEPT_PAUSE).await;
@@ -61,7 +80,11 @@ pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, reload: Reloa
                 }
             },
         };
-        core.tasks.spawn(connection(Arc::clone(&core), stream, reload.clone()));
+        let serving = connection(Arc::clone(&core), stream, reload.clone());
+        core.tasks.spawn(async move {
+            let _place = place;
+            serving.await;
+        });
     }
     // A socket without a listener would only confuse; losing the race for it does no harm.
     let _ = fs::remove_file(&core.settings.socket);
@@ -73,73 +96,88 @@ async fn connection(core: Arc<Core>, stream: UnixStream, reload: Reload) {
         async move { Ok::<_, Infallible>(answer(&core, &reload, &request).await) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
     tokio::select! {
-        // A broken connection is the other side's affair.
-        _ = connection => {}
+        // A broken connection is the other side's affair, and a long one mostly a forgotten one.
+        _ = timeout(PATIENCE, connection.as_mut()) => return,
         () = core.draining.cancelled() => {}
     }
+    // Whoever asked for the end is told.
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(LAST_WORDS, connection).await;
 }
 
 async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Response<Answer> {
     let live = core.snapshot.load_full();
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/routes") => json_answer(StatusCode::OK, &routes(&live)),
-        (&Method::GET, "/health") => json_answer(StatusCode::OK, &health(core, &live)),
-        (&Method::POST, "/reload") => match ask(reload).await {
+        (&Method::GET, "/routes") => json_answer(StatusCode::OK, &tell::routes(&live)),
+        (&Method::GET, "/health") => json_answer(StatusCode::OK, &tell::health(core, &live)),
+        (&Method::GET, "/metrics") => {
+            let mut response = Response::new(Answer::from(Bytes::from(render(core, &live))));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+            response
+        }
+        (&Method::GET, "/explain") => {
+            let asked = thought_of(request.uri().query().unwrap_or_default(), core);
+            let mut told = explain(&core.settings, &live.table, &asked);
+            told["generation"] = live.generation.into();
+            json_answer(StatusCode::OK, &told)
+        }
+        (&Method::GET, "/trace") => trace::answer(core, request.uri().query().unwrap_or_default()),
+        (&Method::POST, "/reload") => match self::reload(reload).await {
             Ok(generation) => json_answer(StatusCode::OK, &json!({ "generation": generation })),
             Err(error) => {
                 let body = json!({ "error": error, "generation": live.generation });
                 json_answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
             }
         },
-        _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "not_found" })),
+        (&Method::POST, "/drain") => {
+            tracing::info!("asked to stop by the control socket");
+            core.draining.cancel();
+            json_answer(StatusCode::OK, &json!({ "status": "draining" }))
+        }
+        _ => refusal(StatusCode::NOT_FOUND, "not_found"),
     }
 }
 
-async fn ask(reload: &Reload) -> Result<u64, String> {
+fn refusal(status: StatusCode, code: &str) -> Response<Answer> {
+    json_answer(status, &json!({ "error": code }))
+}
+
+/// `url`, or `host` and `target`; `method`, `listener`, and `header` as often as needed.
+fn thought_of(query: &str, core: &Core) -> Asked {
+    let asked_for = |key| asked(query, key);
+    let whole = asked_for("url").map(|url| Asked::url(&url, &core.settings)).unwrap_or_default();
+    let headers = query.split('&').filter(|pair| pair.starts_with("header="));
+    Asked {
+        listener: asked_for("listener"),
+        method: asked_for("method"),
+        host: asked_for("host").unwrap_or(whole.host),
+        target: asked_for("target").unwrap_or(whole.target),
+        headers: headers
+            .filter_map(|pair| {
+                let header = asked(pair, "header")?;
+                let (name, value) = header.split_once(':')?;
+                Some((name.trim().to_owned(), value.trim().to_owned()))
+            })
+            .collect(),
+    }
+}
+
+/// The value of a query's key, percent-decoded.
+fn asked(query: &str, key: &str) -> Option<String> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))?;
+    percent_decode_str(value).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// Has the routes reloaded.
+pub(crate) async fn reload(reload: &Reload) -> Result<u64, String> {
     let stopping = || "gateway is stopping".to_owned();
     let (reply, answer) = oneshot::channel();
     reload.send(reply).await.map_err(|_| stopping())?;
     answer.await.map_err(|_| stopping())?
-}
-
-fn routes(live: &Live) -> Value {
-    let routes: Vec<Value> = live
-        .upstreams
-        .iter()
-        .map(|upstream| (&upstream.route, &upstream.standing))
-        .map(|(route, standing)| {
-            json!({
-                "name": route.name,
-                "id": route.id,
-                "kind": route.kind.as_str(),
-                "prefix": route.prefix,
-                "hosts": route.hosts,
-                "upstream": route.upstream.to_string(),
-                "requests": standing.requests.inside(),
-                "sockets": standing.sockets.load(Ordering::Relaxed),
-            })
-        })
-        .collect();
-    let problems: Vec<String> = live.problems.iter().map(ToString::to_string).collect();
-    json!({ "generation": live.generation, "routes": routes, "problems": problems })
-}
-
-fn health(core: &Core, live: &Live) -> Value {
-    let refused: serde_json::Map<String, Value> = Reason::ALL
-        .map(|reason| (reason.as_str().to_owned(), core.limits.refused(reason)))
-        .into_iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(reason, count)| (reason, count.into()))
-        .collect();
-    json!({
-        "status": "ok",
-        "generation": live.generation,
-        "routes": live.table.routes().len(),
-        "problems": live.problems.len(),
-        "panics": core.metrics.panics.get(),
-        "refused": refused,
-    })
 }
 
 fn json_answer(status: StatusCode, body: &Value) -> Response<Answer> {

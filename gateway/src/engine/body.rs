@@ -1,20 +1,22 @@
 //! The body of an answer to a client.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::admin::trace::Trace;
 use super::exchange::{self, Reply};
+use super::ledger::End;
 use super::visit::Visit;
 
 /// A body, and the request that ends with it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     source: Source,
-    _visit: Option<Visit>,
+    visit: Option<Visit>,
 }
 
 /// Where a body comes from.
@@ -26,6 +28,8 @@ pub(crate) enum Source {
     Instance(Reply),
     /// Passed on from an instance that was asked for a WebSocket and said something else.
     Refusal(Incoming),
+    /// Lines for the control socket.
+    Trace(Trace),
 }
 
 /// Why a body ended early.
@@ -39,12 +43,46 @@ pub(crate) enum Error {
 
 impl Answer {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, _visit: None }
+        Self { source, visit: None }
     }
 
     /// Ends a request when the body is gone.
-    pub(crate) fn ending(self, visit: Visit) -> Self {
-        Self { _visit: Some(visit), ..self }
+    pub(crate) fn ending(mut self, mut visit: Visit) -> Self {
+        // Nobody reads a body that is empty, or one of our own that was not asked for.
+        if matches!(self.source, Source::Own(_)) || self.is_end_stream() {
+            visit.end = End::Whole;
+        }
+        self.visit = Some(visit);
+        self
+    }
+
+    /// Counts what passes.
+    fn note(&mut self, frame: Option<&Result<Frame<Bytes>, Error>>) {
+        let is_end = frame.is_none() || self.is_end_stream();
+        let Some(visit) = &mut self.visit else { return };
+        match frame {
+            Some(Ok(frame)) => visit.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(_)) => visit.end = End::Upstream,
+            None => {}
+        }
+        if is_end {
+            visit.end = End::Whole;
+        }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Instance(reply) => {
+                Pin::new(reply).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Self::Refusal(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::Refusal)))
+            }
+            Self::Trace(trace) => trace.poll(cx).map(|line| line.map(|line| Ok(Frame::data(line)))),
+        }
     }
 }
 
@@ -62,15 +100,9 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut self.source {
-            Source::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Instance(reply) => {
-                Pin::new(reply).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::from)))
-            }
-            Source::Refusal(body) => {
-                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::Refusal)))
-            }
-        }
+        let frame = ready!(self.source.poll_frame(cx));
+        self.note(frame.as_ref());
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -78,6 +110,7 @@ impl Body for Answer {
             Source::Own(bytes) => bytes.is_none(),
             Source::Instance(reply) => reply.is_end_stream(),
             Source::Refusal(body) => body.is_end_stream(),
+            Source::Trace(_) => false,
         }
     }
 
@@ -89,6 +122,7 @@ impl Body for Answer {
             }
             Source::Instance(reply) => reply.size_hint(),
             Source::Refusal(body) => body.size_hint(),
+            Source::Trace(_) => SizeHint::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::counts::{Counted, Counts};
 use super::live::Upstream;
 use super::metrics::Counter;
 use super::pages::Trouble;
-use super::standing::{Place, Seat};
+use super::standing::Seat;
 use super::visit::Visit;
 use crate::limit::client::{self, Key};
 use crate::limit::table::Buckets;
@@ -79,11 +79,12 @@ impl Desk {
     pub(crate) async fn admit(
         &self,
         visit: &mut Visit,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         method: &Method,
         target: &str,
         logins: Rate,
     ) -> Result<(), Trouble> {
+        visit.upstream = Some(Arc::clone(upstream));
         let (standing, limits) = (&upstream.standing, &upstream.route.policy.limits);
         limits
             .rate
@@ -98,7 +99,7 @@ impl Desk {
         }
         let entered = standing.requests.enter(limits.requests, limits.queue, PATIENCE).await;
         entered.map_err(|_| self.refuse(Reason::TenantRequests, Duration::ZERO))?;
-        visit.place = Some(Place::entered(standing));
+        visit.in_work = true;
         Ok(())
     }
 

@@ -62,7 +62,7 @@ impl Snapshot {
             return now.generation;
         }
         let generation = now.generation + 1;
-        let upstreams = draft
+        let upstreams: Vec<Arc<Upstream>> = draft
             .table
             .routes()
             .iter()
@@ -70,6 +70,14 @@ impl Snapshot {
             .map(|(route, secret)| Arc::new(now.upstream(route, secret, pooled)))
             .collect();
         let Draft { table, problems, .. } = draft;
+        for old in &now.upstreams {
+            let stays = table
+                .by_prefix(&old.route.name)
+                .is_some_and(|index| Arc::ptr_eq(&upstreams[index].standing, &old.standing));
+            if !stays {
+                old.standing.gone.cancel();
+            }
+        }
         self.0.store(Arc::new(Live { generation, table, problems, upstreams }));
         generation
     }
@@ -78,6 +86,7 @@ impl Snapshot {
 impl Live {
     fn says(&self, draft: &Draft) -> bool {
         self.table.routes() == draft.table.routes()
+            && self.table.gone() == draft.table.gone()
             && self.problems == draft.problems
             && self.upstreams.iter().map(|upstream| &upstream.secret).eq(&draft.secrets)
     }

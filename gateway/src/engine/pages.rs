@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::Answer;
+use crate::decision::Refusal;
 use crate::headers::names;
 use crate::route::Table;
 
@@ -28,6 +29,20 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
+    /// What a refusal is to whoever asked.
+    pub(crate) fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadRequest => Self::BAD_REQUEST,
+            Refusal::NotFound => Self::NOT_FOUND,
+            Refusal::Gone => Self::GONE,
+            Refusal::MethodNotAllowed => Self::METHOD,
+            Refusal::TargetTooLong => Self::TARGET_TOO_LONG,
+            Refusal::Misdirected => Self::MISDIRECTED,
+            Refusal::ForeignOrigin => Self::ORIGIN,
+            Refusal::ForeignPage => Self::FOREIGN_PAGE,
+        }
+    }
+
     /// The same, with a longer wait.
     pub(crate) fn after(self, seconds: u32) -> Self {
         Self { after: self.after.max(seconds), ..self }
@@ -61,6 +76,7 @@ macro_rules! troubles {
 troubles! {
     BAD_REQUEST = BAD_REQUEST, "bad_request", "This request cannot be understood.";
     NOT_FOUND = NOT_FOUND, "not_found", "There is nothing at this address.";
+    GONE = GONE, "gone", "This place was removed.";
     METHOD = METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not available here.";
     CLIENT_TIMED_OUT = REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time.";
     TOO_LARGE = PAYLOAD_TOO_LARGE, "too_large", "This upload is larger than allowed.";
@@ -170,6 +186,14 @@ fn page(text: &str, more: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusals_have_one_status_and_one_word() {
+        for refusal in Refusal::ALL {
+            let trouble = Trouble::of(refusal);
+            assert_eq!((trouble.status, trouble.code), (refusal.status(), refusal.code()));
+        }
+    }
 
     #[test]
     fn programs_get_json() {

@@ -1,6 +1,7 @@
 //! One request on its way to an instance, and its answer on the way back.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, request};
@@ -46,18 +47,21 @@ impl Passage {
     ) -> Response<Answer> {
         let limit = self.upstream.route.policy.limits.body;
         let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
+        self.visit.received = upload.progress();
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
             Ok(Some(handshake)) => match self.switch(head, handshake).await {
                 Ok(Passed::Joined(response, ends)) => {
-                    upgrade::join(self.client, self.visit, ends);
+                    upgrade::join(self.client, self.upstream, self.visit, ends);
                     return response;
                 }
                 Ok(Passed::Refused(response)) => Ok(response),
                 Err(trouble) => Err(trouble),
             },
             Ok(None) => {
+                let began = Instant::now();
                 let sent = self.send(Request::from_parts(head, upload)).await;
+                self.visit.upstream_time = Some(began.elapsed());
                 self.settle(sent.as_ref().ok());
                 sent.map(|response| {
                     self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
@@ -66,7 +70,7 @@ impl Passage {
         };
         let response = outcome
             .unwrap_or_else(|trouble| pages::trouble(trouble, self.visit.form, &self.visit.request_id));
-        response.map(|answer| answer.ending(self.visit))
+        self.visit.with(response)
     }
 
     async fn switch(&mut self, head: request::Parts, handshake: Handshake) -> Result<Passed, Trouble> {
@@ -86,7 +90,7 @@ impl Passage {
         }
         if response.is_some_and(|answer| exchange::is_event_stream(answer.headers())) {
             // It may last for hours, and works on nothing.
-            self.visit.place = None;
+            self.visit.leave();
         }
     }
 
@@ -172,13 +176,16 @@ impl Passage {
 
     /// Sends a request on a kept connection or a new one; once more when a kept one turns out dead and
     /// the instance cannot have acted on the request.
-    async fn send(&self, mut request: Request<Upload>) -> Result<Response<Reply>, Trouble> {
-        let timeouts = &self.settings().timeouts;
+    async fn send(&mut self, mut request: Request<Upload>) -> Result<Response<Reply>, Trouble> {
+        let timeouts = &self.client.core.settings.timeouts;
         let pool = &self.upstream.pool;
         if let Some(link) = pool.take() {
             let copy = repeatable(&request);
             match exchange::send(link, Arc::clone(pool), request, timeouts).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    self.visit.reused = true;
+                    return Ok(response);
+                }
                 Err(Failure::Unsent(unsent)) => request = *unsent,
                 Err(failure @ Failure::Broken(_)) => {
                     request = copy.ok_or_else(|| self.trouble(failure))?;

@@ -98,6 +98,11 @@ impl Pool {
         }
     }
 
+    /// How many are kept.
+    pub(crate) fn idle(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Closes connections that nobody used for a while.
     pub(crate) fn prune(&self, unused_for: Duration) {
         let old: Vec<Idle> = {

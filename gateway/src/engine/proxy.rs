@@ -20,7 +20,7 @@ use super::standing::Seat;
 use super::survive::survive;
 use super::upload::Upload;
 use super::visit::Visit;
-use crate::decision::{Decision, Own, Refusal, decide};
+use crate::decision::{Decision, Own, decide};
 use crate::listener::Listener;
 use crate::settings::Root;
 
@@ -79,14 +79,17 @@ impl Client {
                 let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
             }
-            Way::Nowhere(own) => self.own(&own, &head, body, &visit).map(|answer| answer.ending(visit)),
+            Way::Nowhere(own) => {
+                let response = self.own(&own, &head, body, &visit);
+                visit.with(response)
+            }
         }
     }
 
     async fn admit(
         &self,
         visit: &mut Visit,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         method: &Method,
         target: &str,
     ) -> Result<(), Trouble> {
@@ -123,15 +126,7 @@ impl Client {
             Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
             Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
-            Own::Refuse(refusal) => refuse(match refusal {
-                Refusal::BadRequest => Trouble::BAD_REQUEST,
-                Refusal::NotFound => Trouble::NOT_FOUND,
-                Refusal::MethodNotAllowed => Trouble::METHOD,
-                Refusal::TargetTooLong => Trouble::TARGET_TOO_LONG,
-                Refusal::Misdirected => Trouble::MISDIRECTED,
-                Refusal::ForeignOrigin => Trouble::ORIGIN,
-                Refusal::ForeignPage => Trouble::FOREIGN_PAGE,
-            }),
+            Own::Refuse(refusal) => refuse(Trouble::of(*refusal)),
         }
     }
 }
@@ -143,7 +138,7 @@ fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Visit)
     if visit.closes {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|answer| answer.ending(visit))
+    visit.with(response)
 }
 
 /// What the client still sends is read on for a while when this is dropped.

@@ -1,10 +1,10 @@
 //! Listeners and the connections that they accept.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,6 +17,7 @@ use super::Core;
 use super::activity::Activity;
 use super::counts::Counted;
 use super::guarded::Guarded;
+use super::ledger::{Told, malformed};
 use super::proxy::Client;
 use super::survive::survive;
 use crate::listener::ClientIp;
@@ -99,8 +100,10 @@ async fn connection(
             biased;
             // A broken connection is the client's affair; a panic in a body breaks it, too.
             ended = survive(connection.as_mut()) => {
-                if ended.is_none() {
-                    core.metrics.panics.add(1);
+                match ended {
+                    None => core.metrics.panics.add(1),
+                    Some(Err(error)) if error.is_parse() => log_malformed(&core, listener, peer.ip()),
+                    Some(_) => {}
                 }
                 return;
             }
@@ -111,6 +114,15 @@ async fn connection(
             () = cut.cancelled() => return,
             () = overdue.as_mut() => return,
         }
+    }
+}
+
+/// Bytes that are no request were answered by the HTTP library.
+fn log_malformed(core: &Core, listener: usize, peer: IpAddr) {
+    if core.ledger.is_wanted() {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let line = malformed(now, &core.settings.listeners[listener].name, peer);
+        core.ledger.take(line, Told { tenant: None, is_logged: true, went_well: false, chance: 0 });
     }
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use tokio_util::sync::CancellationToken;
+
 use super::gate::{Gate, add_below};
+use super::metrics::Traffic;
 
 /// Counts and buckets of one tenant.
 #[derive(Debug, Default)]
@@ -15,23 +18,9 @@ pub(crate) struct Standing {
     pub(crate) logins: AtomicU64,
     pub(crate) sockets: AtomicU32,
     pub(crate) connections: AtomicU32,
-}
-
-/// A request in work.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<Standing>);
-
-impl Place {
-    /// Holds the place of who was let in.
-    pub(crate) fn entered(standing: &Arc<Standing>) -> Self {
-        Self(Arc::clone(standing))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.requests.leave();
-    }
+    pub(crate) traffic: Traffic,
+    /// Cancelled when its route is gone.
+    pub(crate) gone: CancellationToken,
 }
 
 /// One of the things that a tenant may have so many of.

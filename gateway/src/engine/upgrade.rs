@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
@@ -18,10 +18,13 @@ use tokio::time::timeout;
 use super::Core;
 use super::body::{Answer, Source};
 use super::guarded::Guarded;
+use super::ledger::End;
+use super::live::Upstream;
 use super::pages::Trouble;
 use super::passage::Passage;
 use super::pool;
 use super::proxy::Client;
+use super::standing::Standing;
 use super::stream::Stream;
 use super::upload::Upload;
 use super::visit::Visit;
@@ -108,14 +111,17 @@ pub(crate) async fn pass(
 }
 
 /// Joins the two ends on their own: the request ends with the socket.
-pub(crate) fn join(asker: Arc<Client>, mut visit: Visit, ends: Ends) {
+pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Visit, ends: Ends) {
     let core = Arc::clone(&asker.core);
     // From now on it counts as a socket.
-    visit.place = None;
+    visit.leave();
+    visit.answered(StatusCode::SWITCHING_PROTOCOLS);
+    visit.end = End::Whole;
     core.tasks.spawn(async move {
-        // Both keep a count until the socket is closed.
-        let _visit = visit;
-        ends.join(&asker).await;
+        let mut visit = visit;
+        let traffic = Traffic::default();
+        ends.join(&asker, &upstream.standing, &traffic).await;
+        visit.moved(traffic.sent.bytes(), traffic.received.bytes());
     });
 }
 
@@ -137,15 +143,15 @@ fn switch(headers: &mut HeaderMap) {
 }
 
 impl Ends {
-    /// Moves bytes both ways until both ends are done, nothing moved for long, or the gateway stops.
-    async fn join(self, asker: &Client) {
+    /// Moves bytes both ways until both ends are done, nothing moved for long, the route is gone, or
+    /// the gateway stops.
+    async fn join(self, asker: &Client, standing: &Standing, traffic: &Traffic) {
         let ends = async {
             Some((bare_client(self.client.await.ok()?)?, bare_instance(self.instance.await.ok()?)?))
         };
         let Some(((client, from_client), (instance, from_instance))) = ends.await else {
             return;
         };
-        let traffic = Traffic::default();
         let (client_in, client_out) = client.into_split();
         let (instance_in, instance_out) = instance.into_split();
         let both = async {
@@ -158,8 +164,15 @@ impl Ends {
             _ = both => {}
             () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
             () = asker.core.draining.cancelled() => {}
+            () = removed(standing, asker.core.settings.timeouts.drain) => {}
         }
     }
+}
+
+/// Returns some time after a route is gone.
+async fn removed(standing: &Standing, grace: Duration) {
+    standing.gone.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// A connection without HTTP, and what was read of it already.
@@ -185,18 +198,29 @@ struct Traffic {
 /// One direction: grows by one when a piece has come and when it has gone on, so it is odd while the far end
 /// takes nothing.
 #[derive(Default)]
-struct Flow(AtomicU32);
+struct Flow {
+    steps: AtomicU32,
+    bytes: AtomicU64,
+}
 
 impl Flow {
     fn step(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn moved(&self, len: usize) {
+        self.bytes.fetch_add(len as u64, Ordering::Relaxed);
     }
 }
 
 impl Traffic {
     /// Returns when for at least `limit` nothing moved, or one end took nothing of what was there for it.
     async fn silence(&self, limit: Duration) {
-        let now = || [&self.sent, &self.received].map(|flow| flow.0.load(Ordering::Relaxed));
+        let now = || [&self.sent, &self.received].map(|flow| flow.steps.load(Ordering::Relaxed));
         let mut before = now();
         loop {
             tokio::time::sleep(limit).await;
@@ -218,6 +242,7 @@ async fn pump(
     flow: &Flow,
 ) -> io::Result<()> {
     to.write_all(&first).await?;
+    flow.moved(first.len());
     drop(first);
     loop {
         from.readable().await?;
@@ -227,6 +252,7 @@ async fn pump(
             Ok(_) => {
                 flow.step();
                 to.write_all(&piece).await?;
+                flow.moved(piece.len());
                 flow.step();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -29,14 +29,22 @@ pub(crate) struct Upload {
 
 /// How far an upload is, for whoever times it.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU32);
+pub(crate) struct Progress {
+    mark: AtomicU32,
+    bytes: AtomicU64,
+}
 
 const ENDED: u32 = u32::MAX;
 
 impl Progress {
     /// A value that changes with each piece.
     pub(crate) fn mark(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+        self.mark.load(Ordering::Relaxed)
+    }
+
+    /// What came so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Tells whether a mark says that everything was read.
@@ -80,7 +88,7 @@ impl Upload {
     fn end(&mut self) {
         self.body = None;
         if let Some(progress) = &self.progress {
-            progress.0.store(ENDED, Ordering::Relaxed);
+            progress.mark.store(ENDED, Ordering::Relaxed);
         }
     }
 }
@@ -106,8 +114,9 @@ impl Body for Upload {
                 return Poll::Ready(Some(Err(Error::TooLong)));
             }
             if let Some(progress) = &self.progress {
+                progress.bytes.store(self.received, Ordering::Relaxed);
                 let next = progress.mark().wrapping_add(1);
-                progress.0.store(if next == ENDED { 0 } else { next }, Ordering::Relaxed);
+                progress.mark.store(if next == ENDED { 0 } else { next }, Ordering::Relaxed);
             }
         }
         if ended {

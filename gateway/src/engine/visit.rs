@@ -1,15 +1,20 @@
 //! One request, from its head to the end of its answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, request};
+use http::{HeaderValue, Response, StatusCode, request};
 
 use super::activity::Busy;
+use super::body::Answer;
+use super::ledger::{End, Entry, Facts, Told};
 use super::limits::{Attempt, Socket};
+use super::live::Upstream;
+use super::metrics::Ended;
 use super::pages::Form;
 use super::proxy::Client;
-use super::standing::Place;
+use super::upload::Progress;
 use crate::request_id::ulid;
 
 /// What is known of a request beside its head, computed once. It ends when it is dropped: with the body of
@@ -24,8 +29,10 @@ pub(crate) struct Visit {
     /// When it came, since 1970.
     pub(crate) now: Duration,
     pub(crate) began: Instant,
+    /// Whom it is for, once that is known.
+    pub(crate) upstream: Option<Arc<Upstream>>,
     /// Among the requests that its tenant works on.
-    pub(crate) place: Option<Place>,
+    pub(crate) in_work: bool,
     /// It tries to sign in.
     pub(crate) attempt: Option<Attempt>,
     /// It is a WebSocket.
@@ -34,26 +41,131 @@ pub(crate) struct Visit {
     pub(crate) notes_prefix: bool,
     /// Its connection is one too many.
     pub(crate) closes: bool,
+    /// How far its body is, if it has one.
+    pub(crate) received: Option<Arc<Progress>>,
+    /// Of a socket.
+    bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// How long the instance took for its head.
+    pub(crate) upstream_time: Option<Duration>,
+    /// The connection to the instance was there already.
+    pub(crate) reused: bool,
+    pub(crate) end: End,
+    status: Option<StatusCode>,
+    until_head: Option<Duration>,
+    entry: Option<Entry>,
+    connection: Arc<Client>,
     _busy: Busy,
 }
 
 impl Visit {
-    pub(crate) fn begin(client: &Client, head: &request::Parts) -> Self {
+    pub(crate) fn begin(connection: &Arc<Client>, head: &request::Parts) -> Self {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         // Milliseconds since 1970 fit into 64 bits for 500 million years.
         let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let request_id = ulid(unix_ms, rand::random());
+        let listener = connection.listener();
+        let client = listener.client(connection.peer, &head.headers);
+        let is_wanted = connection.core.ledger.is_wanted();
+        let entry = is_wanted.then(|| Entry::begin(now, &request_id, &listener.name, client, head));
         Self {
-            request_id: ulid(unix_ms, rand::random()),
-            client: client.listener().client(client.peer, &head.headers),
+            request_id,
             form: Form::of(head.uri.path(), &head.headers),
+            client,
             now,
             began: Instant::now(),
-            place: None,
+            upstream: None,
+            in_work: false,
             attempt: None,
             socket: None,
             notes_prefix: false,
             closes: false,
-            _busy: Busy::begin(&client.activity),
+            received: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream_time: None,
+            reused: false,
+            end: End::default(),
+            status: None,
+            until_head: None,
+            entry,
+            connection: Arc::clone(connection),
+            _busy: Busy::begin(&connection.activity),
         }
+    }
+
+    /// Notes the head of the answer.
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.until_head = Some(self.began.elapsed());
+    }
+
+    /// Lets it end with its answer.
+    pub(crate) fn with(mut self, response: Response<Answer>) -> Response<Answer> {
+        self.answered(response.status());
+        response.map(|answer| answer.ending(self))
+    }
+
+    /// Notes what a socket moved.
+    pub(crate) fn moved(&mut self, bytes_in: u64, bytes_out: u64) {
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+    }
+
+    /// Leaves its tenant's work.
+    pub(crate) fn leave(&mut self) {
+        if std::mem::take(&mut self.in_work)
+            && let Some(upstream) = &self.upstream
+        {
+            upstream.standing.requests.leave();
+        }
+    }
+
+    fn count(&mut self) {
+        self.bytes_in += self.received.as_ref().map_or(0, |progress| progress.bytes());
+        let traffic = self.upstream.as_ref().map(|upstream| &upstream.standing.traffic);
+        let ended = Ended {
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            until_head: self.until_head,
+            upstream: self.upstream_time,
+        };
+        self.connection.core.metrics.count(traffic, ended);
+    }
+
+    fn log(&mut self) {
+        let Some(entry) = self.entry.take() else { return };
+        let route = self.upstream.as_ref().map(|upstream| &upstream.route);
+        let facts = Facts {
+            tenant: route.map(|route| (route.name.as_str(), route.id.as_str())),
+            status: self.status,
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            until_head: self.until_head,
+            total: self.began.elapsed(),
+            upstream: self.upstream_time,
+            reused: self.reused,
+            end: self.end,
+        };
+        let is_fine = |status: StatusCode| !status.is_client_error() && !status.is_server_error();
+        let told = Told {
+            tenant: facts.tenant.map(|(name, _)| name),
+            is_logged: route.is_none_or(|route| route.policy.logged),
+            went_well: self.end == End::Whole && self.status.is_some_and(is_fine),
+            chance: self.now.subsec_nanos(),
+        };
+        self.connection.core.ledger.take(entry.finish(&facts), told);
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end = End::Defect;
+        }
+        self.leave();
+        self.count();
+        self.log();
     }
 }

@@ -3,7 +3,7 @@
 //! A record that cannot be routed removes itself and is reported; it never takes over, or falls back to,
 //! a route of another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use remotelab_config::registry::Record;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::gone::Gone;
 use super::{Kind, Policy, Route, Table, definition};
 use crate::host::Host;
 use crate::limit;
@@ -26,6 +27,8 @@ const UPSTREAM_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub struct Inputs {
     /// The main service.
     pub main: Option<Main>,
+    /// Other services of the settings, which come before guests.
+    pub services: Vec<Service>,
     /// Guests in the registry's order.
     pub guests: Vec<Guest>,
     /// Ports of the gateway itself, never an instance's.
@@ -34,6 +37,8 @@ pub struct Inputs {
     pub own_hosts: Vec<String>,
     /// Upper bounds of whoever says nothing else.
     pub limits: limit::Tenant,
+    /// What was here not long ago.
+    pub gone: Gone,
 }
 
 /// The main service.
@@ -43,8 +48,21 @@ pub struct Main {
     pub name: String,
     /// Its port.
     pub port: u16,
+    /// Its host names.
+    pub hosts: Vec<String>,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
+}
+
+/// A service on this machine that the settings name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its prefix without slash.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+    /// Its host names.
+    pub hosts: Vec<String>,
 }
 
 /// What the registry and its service definition say about one guest.
@@ -62,23 +80,28 @@ pub struct Guest {
     pub secret_file: PathBuf,
     /// Upper bounds of its own; `None` when they make no sense.
     pub limits: Option<Overrides>,
+    /// Whether its requests are logged.
+    pub logged: bool,
 }
 
 impl Guest {
     /// Reads a record; `definition` is the text of its service definition, if there is one.
     #[must_use]
     pub fn new(record: &Record, definition: Option<&str>) -> Self {
+        Self::with_port(record, definition.and_then(definition::chat_port))
+    }
+
+    /// Reads a record; `defined` is the port in its service definition.
+    #[must_use]
+    pub fn with_port(record: &Record, defined: Option<u16>) -> Self {
         let name = record.name.as_str().to_owned();
         Self {
             id: if record.id.is_empty() { name.clone() } else { record.id.clone() },
             name,
             hostname: record.hostname.trim().to_owned(),
-            ports: [
-                definition.and_then(definition::chat_port),
-                port_of_url(&record.local_base_url),
-                Some(record.port),
-            ],
+            ports: [defined, port_of_url(&record.local_base_url), Some(record.port)],
             secret_file: record.paths().gateway_secret(),
+            logged: record.rest.get("accessLog") != Some(&Value::Bool(false)),
             limits: match record.rest.get("limits") {
                 None | Some(Value::Null) => Some(Overrides::default()),
                 Some(limits) => Overrides::deserialize(limits).ok(),
@@ -139,15 +162,11 @@ impl fmt::Display for Problem {
 #[must_use]
 pub fn build(inputs: &Inputs) -> (Table, Vec<Problem>) {
     let mut problems = Vec::new();
-    let mut routes: Vec<Route> = inputs
-        .main
-        .iter()
-        .filter(|main| !inputs.own_ports.contains(&main.port))
-        .map(|main| main_route(main, inputs))
-        .collect();
-    let mut names: Vec<String> = routes.iter().map(|main| main.name.clone()).collect();
-    names.reserve(inputs.guests.len());
-    let mut seen: std::collections::HashSet<String> = names.into_iter().collect();
+    let mut routes = Vec::with_capacity(1 + inputs.services.len() + inputs.guests.len());
+    routes.extend(inputs.main.iter().map(|main| main_route(main, inputs)));
+    routes.extend(inputs.services.iter().map(|service| service_route(service, inputs)));
+    routes.retain(|route: &Route| !inputs.own_ports.contains(&route.upstream.port()));
+    let mut seen: HashSet<String> = routes.iter().map(|route| route.name.clone()).collect();
     for guest in &inputs.guests {
         if RESERVED.contains(&guest.name.as_str()) || !is_name(&guest.name) {
             problems.push(Problem::NameReserved(guest.name.clone()));
@@ -158,7 +177,7 @@ pub fn build(inputs: &Inputs) -> (Table, Vec<Problem>) {
         }
     }
     drop_colliding(&mut routes, inputs, &mut problems);
-    (Table::new(routes), problems)
+    (Table::new(routes, inputs.gone.clone()), problems)
 }
 
 fn main_route(main: &Main, inputs: &Inputs) -> Route {
@@ -168,10 +187,24 @@ fn main_route(main: &Main, inputs: &Inputs) -> Route {
         kind: Kind::Main,
         prefix: format!("/{}", main.name),
         cookie_prefix: format!("{}__", main.name),
-        hosts: Vec::new(),
+        hosts: main.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
-        secret_file: main.secret_file.clone(),
-        policy: Policy { limits: inputs.limits },
+        secret_file: Some(main.secret_file.clone()),
+        policy: Policy { limits: inputs.limits, logged: true },
+    }
+}
+
+fn service_route(service: &Service, inputs: &Inputs) -> Route {
+    Route {
+        id: service.name.clone(),
+        name: service.name.clone(),
+        kind: Kind::Service,
+        prefix: format!("/{}", service.name),
+        cookie_prefix: format!("{}__", service.name),
+        hosts: service.hosts.clone(),
+        upstream: SocketAddr::new(UPSTREAM_HOST, service.port),
+        secret_file: None,
+        policy: Policy { limits: inputs.limits, logged: true },
     }
 }
 
@@ -205,13 +238,13 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         cookie_prefix: format!("{}__", guest.name),
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
-        secret_file: guest.secret_file.clone(),
-        policy: Policy { limits },
+        secret_file: Some(guest.secret_file.clone()),
+        policy: Policy { limits, logged: guest.logged },
     })
 }
 
 /// Whoever shares a port or a host name with another guest loses the route, and so does the other: one of
-/// the records is wrong, and nobody can tell which. The main service stays.
+/// the records is wrong, and nobody can tell which. What the settings name stays.
 fn drop_colliding(routes: &mut Vec<Route>, inputs: &Inputs, problems: &mut Vec<Problem>) {
     let mut ports: HashMap<u16, usize> = HashMap::new();
     let mut hosts: HashMap<String, usize> = inputs.own_hosts.iter().map(|host| (host.clone(), 1)).collect();
@@ -223,7 +256,7 @@ fn drop_colliding(routes: &mut Vec<Route>, inputs: &Inputs, problems: &mut Vec<P
     }
     routes.retain(|route| {
         let port = route.upstream.port();
-        if route.kind == Kind::Main {
+        if route.kind != Kind::Guest {
             return true;
         }
         if ports[&port] > 1 {
@@ -268,11 +301,12 @@ mod tests {
             ports: [None, None, Some(port)],
             secret_file: PathBuf::new(),
             limits: Some(Overrides::default()),
+            logged: true,
         }
     }
 
     fn built(guests: Vec<Guest>) -> (Vec<(String, u16)>, Vec<Problem>) {
-        let main = Main { name: "owner".into(), port: 7690, secret_file: PathBuf::new() };
+        let main = Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: PathBuf::new() };
         let inputs = Inputs {
             main: Some(main),
             guests,
@@ -326,6 +360,28 @@ mod tests {
                 Problem::HostTaken(name("e"), name("bridge.example")),
             ]
         );
+    }
+
+    #[test]
+    fn services_of_the_settings_come_before_guests() {
+        let service =
+            |name: &str, port| Service { name: name.into(), port, hosts: vec![format!("{name}.example")] };
+        let inputs = Inputs {
+            services: vec![service("wiki", 8080), service("self", 7699)],
+            guests: vec![
+                guest("wiki", 7701, ""),
+                guest("a", 8080, ""),
+                guest("b", 7702, "wiki.example"),
+                guest("c", 7703, ""),
+            ],
+            own_ports: vec![7699],
+            ..Inputs::default()
+        };
+        let (table, problems) = build(&inputs);
+        let routes: Vec<_> = table.routes().iter().map(|route| (route.name.as_str(), route.kind)).collect();
+        assert_eq!(routes, [("wiki", Kind::Service), ("c", Kind::Guest)]);
+        assert_eq!((table.by_host("wiki.example"), &table.routes()[0].secret_file), (Some(0), &None));
+        assert_eq!(problems.len(), 3);
     }
 
     #[test]

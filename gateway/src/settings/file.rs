@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Error, Settings, limits, main_prefix, root, timeouts};
+use super::{Error, Settings, limits, log, root, service, timeouts};
 use crate::guard::RefererGuard;
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
@@ -18,13 +18,15 @@ struct File {
     #[serde(default)]
     listener: BTreeMap<String, ListenerTable>,
     #[serde(default)]
-    service: ServiceTables,
+    service: BTreeMap<String, service::Table>,
     #[serde(default)]
     root: root::Table,
     #[serde(default)]
     limits: limits::Table,
     #[serde(default)]
     timeouts: timeouts::Table,
+    #[serde(default)]
+    log: log::Table,
     sleep: Option<toml::Table>,
 }
 
@@ -45,20 +47,6 @@ struct ListenerTable {
     #[serde(default)]
     origins: Vec<String>,
     referer_guard: Option<RefererGuard>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ServiceTables {
-    #[serde(default)]
-    owner: ServiceTable,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ServiceTable {
-    prefix: Option<String>,
-    port: Option<u16>,
 }
 
 /// A value that cannot be used.
@@ -100,23 +88,14 @@ impl File {
         if !listeners.is_empty() {
             settings.listeners = listeners;
         }
-        if let Some(prefix) = self.service.owner.prefix {
-            settings.main.name = main_prefix(&prefix)
-                .filter(|usable| *usable == prefix)
-                .ok_or(Wrong::new("service.owner.prefix", "is not a path segment without __"))?;
-        }
-        if let Some(port) = self.service.owner.port {
-            if port == 0 {
-                return Err(Wrong::new("service.owner.port", "is not 1–65535"));
-            }
-            settings.main.port = port;
-        }
+        service::lay_over(self.service, settings)?;
         if let Some(legacy) = self.legacy_owner_cookies {
             settings.legacy_owner_cookies = legacy;
         }
         settings.root = self.root.index;
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
+        self.log.lay_over(&mut settings.log)?;
         if self.sleep.is_some() {
             settings.remarks.push("[sleep] has no effect in this version".into());
         }
@@ -129,11 +108,7 @@ fn listener(name: &str, table: ListenerTable, usual: &Listener) -> Result<Listen
     let wrong = |key, problem| Wrong::new(format!("listener.{name}.{key}"), problem);
     let bind = table.bind.parse().map_err(|_| wrong("bind", "is not <address>:<port>"))?;
     let names = |key, list: Vec<String>| {
-        list.iter()
-            .map(|text| Host::parse(text).filter(|host| host.port.is_none()))
-            .map(|host| host.map(|host| host.name.into_owned()))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| wrong(key, "holds something that is no host name"))
+        host_names(&list).ok_or_else(|| wrong(key, "holds something that is no host name"))
     };
     Ok(Listener {
         name: name.to_owned(),
@@ -148,6 +123,14 @@ fn listener(name: &str, table: ListenerTable, usual: &Listener) -> Result<Listen
         referer_guard: table.referer_guard.unwrap_or(usual.referer_guard),
         last_prefix_redirect: usual.last_prefix_redirect,
     })
+}
+
+/// Host names in the one spelling; `None` when one is none.
+pub(super) fn host_names(list: &[String]) -> Option<Vec<String>> {
+    list.iter()
+        .map(|text| Host::parse(text).filter(|host| host.port.is_none()))
+        .map(|host| host.map(|host| host.name.into_owned()))
+        .collect()
 }
 
 /// Origins as browsers write them.

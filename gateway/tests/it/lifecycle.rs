@@ -103,3 +103,14 @@ async fn idle_and_surplus_clients_wait_or_go() {
     kept.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("owner"), "{answer}");
 }
+
+#[tokio::test]
+async fn the_control_socket_can_ask_for_the_end() {
+    let owner = Toy::hello("owner").await;
+    let mut world = World::new(&owner, &[]).await;
+    let serving = tokio::spawn(world.running.take().unwrap().run_until(std::future::pending()));
+    let answer = world.admin("POST", "/drain").await;
+    assert_eq!(answer, (200, serde_json::json!({ "status": "draining" })));
+    serving.await.unwrap();
+    assert!(TcpStream::connect(world.address).await.is_err());
+}

@@ -1,8 +1,11 @@
 //! The gateway between real sockets: toy instances behind it, raw and proper clients before it.
 
 mod aborts;
+mod access_log;
 mod client;
 mod crowd;
+mod explain;
+mod figures;
 mod forwarding;
 mod fuzz_corpus;
 mod hostile;

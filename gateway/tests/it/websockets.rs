@@ -49,6 +49,25 @@ async fn pages_of_other_origins_open_nothing() {
 }
 
 #[tokio::test]
+async fn sockets_of_a_removed_guest_are_closed_and_those_of_others_stay() {
+    let (mut world, _handshakes) = echoing().await;
+    world.running.take().unwrap().shutdown().await;
+    world.settings.timeouts.drain = Duration::from_millis(50);
+    let running = remotelab_gateway::start(world.settings.clone()).await.unwrap();
+    let address = running.addresses()[0];
+    let registry = std::fs::read_to_string(&world.settings.registry).unwrap();
+    let (mut socket, _) = connect_async(format!("ws://{address}/trial1/ws")).await.unwrap();
+    // A change of the route is no end of it.
+    world.write_registry(&registry.replace(r#""hostname":"""#, r#""hostname":"t.example.com""#));
+    running.reloader().reload().await.unwrap();
+    socket.send(Message::text("still here")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
+    world.write_registry("[]");
+    running.reloader().reload().await.unwrap();
+    while let Some(Ok(_)) = socket.next().await {}
+}
+
+#[tokio::test]
 async fn a_page_that_came_without_tls_opens_nothing_where_the_outside_has_it() {
     let (mut world, mut handshakes) = echoing().await;
     world.running.take().unwrap().shutdown().await;
