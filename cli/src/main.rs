@@ -51,7 +51,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chat => chat::run().map(done),
         Command::Gateway => gateway::run().map(done),
         Command::Mail(arguments) => mail::run(arguments).map(done),
-        Command::GuestInstance(command) => guest_instance::run(command).map(done),
+        Command::GuestInstance(command) => guest_instance::run(command),
         Command::Api(arguments) => api::run(&arguments),
         Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
         Command::Trigger(arguments) => trigger::run(&arguments),

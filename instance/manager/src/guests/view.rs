@@ -5,6 +5,8 @@ use std::fmt::Write;
 use remotelab_config::registry::{Record, State};
 use serde_json::{Map, Value, json};
 
+use crate::control::Child;
+
 use super::links::{access, local_base, public_base};
 
 /// What is known of one guest.
@@ -22,6 +24,8 @@ pub struct View {
     pub token: Option<String>,
     /// What is wrong with its files.
     pub problem: Option<String>,
+    /// What runs for it, where something keeps guests running and knows it.
+    pub process: Option<Child>,
     /// Whether it answered on its own port, if it was asked.
     pub local_reachable: Option<bool>,
     /// Whether it answered under its host name, if it was asked.
@@ -116,6 +120,7 @@ impl View {
         if let Some(problem) = &self.problem {
             lines.put("error", problem);
         }
+        self.put_process(&mut lines);
         lines.put("local", &self.local_base());
         lines.put("mailbox", &self.mailbox);
         if let Some(created) = created {
@@ -142,6 +147,24 @@ impl View {
             lines.put("warning", warning);
         }
         lines.0
+    }
+
+    fn put_process(&self, lines: &mut Lines) {
+        if self.record.stopped {
+            lines.put("stopped", "until it is started");
+        }
+        let Some(process) = &self.process else {
+            return;
+        };
+        if let Some(pid) = process.pid {
+            lines.put("pid", &pid.to_string());
+            lines.put("program", &process.program.to_string_lossy());
+        }
+        lines.put("since", process.started_at.as_deref().unwrap_or_default());
+        if process.failures > 0 {
+            lines.put("failures", &process.failures.to_string());
+            lines.put("lastError", process.last_error.as_deref().unwrap_or_default());
+        }
     }
 
     fn put_prefix_links(&self, lines: &mut Lines) {
@@ -182,6 +205,12 @@ impl View {
         if let Some(problem) = &self.problem {
             put("status", json!(self.status()));
             put("error", json!(problem));
+        }
+        if self.record.stopped {
+            put("stopped", json!(true));
+        }
+        if let Some(process) = &self.process {
+            put("process", json!(process));
         }
         object
     }

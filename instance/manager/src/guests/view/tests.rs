@@ -21,6 +21,7 @@ fn view() -> View {
         gateway_base: None,
         token: Some(token()),
         problem: None,
+        process: None,
         local_reachable: Some(true),
         public_reachable: Some(true),
     }

@@ -1,0 +1,82 @@
+//! `remotelab guest-instance list`, `links` and `show`
+
+use remotelab_manager::guests::View;
+use remotelab_manager::outside::Local;
+
+use super::{Format, guests, known};
+use crate::place::Place;
+use crate::{output, runtime};
+
+/// List the guests and whether each runs.
+///
+/// One line per guest: name, port, host name, `running` or `stopped`, separated by tabs. Nothing is asked over the
+/// network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// Print the links by which people come in.
+///
+/// The links hold the access token: whoever has one is in. Nothing is asked over the network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Links {
+    /// The guest; all of them without it.
+    name: Option<String>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// Print everything about a guest, what runs for it, and whether it answers.
+#[derive(Debug, clap::Args)]
+#[command(visible_alias = "status")]
+pub(crate) struct Show {
+    /// The guest.
+    name: String,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
+    let place = Place::find()?;
+    let local = Local::new(&place.paths());
+    let views = guests(&place)?.list(local.outside().service)?;
+    if arguments.format.json {
+        return output::json(&views.iter().map(View::json).collect::<Vec<_>>());
+    }
+    if views.is_empty() {
+        return output::line("There are no guest instances.");
+    }
+    output::text(&views.iter().map(|view| view.list_line() + "\n").collect::<String>())
+}
+
+pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
+    let guests = guests(&Place::find()?)?;
+    let as_json = arguments.format.json;
+    let views = match &arguments.name {
+        Some(text) => {
+            let view = guests.link(&known(text)?)?;
+            if as_json {
+                return output::json(&view.json());
+            }
+            vec![view]
+        }
+        None => guests.links()?,
+    };
+    if as_json {
+        return output::json(&views.iter().map(View::json).collect::<Vec<_>>());
+    }
+    if views.is_empty() {
+        return output::line("There are no guest instances.");
+    }
+    output::text(&views.iter().map(View::links_text).collect::<Vec<_>>().join("\n"))
+}
+
+pub(super) fn show(arguments: &Show) -> anyhow::Result<()> {
+    runtime::enable_tls();
+    let place = Place::find()?;
+    let local = Local::new(&place.paths());
+    let view = guests(&place)?.show(&known(&arguments.name)?, local.outside().service)?;
+    if arguments.format.json { output::json(&view.json()) } else { output::text(&view.show_text()) }
+}
