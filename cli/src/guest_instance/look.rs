@@ -19,11 +19,14 @@ pub(crate) struct List {
 
 /// Print the links by which people come in.
 ///
-/// The links hold the access token: whoever has one is in. Nothing is asked over the network.
+/// The links hold the access token: whoever has one is in. Nothing is asked over the network without `--check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Links {
     /// The guest; all of them without it.
     name: Option<String>,
+    /// Find out whether the guest answers by each link, within five seconds for all.
+    #[arg(long)]
+    check: bool,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -53,19 +56,19 @@ pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
 
 pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
     let guests = guests(&Place::find()?)?;
-    let as_json = arguments.format.json;
-    let views = match &arguments.name {
-        Some(text) => {
-            let view = guests.link(&known(text)?)?;
-            if as_json {
-                return output::json(&view.json());
-            }
-            vec![view]
-        }
+    let mut views = match &arguments.name {
+        Some(text) => vec![guests.link(&known(text)?)?],
         None => guests.links()?,
     };
-    if as_json {
-        return output::json(&views.iter().map(View::json).collect::<Vec<_>>());
+    if arguments.check {
+        runtime::enable_tls();
+        guests.check(&mut views);
+    }
+    if arguments.format.json {
+        return match views.as_slice() {
+            [view] if arguments.name.is_some() => output::json(&view.json()),
+            views => output::json(&views.iter().map(View::json).collect::<Vec<_>>()),
+        };
     }
     if views.is_empty() {
         return output::line("There are no guest instances.");

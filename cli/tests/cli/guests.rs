@@ -193,6 +193,11 @@ fn a_trial_is_reachable_when_its_command_returns() {
     assert!(me.starts_with("HTTP/1.1 200 "), "{me}");
     let owner = get(home.gateway_port(), "/owner/api/auth/me", &format!("Cookie: {cookie}\r\n"));
     assert!(owner.starts_with("HTTP/1.1 401 "), "{owner}");
+    let checked: Value =
+        serde_json::from_str(&home.out("guest-instance links trial1 --check --json")).unwrap();
+    let ways = ["local", "public", "bridge"].map(|way| checked["reachability"][way]["status"].clone());
+    assert_eq!(ways, ["reachable", "skipped", "skipped"]);
+    assert!(home.out("guest-instance links --check").ends_with("\nlocalStatus: reachable\n"));
     let list = home.out("guest-instance list");
     assert!(list.starts_with("trial1\t") && list.ends_with("\tlocal-only\trunning\n"), "{list}");
 }
@@ -214,6 +219,24 @@ fn creates_at_the_same_time_give_different_guests() {
     let names: Vec<&str> = list.lines().filter_map(|line| line.split('\t').next()).collect();
     assert_eq!(names, ["trial1", "trial2", "trial3", "trial4"]);
     assert!(list.lines().all(|line| line.ends_with("\trunning")), "{list}");
+}
+
+#[test]
+fn a_port_that_another_tenant_has_is_told() {
+    let home = Home::new();
+    let _up = home.up();
+    home.out("guest-instance create-trial --count 2");
+    let file = home.config().join("guest-instances.json");
+    let mut guests: Vec<Value> = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    guests[0]["port"] = guests[1]["port"].clone();
+    guests[0]["localBaseUrl"] = guests[1]["localBaseUrl"].clone();
+    std::fs::write(&file, serde_json::to_vec(&guests).unwrap()).unwrap();
+    let links = home.out("guest-instance links --check");
+    assert!(
+        links.contains("\nlocalStatus: failed (wrong-instance: another instance answers)\n\nname: trial2\n"),
+        "{links}"
+    );
+    assert!(links.ends_with("\nlocalStatus: reachable\n"), "{links}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod lifecycle;
 pub mod links;
 mod mailbox;
 pub mod port;
-mod reach;
+pub mod reach;
 mod rename;
 pub(crate) mod seed;
 mod trash;
@@ -147,6 +147,12 @@ impl Guests {
         Ok(view)
     }
 
+    /// Asks guests by every way that leads to them. Takes at most a few seconds, and needs a TLS provider in the
+    /// process.
+    pub fn check(&self, views: &mut [View]) {
+        reach::probe(views);
+    }
+
     fn tools<'a>(&'a self, outside: Outside<'a>) -> Tools<'a> {
         Tools { paths: &self.paths, env: &self.env, outside }
     }
@@ -176,6 +182,7 @@ impl Guests {
                 token,
                 problem,
                 process: None,
+                reached: None,
                 local_reachable: None,
                 public_reachable: None,
                 record,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::control::Child;
 
 use super::links::{access, local_base, public_base};
+use super::reach::Reached;
 
 /// What is known of one guest.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,9 @@ pub struct View {
     pub problem: Option<String>,
     /// What runs for it, where something keeps guests running and knows it.
     pub process: Option<Child>,
-    /// Whether it answered on its own port, if it was asked.
+    /// What came of asking it by every way, if it was asked.
+    pub reached: Option<Reached>,
+    /// Whether it answered on its own port, or is known to listen there.
     pub local_reachable: Option<bool>,
     /// Whether it answered under its host name, if it was asked.
     pub public_reachable: Option<bool>,
@@ -96,6 +99,15 @@ impl View {
         self.put_prefix_links(&mut lines);
         lines.put("localAccess", &self.link(&self.local_base()));
         lines.put("mailbox", &self.mailbox);
+        if let Some(Reached { local, public, bridge }) = &self.reached {
+            for (key, channel) in
+                [("localStatus", local), ("publicStatus", public), ("mainlandStatus", bridge)]
+            {
+                if channel.is_reachable().is_some() {
+                    lines.put(key, &channel.words());
+                }
+            }
+        }
         lines.0
     }
 
@@ -206,6 +218,9 @@ impl View {
             put("status", json!(self.status()));
             put("error", json!(problem));
         }
+        if let Some(reached) = &self.reached {
+            put("reachability", json!(reached));
+        }
         if self.record.stopped {
             put("stopped", json!(true));
         }
@@ -291,7 +306,7 @@ impl View {
         }
     }
 
-    fn local_base(&self) -> String {
+    pub(super) fn local_base(&self) -> String {
         match self.record.local_base_url.as_str() {
             "" => local_base(self.record.port),
             base => base.to_owned(),
