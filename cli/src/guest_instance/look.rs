@@ -1,7 +1,9 @@
 //! `remotelab guest-instance list`, `links` and `show`
 
 use remotelab_manager::guests::View;
+use remotelab_manager::guests::pattern::is_pattern;
 use remotelab_manager::outside::Local;
+use remotelab_manager::qr;
 
 use super::{Format, guests, known};
 use crate::place::Place;
@@ -22,8 +24,11 @@ pub(crate) struct List {
 /// The links hold the access token: whoever has one is in. Nothing is asked over the network without `--check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Links {
-    /// The guest; all of them without it.
+    /// The guest, or several like `trial*`; all of them without it.
     name: Option<String>,
+    /// Draw each link to hand out as a code for a phone's camera, too.
+    #[arg(long, conflicts_with = "json")]
+    qr: bool,
     /// Find out whether the guest answers by each link, within five seconds for all.
     #[arg(long)]
     check: bool,
@@ -57,6 +62,7 @@ pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
 pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
     let guests = guests(&Place::find()?)?;
     let mut views = match &arguments.name {
+        Some(text) if is_pattern(text) => guests.links_like(text)?,
         Some(text) => vec![guests.link(&known(text)?)?],
         None => guests.links()?,
     };
@@ -66,14 +72,20 @@ pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
     }
     if arguments.format.json {
         return match views.as_slice() {
-            [view] if arguments.name.is_some() => output::json(&view.json()),
+            [view] if arguments.name.as_deref().is_some_and(|name| !is_pattern(name)) => {
+                output::json(&view.json())
+            }
             views => output::json(&views.iter().map(View::json).collect::<Vec<_>>()),
         };
     }
     if views.is_empty() {
         return output::line("There are no guest instances.");
     }
-    output::text(&views.iter().map(View::links_text).collect::<Vec<_>>().join("\n"))
+    let block = |view: &View| {
+        let code = arguments.qr.then(|| qr::render(&view.access_url())).flatten();
+        view.links_text() + &code.map(|code| format!("\n{code}\n")).unwrap_or_default()
+    };
+    output::text(&views.iter().map(block).collect::<Vec<_>>().join("\n"))
 }
 
 pub(super) fn show(arguments: &Show) -> anyhow::Result<()> {

@@ -222,6 +222,26 @@ fn creates_at_the_same_time_give_different_guests() {
 }
 
 #[test]
+fn links_of_several_guests_are_asked_for_by_a_pattern_and_drawn() {
+    let home = Home::new();
+    home.out("guest-instance create-trial --count 2 --local-only");
+    home.out("guest-instance create demo --local-only");
+    let names = |line: &str| -> Vec<String> {
+        let text = home.out(line);
+        text.lines().filter_map(|line| line.strip_prefix("name: ")).map(str::to_owned).collect()
+    };
+    assert_eq!(names("guest-instance links t*"), ["trial1", "trial2"]);
+    assert_eq!(names("guest-instance links ?emo"), ["demo"]);
+    let one: Value = serde_json::from_str(&home.out("guest-instance links *1 --json")).unwrap();
+    assert_eq!(one[0]["name"], "trial1", "a pattern gives a list");
+    assert_eq!(home.failure("guest-instance links x*"), "error: there is no guest like x*\n");
+    let link = home.out("guest-instance links demo");
+    let link = link.lines().find_map(|line| line.strip_prefix("access: ")).unwrap().to_owned();
+    let drawn = home.out("guest-instance links demo --qr");
+    assert!(drawn.contains(&remotelab_manager::qr::render(&link).unwrap()), "{drawn}");
+}
+
+#[test]
 fn a_port_that_another_tenant_has_is_told() {
     let home = Home::new();
     let _up = home.up();

@@ -10,6 +10,7 @@ pub mod hostname;
 mod lifecycle;
 pub mod links;
 mod mailbox;
+pub mod pattern;
 pub mod port;
 pub mod reach;
 mod rename;
@@ -60,6 +61,9 @@ pub enum Error {
     /// No such guest.
     #[error("there is no guest {0}")]
     Unknown(InstanceName),
+    /// No guest has a name like this.
+    #[error("there is no guest like {0}")]
+    NoneLike(String),
     /// It is to stay stopped.
     #[error("{0} was stopped")]
     Stopped(InstanceName),
@@ -108,6 +112,19 @@ impl Guests {
     /// See [`Error`]; a damaged file of one guest is told in its own entry.
     pub fn links(&self) -> Result<Vec<View>, Error> {
         let records = Registry::load(&self.paths.registry())?.guests;
+        self.views(records)
+    }
+
+    /// Describes the guests whose names fit a pattern, without any network access.
+    ///
+    /// # Errors
+    /// [`Error::NoneLike`] and others.
+    pub fn links_like(&self, pattern: &str) -> Result<Vec<View>, Error> {
+        let mut records = Registry::load(&self.paths.registry())?.guests;
+        records.retain(|record| pattern::fits(pattern, record.name.as_str()));
+        if records.is_empty() {
+            return Err(Error::NoneLike(pattern.to_owned()));
+        }
         self.views(records)
     }
 
