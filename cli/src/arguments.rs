@@ -77,6 +77,7 @@ pub(crate) enum Command {
 
 /// The commands that programs call while they work.
 const VERBS: &[&str] = &[
+    "guest-instance",
     "api",
     "assistant-message",
     "trigger",

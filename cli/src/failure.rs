@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::verb::{Failure, redacted};
+use crate::verb::{Failure, Kind, redacted};
 
 /// A failure with something that can be pasted into the shell.
 #[derive(Debug)]
@@ -23,6 +23,11 @@ impl Hinted {
     /// Another exit code than 1.
     pub(crate) fn with_code(self, code: u8) -> Self {
         Self { code, ..self }
+    }
+
+    /// Whether the command line is what is wrong.
+    pub(crate) fn is_usage(&self) -> bool {
+        self.code == Kind::Usage as u8
     }
 
     /// Whether it is told as one line of JSON.

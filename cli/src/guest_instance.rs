@@ -1,101 +1,109 @@
 //! `remotelab guest-instance`
 
+mod access;
 mod create;
+mod delete;
+mod logs;
+mod look;
+mod rename;
+mod service;
+mod trash;
+
+use std::process::ExitCode;
 
 use anyhow::Context;
 use remotelab_config::InstanceName;
 use remotelab_gateway::Settings as GatewaySettings;
-use remotelab_manager::guests::{Guests, View};
+use remotelab_manager::guests::Guests;
 
+use crate::failure::Hinted;
 use crate::place::Place;
-use crate::{output, runtime};
+use crate::verb::{Failure, Kind};
 
 /// One command about guests.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     Create(create::Named),
     CreateTrial(create::Trial),
-    /// List the guests and whether each runs.
-    ///
-    /// One line per guest: name, port, host name, `running` or `stopped`, separated by tabs.
-    List {
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Print the links by which people come in.
-    ///
-    /// The links hold the access token: whoever has one is in. Nothing is asked over the network.
-    Links {
-        /// The guest; all of them without it.
-        name: Option<String>,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Print everything about a guest, and whether it answers.
-    #[command(visible_alias = "status")]
-    Show {
-        /// The guest.
-        name: String,
-        #[command(flatten)]
-        format: Format,
-    },
+    List(look::List),
+    Links(look::Links),
+    Show(look::Show),
+    Start(service::Start),
+    Stop(service::Stop),
+    Restart(service::Restart),
+    Logs(logs::Arguments),
+    RotateToken(access::RotateToken),
+    SetPassword(access::SetPassword),
+    Rename(rename::Arguments),
+    Delete(delete::Arguments),
+    /// See what is left of deleted guests, and bring one back.
+    #[command(subcommand)]
+    Trash(trash::Command),
 }
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Format {
-    /// Print one JSON document.
+    /// Print one JSON document; failures are one line of JSON on standard error.
     #[arg(long)]
     json: bool,
 }
 
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let as_json = command.is_json();
+    let outcome = match command {
         Command::Create(arguments) => create::named(arguments),
         Command::CreateTrial(arguments) => create::trial(arguments),
-        Command::List { format } => list(format),
-        Command::Links { name, format } => links(name.as_deref(), format),
-        Command::Show { name, format } => show(&name, format),
-    }
-}
-
-fn list(format: Format) -> anyhow::Result<()> {
-    runtime::enable_tls();
-    let views = guests(&Place::find()?)?.list()?;
-    if format.json {
-        return output::json(&views.iter().map(View::json).collect::<Vec<_>>());
-    }
-    if views.is_empty() {
-        return output::line("There are no guest instances.");
-    }
-    output::text(&views.iter().map(|view| view.list_line() + "\n").collect::<String>())
-}
-
-fn links(name: Option<&str>, format: Format) -> anyhow::Result<()> {
-    let guests = guests(&Place::find()?)?;
-    let views = match name {
-        Some(text) => {
-            let view = guests.link(&known(text)?)?;
-            if format.json {
-                return output::json(&view.json());
-            }
-            vec![view]
-        }
-        None => guests.links()?,
+        Command::List(arguments) => look::list(&arguments),
+        Command::Links(arguments) => look::links(&arguments),
+        Command::Show(arguments) => look::show(&arguments),
+        Command::Start(arguments) => service::start(&arguments),
+        Command::Stop(arguments) => service::stop(&arguments),
+        Command::Restart(arguments) => service::restart(&arguments),
+        Command::Logs(arguments) => logs::run(&arguments),
+        Command::RotateToken(arguments) => access::rotate_token(&arguments),
+        Command::SetPassword(arguments) => return access::set_password(arguments),
+        Command::Rename(arguments) => rename::run(arguments),
+        Command::Delete(arguments) => delete::run(&arguments),
+        Command::Trash(command) => trash::run(command),
     };
-    if format.json {
-        return output::json(&views.iter().map(View::json).collect::<Vec<_>>());
+    match outcome {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if as_json => Ok(told(error).report(true)),
+        Err(error) => Err(error),
     }
-    if views.is_empty() {
-        return output::line("There are no guest instances.");
-    }
-    output::text(&views.iter().map(View::links_text).collect::<Vec<_>>().join("\n"))
 }
 
-fn show(name: &str, format: Format) -> anyhow::Result<()> {
-    runtime::enable_tls();
-    let view = guests(&Place::find()?)?.show(&known(name)?)?;
-    if format.json { output::json(&view.json()) } else { output::text(&view.show_text()) }
+impl Command {
+    fn is_json(&self) -> bool {
+        match self {
+            Self::Create(arguments) => arguments.is_json(),
+            Self::CreateTrial(arguments) => arguments.is_json(),
+            Self::List(look::List { format, .. })
+            | Self::Links(look::Links { format, .. })
+            | Self::Show(look::Show { format, .. })
+            | Self::Start(service::Start { format, .. })
+            | Self::Stop(service::Stop { format, .. })
+            | Self::Restart(service::Restart { format, .. })
+            | Self::RotateToken(access::RotateToken { format, .. })
+            | Self::SetPassword(access::SetPassword { format, .. })
+            | Self::Rename(rename::Arguments { format, .. })
+            | Self::Delete(delete::Arguments { format, .. }) => format.json,
+            Self::Trash(command) => command.is_json(),
+            Self::Logs(_) => false,
+        }
+    }
+}
+
+/// The failure with its hint, as programs read it.
+fn told(error: anyhow::Error) -> Failure {
+    match error.downcast_ref::<Hinted>() {
+        Some(hinted) => {
+            let kind = if hinted.is_usage() { Kind::Usage } else { Kind::Refused };
+            Failure::new(kind, hinted.to_string()).with_hint(hinted.hint.clone())
+        }
+        None => Failure::from(error),
+    }
 }
 
 /// Guests with links through the front door where that really listens.

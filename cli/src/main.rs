@@ -54,7 +54,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chat => chat::run().map(done),
         Command::Gateway(arguments) => gateway::run(&arguments).map(done),
         Command::Mail(arguments) => mail::run(arguments).map(done),
-        Command::GuestInstance(command) => guest_instance::run(command).map(done),
+        Command::GuestInstance(command) => guest_instance::run(command),
         Command::Api(arguments) => api::run(&arguments),
         Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
         Command::Trigger(arguments) => trigger::run(&arguments),

@@ -35,6 +35,18 @@ pub(crate) struct Arguments {
     password_stdin: bool,
 }
 
+impl Arguments {
+    /// The same for one guest.
+    pub(crate) fn for_guest(
+        name: String,
+        username: Option<String>,
+        password_stdin: bool,
+        json: bool,
+    ) -> Self {
+        Self { which: Which::named(Some(name)), json, username, password_stdin }
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match set(arguments) {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -248,6 +248,12 @@ impl OwnerPaths {
         self.instance.config().join("logs")
     }
 
+    /// What is left of deleted guests, until it is restored or emptied.
+    #[must_use]
+    pub fn trash(&self) -> PathBuf {
+        self.home.join(".remotelab/trash")
+    }
+
     /// The default root of a guest: `~/.remotelab/instances/<name>`.
     #[must_use]
     pub fn guest_root(&self, name: &InstanceName) -> PathBuf {

@@ -101,6 +101,12 @@ impl State {
 }
 
 impl Record {
+    /// Returns where its token is.
+    #[must_use]
+    pub fn auth_path(&self) -> PathBuf {
+        if self.auth_file.as_os_str().is_empty() { self.paths().auth() } else { self.auth_file.clone() }
+    }
+
     /// Returns the guest's folders, derived from its root where a record does not name them.
     #[must_use]
     pub fn paths(&self) -> InstancePaths {

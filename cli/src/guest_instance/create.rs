@@ -5,10 +5,11 @@ use std::path::{self, PathBuf};
 use anyhow::{Context, ensure};
 use remotelab_config::auth::Login;
 use remotelab_config::password;
-use remotelab_manager::guests::Request;
-use remotelab_manager::guests::create::{Error, Name};
+use remotelab_manager::guests::create::{Error, Name, Planned};
 use remotelab_manager::guests::hostname::Wish;
+use remotelab_manager::guests::{Created, Request};
 use remotelab_manager::outside::Local;
+use serde_json::Value;
 
 use super::{Format, guests};
 use crate::failure::Hinted;
@@ -75,6 +76,18 @@ struct Options {
     /// Leave the routes at the mail provider alone.
     #[arg(long)]
     no_mailbox_sync: bool,
+    /// Create several: the next trials, or `<name>-1`, `<name>-2`, …
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=1000),
+        hide_default_value = true
+    )]
+    count: u16,
+    /// Say what would be done, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -88,14 +101,85 @@ pub(super) fn trial(arguments: Trial) -> anyhow::Result<()> {
     run(Name::NextTrial, arguments.options)
 }
 
+impl Named {
+    pub(super) fn is_json(&self) -> bool {
+        self.options.format.json
+    }
+}
+
+impl Trial {
+    pub(super) fn is_json(&self) -> bool {
+        self.options.format.json
+    }
+}
+
 fn run(name: Name, options: Options) -> anyhow::Result<()> {
     let place = Place::find()?;
     let guests = guests(&place)?;
-    let format = options.format;
-    let request = request(name, options)?;
+    let Options { format, count, dry_run, .. } = options;
+    let several = count > 1;
+    if several {
+        check_several(&options)?;
+    }
+    let names = match name {
+        name if !several => vec![name],
+        Name::NextTrial => vec![name; usize::from(count)],
+        Name::Given(name) => guests.numbered(&name, usize::from(count))?,
+    };
+    let request = request(Name::NextTrial, options)?;
+    let requests: Vec<Request> = names.into_iter().map(|name| Request { name, ..request.clone() }).collect();
+    if dry_run {
+        let planned = guests.plan_creates(&requests).map_err(explain)?;
+        return print(&planned, several, format, Planned::json, Planned::text, "would create");
+    }
     let system = Local::new(&place.paths());
-    let created = guests.create(&request, system.outside(), &mut |_| {}).map_err(explain)?;
-    if format.json { output::json(&created.json()) } else { output::text(&created.text()) }
+    let mut created: Vec<Created> = Vec::new();
+    for request in &requests {
+        let outcome = guests.create(request, system.outside(), &mut |_| {}).map_err(explain);
+        created.push(outcome.map_err(|error| if several { cut_off(error, &created) } else { error })?);
+    }
+    print(&created, several, format, Created::json, Created::text, "created")
+}
+
+/// What is one guest's cannot be given to several.
+fn check_several(options: &Options) -> anyhow::Result<()> {
+    let one = options.port.is_none()
+        && options.hostname.is_none()
+        && options.subdomain.is_none()
+        && options.instance_root.is_none();
+    ensure!(one, "--count cannot be used with --port, --hostname, --subdomain or --instance-root");
+    Ok(())
+}
+
+/// Says which ones there are in spite of the failure.
+fn cut_off(error: anyhow::Error, created: &[Created]) -> anyhow::Error {
+    let names: Vec<&str> = created.iter().map(|created| created.view.record.name.as_str()).collect();
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    error.context(format!("not all were created (created: {names})"))
+}
+
+fn print<T>(
+    items: &[T],
+    several: bool,
+    format: Format,
+    json: impl Fn(&T) -> Value,
+    text: impl Fn(&T) -> String,
+    done: &str,
+) -> anyhow::Result<()> {
+    match items {
+        [one] if !several => {
+            if format.json {
+                output::json(&json(one))
+            } else {
+                output::text(&text(one))
+            }
+        }
+        _ if format.json => output::json(&items.iter().map(json).collect::<Vec<_>>()),
+        _ => {
+            let blocks: Vec<String> = items.iter().map(text).collect();
+            output::text(&format!("{done}: {}\n\n{}", items.len(), blocks.join("\n")))
+        }
+    }
 }
 
 fn request(name: Name, options: Options) -> anyhow::Result<Request> {

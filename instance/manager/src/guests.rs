@@ -4,29 +4,40 @@
 //! goes through [`Outside`](crate::outside::Outside).
 
 pub mod create;
+mod delete;
 mod discovered;
 pub mod hostname;
+mod lifecycle;
 pub mod links;
 mod mailbox;
+pub mod pattern;
 pub mod port;
-mod reach;
+pub mod reach;
+mod rename;
 pub(crate) mod seed;
+mod trash;
 mod tunnel;
 mod view;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use remotelab_config::auth::{self, Auth};
 use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::registry::{self, Record, Registry};
 use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat};
 
-use crate::operation::Tools;
-use crate::outside::{Gateway, Outside};
+use crate::control::{self, Child};
+use crate::operation::{self, Failed, Tools};
+use crate::outside::{Gateway, Outside, Service};
 use mailbox::Addresses;
 
 pub use create::Request;
+pub use delete::{Deleted, Files};
+pub use lifecycle::Changed;
+pub use rename::NewName;
+pub use trash::Entry;
 pub use view::{Created, View};
 
 /// What commands about guests work on.
@@ -50,6 +61,41 @@ pub enum Error {
     /// No such guest.
     #[error("there is no guest {0}")]
     Unknown(InstanceName),
+    /// No guest has a name like this.
+    #[error("there is no guest like {0}")]
+    NoneLike(String),
+    /// It is to stay stopped.
+    #[error("{0} was stopped")]
+    Stopped(InstanceName),
+    /// It is wanted, but does not come up.
+    #[error("{name} does not run: {reason}")]
+    Down {
+        /// The guest.
+        name: InstanceName,
+        /// Why.
+        reason: String,
+    },
+    /// What a record names is more than its guest's.
+    #[error("{} does not belong to this guest alone; its files can only be kept where they are", .0.display())]
+    NotItsOwn(PathBuf),
+    /// The name is no name for a guest.
+    #[error(transparent)]
+    Name(#[from] remotelab_config::instance_name::Error),
+    /// A host name is none.
+    #[error(transparent)]
+    Hostname(#[from] hostname::Error),
+    /// Another guest has the host name.
+    #[error("host name {0} belongs to another guest")]
+    HostnameTaken(String),
+    /// What keeps guests running.
+    #[error(transparent)]
+    Service(#[from] control::Error),
+    /// A step cannot be taken.
+    #[error(transparent)]
+    Step(#[from] operation::Error),
+    /// The change failed.
+    #[error(transparent)]
+    Failed(#[from] Failed),
 }
 
 impl Guests {
@@ -69,6 +115,19 @@ impl Guests {
         self.views(records)
     }
 
+    /// Describes the guests whose names fit a pattern, without any network access.
+    ///
+    /// # Errors
+    /// [`Error::NoneLike`] and others.
+    pub fn links_like(&self, pattern: &str) -> Result<Vec<View>, Error> {
+        let mut records = Registry::load(&self.paths.registry())?.guests;
+        records.retain(|record| pattern::fits(pattern, record.name.as_str()));
+        if records.is_empty() {
+            return Err(Error::NoneLike(pattern.to_owned()));
+        }
+        self.views(records)
+    }
+
     /// Describes one guest without any network access.
     ///
     /// # Errors
@@ -78,27 +137,37 @@ impl Guests {
         self.view(record)
     }
 
-    /// Describes all guests without their tokens, and asks each whether it answers.
+    /// Describes all guests without their tokens, and whether each runs. Nothing is asked over the network.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn list(&self) -> Result<Vec<View>, Error> {
+    pub fn list(&self, service: &dyn Service) -> Result<Vec<View>, Error> {
         let mut views = self.links()?;
-        reach::probe(&mut views);
+        let unknown = note_processes(&mut views, service);
+        // Something else may run them.
+        reach::probe_locally(unknown);
         for view in &mut views {
             view.token = None;
+            view.process = None;
         }
         Ok(views)
     }
 
-    /// Describes one guest and asks whether it answers.
+    /// Describes one guest, what runs for it, and whether it answers.
     ///
     /// # Errors
     /// [`Error::Unknown`] and others.
-    pub fn show(&self, name: &InstanceName) -> Result<View, Error> {
+    pub fn show(&self, name: &InstanceName, service: &dyn Service) -> Result<View, Error> {
         let mut view = self.link(name)?;
+        note_processes(std::slice::from_mut(&mut view), service);
         reach::probe(std::slice::from_mut(&mut view));
         Ok(view)
+    }
+
+    /// Asks guests by every way that leads to them. Takes at most a few seconds, and needs a TLS provider in the
+    /// process.
+    pub fn check(&self, views: &mut [View]) {
+        reach::probe(views);
     }
 
     fn tools<'a>(&'a self, outside: Outside<'a>) -> Tools<'a> {
@@ -129,6 +198,8 @@ impl Guests {
                 mailbox: addresses.of(&record.name),
                 token,
                 problem,
+                process: None,
+                reached: None,
                 local_reachable: None,
                 public_reachable: None,
                 record,
@@ -147,17 +218,26 @@ pub fn owner_public_base(home: &Path, port: u16) -> Result<Option<String>, atomi
     Ok(hostname::owner_hostname(&rules, port).map(links::public_base))
 }
 
+/// Notes what runs for each guest and returns those of which the service knows nothing.
+fn note_processes<'a>(views: &'a mut [View], service: &dyn Service) -> Vec<&'a mut View> {
+    let mut children: BTreeMap<String, Child> = match service.report() {
+        Ok(children) => children.into_iter().map(|child| (child.name.clone(), child)).collect(),
+        Err(_) => BTreeMap::new(),
+    };
+    for view in views.iter_mut() {
+        view.process = children.remove(view.record.name.as_str());
+        view.local_reachable = view.process.as_ref().map(|process| process.state == control::State::Ready);
+    }
+    views.iter_mut().filter(|view| view.process.is_none()).collect()
+}
+
 fn defaults_have_base(defaults: &GuestDefaults) -> bool {
     defaults.bridge_root.is_some() || defaults.bridge_template.is_some()
 }
 
 /// Reads a guest's token. None is no problem, a damaged one is this guest's problem.
 fn token(record: &Record) -> (Option<String>, Option<String>) {
-    let file = match record.auth_file.as_os_str().is_empty() {
-        true => record.paths().auth(),
-        false => record.auth_file.clone(),
-    };
-    match Auth::load(&file) {
+    match Auth::load(&record.auth_path()) {
         Ok(auth) => (Some(auth.token.reveal()), None),
         Err(auth::Error::Missing(_)) => (None, None),
         Err(error) => (None, Some(error.to_string())),

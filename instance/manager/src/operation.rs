@@ -5,14 +5,19 @@
 //! ends what was cut off: before that step by undoing it, from it on by going on. So a step before it needs
 //! an undo, and one from it on an apply, that works from any point in it.
 
+mod access;
 mod apply;
+mod describe;
 mod error;
+mod folders;
 mod furnish;
 mod journal;
 mod plan;
 mod recover;
 mod registry;
+mod runs;
 mod step;
+pub(crate) mod trash;
 
 use remotelab_config::registry::Registry;
 use remotelab_config::{Env, OwnerPaths};
@@ -22,8 +27,9 @@ use crate::outside::Outside;
 use journal::Journal;
 
 pub(crate) use apply::run;
-pub use apply::{Failed, Outcome, Progress};
+pub use apply::{Failed, Outcome, Progress, Why};
 pub use error::Error;
+pub use folders::Move;
 pub use plan::{Plan, Verb};
 pub use recover::recover;
 pub use step::Step;

@@ -11,14 +11,14 @@ use remotelab_config::auth::Login;
 use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::instance_name;
 use remotelab_config::registry::{self, Record, Registry, State};
-use remotelab_config::{InstanceName, InstancePaths, atomic};
-use serde_json::Map;
+use remotelab_config::{InstanceName, InstancePaths, OwnerPaths, atomic};
+use serde_json::{Map, Value, json};
 
 use super::discovered::{Discovered, discover};
 use super::hostname::{self, Choice, Wish};
 use super::mailbox::Addresses;
 use super::tunnel::{self, Ingress};
-use super::{Created, Guests, links, port};
+use super::{Created, Guests, lifecycle, links, port};
 use crate::operation::{self, Failed, Plan, Progress, Step, Verb};
 use crate::outside::Outside;
 use crate::supervisor::guest_log;
@@ -84,9 +84,15 @@ pub enum Error {
     /// The guest could not be made.
     #[error(transparent)]
     Failed(#[from] Failed),
-    /// The record vanished while the guest was being made.
-    #[error("{0} was removed by another command while it was being created")]
-    Vanished(InstanceName),
+    /// The guest cannot be described.
+    #[error(transparent)]
+    Describe(#[from] super::Error),
+    /// The trash holds nothing of that name.
+    #[error("there is no {0} in the trash")]
+    NotInTrash(String),
+    /// The trash holds more than one of that name.
+    #[error("there are several of {0} in the trash; say which")]
+    Several(String),
 }
 
 /// A guest as it is going to be, and what the operator should know of it.
@@ -96,6 +102,23 @@ pub struct Planned {
     pub plan: Plan,
     /// What to know.
     pub warnings: Vec<String>,
+}
+
+impl Planned {
+    /// What would be done, for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+        self.plan.text() + &warnings.collect::<String>()
+    }
+
+    /// The same for programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let mut json = self.plan.json();
+        json["warnings"] = json!(self.warnings);
+        json
+    }
 }
 
 impl Guests {
@@ -125,10 +148,7 @@ impl Guests {
             skipped.retain(|(step, _)| *step != Step::Start);
         }
         let runs = !skipped.iter().any(|(step, _)| *step == Step::Start);
-        warnings.extend(skipped.into_iter().map(|(step, reason)| match step {
-            Step::Start => "it does not run yet: `remotelab up` starts it".to_owned(),
-            _ => reason,
-        }));
+        warnings.extend(lifecycle::warnings(&skipped));
         self.describe(&name, request, runs, warnings)
     }
 
@@ -147,7 +167,31 @@ impl Guests {
         planned.collect()
     }
 
-    fn surroundings(&self) -> Result<Surroundings, Error> {
+    /// Returns names for several guests that are called after one: `share-1`, `share-2`, without those that are
+    /// taken.
+    ///
+    /// # Errors
+    /// When the name is no name, or what is taken cannot be found out.
+    pub fn numbered(&self, name: &str, count: usize) -> Result<Vec<Name>, Error> {
+        let registry = Registry::load(&self.paths.registry())?;
+        let taken = taken(&registry, &discover(self.paths.home()));
+        // A reserved word with a number behind it is none.
+        let base =
+            InstanceName::normalise(name).ok_or_else(|| instance_name::Error::Empty(name.to_owned()))?;
+        let mut names = Vec::new();
+        for number in 1_u32.. {
+            if names.len() == count {
+                break;
+            }
+            let name = InstanceName::for_new_guest(&format!("{base}-{number}"))?;
+            if !taken.contains(&name) {
+                names.push(Name::Given(name.to_string()));
+            }
+        }
+        Ok(names)
+    }
+
+    pub(super) fn surroundings(&self) -> Result<Surroundings, Error> {
         Ok(Surroundings {
             rules: tunnel::load(self.paths.home())?,
             defaults: GuestDefaults::load(&self.paths.guest_defaults(), &self.env)?,
@@ -164,8 +208,7 @@ impl Guests {
         let Surroundings { rules, defaults, discovered } = surroundings;
         let name = choose_name(&request.name, registry, discovered)?;
         let reserved = self.reserved_ports(registry, discovered, rules);
-        let first = self.env.port(port::FIRST_SETTING).unwrap_or(port::FIRST);
-        let port = port::choose(request.port, first, &reserved, port::is_free)?;
+        let port = port::choose(request.port, self.first_port(), &reserved, port::is_free)?;
         let mut warnings = Vec::new();
         let hostname = choose_hostname(request, &name, defaults, rules, self.owner_port, &mut warnings)?;
         let same_host = |other: &Record| !hostname.is_empty() && other.hostname == hostname;
@@ -177,7 +220,7 @@ impl Guests {
                 "nothing leads {hostname} here yet: add it to the tunnel, for http://127.0.0.1:{port}"
             ));
         }
-        let root = request.root.clone().unwrap_or_else(|| self.paths.guest_root(&name));
+        let root = request.root.clone().unwrap_or_else(|| default_root(&self.paths, &name, registry));
         check_root(&root, registry)?;
         let record = self.record_for(name, port, hostname, root, request);
         let furnish = Step::Furnish { login: request.login.clone() };
@@ -185,7 +228,12 @@ impl Guests {
         Ok(Planned { plan: Plan { verb: Verb::Create, record, steps, commit: 3 }, warnings })
     }
 
-    fn reserved_ports(
+    /// The lowest port that a guest gets.
+    pub(super) fn first_port(&self) -> u16 {
+        self.env.port(port::FIRST_SETTING).unwrap_or(port::FIRST)
+    }
+
+    pub(super) fn reserved_ports(
         &self,
         registry: &Registry,
         discovered: &Discovered,
@@ -245,11 +293,7 @@ impl Guests {
         warnings: Vec<String>,
     ) -> Result<Created, Error> {
         let addresses = Addresses::load(self.paths.instance());
-        let mut view = self.link(name).map_err(|error| match error {
-            super::Error::Registry(source) => Error::Registry(source),
-            super::Error::File(source) => Error::File(source),
-            super::Error::Unknown(name) => Error::Vanished(name),
-        })?;
+        let mut view = self.link(name)?;
         view.local_reachable = Some(runs);
         let (mail_routing_status, mail_routing_detail) =
             match (addresses.route_model(), request.sync_mail_routes) {
@@ -268,21 +312,18 @@ impl Guests {
 }
 
 /// What a new guest must fit into beside the registry.
-struct Surroundings {
-    rules: Vec<Ingress>,
+pub(super) struct Surroundings {
+    pub(super) rules: Vec<Ingress>,
     defaults: GuestDefaults,
-    discovered: Discovered,
+    pub(super) discovered: Discovered,
 }
 
-fn choose_name(wanted: &Name, registry: &Registry, discovered: &Discovered) -> Result<InstanceName, Error> {
-    let unreadable = registry.unreadable.iter().filter_map(|row| row["name"].as_str());
-    let taken: BTreeSet<InstanceName> = registry
-        .guests
-        .iter()
-        .map(|record| record.name.clone())
-        .chain(unreadable.filter_map(InstanceName::normalise))
-        .chain(discovered.names.iter().cloned())
-        .collect();
+pub(super) fn choose_name(
+    wanted: &Name,
+    registry: &Registry,
+    discovered: &Discovered,
+) -> Result<InstanceName, Error> {
+    let taken = taken(registry, discovered);
     match wanted {
         Name::NextTrial => Ok(InstanceName::next_trial(&taken)),
         Name::Given(text) => {
@@ -290,6 +331,16 @@ fn choose_name(wanted: &Name, registry: &Registry, discovered: &Discovered) -> R
             if taken.contains(&name) { Err(Error::Taken(name)) } else { Ok(name) }
         }
     }
+}
+
+/// All names that somebody has.
+fn taken(registry: &Registry, discovered: &Discovered) -> BTreeSet<InstanceName> {
+    let unreadable = registry.unreadable.iter().filter_map(|row| row["name"].as_str());
+    let readable = registry.guests.iter().map(|record| record.name.clone());
+    readable
+        .chain(unreadable.filter_map(InstanceName::normalise))
+        .chain(discovered.names.iter().cloned())
+        .collect()
 }
 
 fn choose_hostname(
@@ -314,8 +365,16 @@ fn choose_hostname(
     }
 }
 
+/// The folder of its name, or one beside it: a guest that was renamed has kept its own.
+fn default_root(paths: &OwnerPaths, name: &InstanceName, registry: &Registry) -> PathBuf {
+    let first = paths.guest_root(name);
+    let is_taken = |root: &PathBuf| registry.guests.iter().any(|record| record.instance_root == *root);
+    let later = (2..).map(|number: u32| first.with_file_name(format!("{name}-{number}")));
+    std::iter::once(first.clone()).chain(later).find(|root| !is_taken(root)).unwrap_or(first.clone())
+}
+
 /// A guest's folder must be absent or empty, so that undoing a create can remove all of it.
-fn check_root(root: &Path, registry: &Registry) -> Result<(), Error> {
+pub(super) fn check_root(root: &Path, registry: &Registry) -> Result<(), Error> {
     let in_use = || Error::FolderInUse(root.to_owned());
     let overlaps = |record: &Record| {
         let other = &record.instance_root;

@@ -1,143 +1,133 @@
-//! Whether guests answer, on their own port and under their host name.
+//! Whether guests answer: on their own port, under their host name and by their prefix, and whether it is they
+//! who do.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
+mod local;
+mod probe;
 
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use std::io;
 
-use super::view::View;
+use serde::Serialize;
 
-const PATH: &str = "/api/build-info";
+pub(super) use local::probe_locally;
+pub(super) use probe::probe;
 
-const LOCAL_PATIENCE: Duration = Duration::from_millis(1500);
+/// What came of asking a guest by all ways that lead to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// On its own port.
+    pub local: Channel,
+    /// Under its host name.
+    pub public: Channel,
+    /// By its prefix, from outside.
+    pub bridge: Channel,
+}
 
-const PUBLIC_PATIENCE: Duration = Duration::from_secs(4);
+/// What came of one way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Channel {
+    /// In one word.
+    pub status: Class,
+    /// The status of the answer, if there was one.
+    pub http_status: Option<u16>,
+    /// How long the answer took.
+    pub latency_ms: Option<u64>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
 
-/// The whole of the public questions ends after this time, however many there are.
-const PUBLIC_DEADLINE: Duration = Duration::from_secs(5);
+/// What came of one way, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// The guest answers.
+    Reachable,
+    /// Another instance answers.
+    WrongInstance,
+    /// The answer leads elsewhere.
+    Redirected,
+    /// The answer is no good one.
+    HttpError,
+    /// There was no answer in time.
+    Timeout,
+    /// The host name leads nowhere.
+    DnsError,
+    /// There is no secure connection.
+    TlsError,
+    /// Nobody takes the connection.
+    Refused,
+    /// There is no such way.
+    Skipped,
+}
 
-/// Questions under way at the same time.
-const PARALLEL: usize = 16;
+impl Channel {
+    fn bare(status: Class) -> Self {
+        Self { status, http_status: None, latency_ms: None, error: None }
+    }
 
-/// Asks all guests and notes the answers. Blocks for at most a few seconds. Guests with a host name need a
-/// TLS provider in the process.
-pub(super) fn probe(views: &mut [View]) {
-    let public: Vec<String> = views.iter().map(View::public_base).collect();
-    let ports: Vec<u16> = views.iter().map(|view| view.record.port).collect();
-    let (local, public) = thread::scope(|scope| {
-        let public = scope.spawn(|| ask_public(public));
-        (ask_local(&ports), public.join().unwrap_or_default())
-    });
-    for ((view, local), public) in views.iter_mut().zip(local).zip(public) {
-        view.local_reachable = Some(local);
-        view.public_reachable = public;
+    /// Whether the guest answered; `None` for a way that there is not.
+    pub(super) fn is_reachable(&self) -> Option<bool> {
+        (self.status != Class::Skipped).then_some(self.status == Class::Reachable)
+    }
+
+    /// For people: `reachable`, or `failed` with the reason.
+    pub(super) fn words(&self) -> String {
+        match (self.status, &self.error) {
+            (Class::Reachable, _) => "reachable".to_owned(),
+            (status, None) => format!("failed ({})", word(status)),
+            (status, Some(error)) => format!("failed ({}: {error})", word(status)),
+        }
     }
 }
 
-fn ask_local(ports: &[u16]) -> Vec<bool> {
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        let mut answers = Vec::new();
-        while let Some((index, port)) = {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            ports.get(index).map(|port| (index, *port))
-        } {
-            answers.push((index, answers_locally(port).unwrap_or(false)));
-        }
-        answers
-    };
-    let mut reachable = vec![false; ports.len()];
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..PARALLEL.min(ports.len())).map(|_| scope.spawn(worker)).collect();
-        for worker in workers {
-            for (index, answer) in worker.join().unwrap_or_default() {
-                reachable[index] = answer;
+/// Sorts an answer. Who answers is compared where both sides know an id.
+fn sort_answer(status: u16, location: Option<&str>, answering: Option<&str>, id: &str) -> Channel {
+    let (class, error) = match status {
+        200..300 => match answering {
+            Some(other) if !other.is_empty() && !id.is_empty() && other != id => {
+                (Class::WrongInstance, Some("another instance answers".to_owned()))
             }
+            _ => (Class::Reachable, None),
+        },
+        300..400 => (Class::Redirected, location.map(|to| format!("to {to}"))),
+        _ => (Class::HttpError, Some(format!("status {status}"))),
+    };
+    Channel { http_status: Some(status), error, ..Channel::bare(class) }
+}
+
+/// Sorts a failure by what is at its bottom.
+fn sort_failure(error: &reqwest::Error) -> Channel {
+    let mut class = match error {
+        error if error.is_timeout() => Class::Timeout,
+        error if error.is_connect() => Class::Refused,
+        _ => Class::HttpError,
+    };
+    let mut last = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        last = cause.to_string();
+        let of_system = cause.downcast_ref::<io::Error>();
+        if of_system.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            class = Class::Timeout;
         }
-    });
-    reachable
-}
-
-fn answers_locally(port: u16) -> io::Result<bool> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, LOCAL_PATIENCE)?;
-    stream.set_read_timeout(Some(LOCAL_PATIENCE))?;
-    stream.set_write_timeout(Some(LOCAL_PATIENCE))?;
-    let request = format!("GET {PATH} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut line = String::new();
-    BufReader::new(stream.take(1024)).read_line(&mut line)?;
-    Ok(line.split(' ').nth(1).is_some_and(|status| status.starts_with('2')))
-}
-
-fn ask_public(bases: Vec<String>) -> Vec<Option<bool>> {
-    let mut answers: Vec<Option<bool>> =
-        bases.iter().map(|base| (!base.is_empty()).then_some(false)).collect();
-    if answers.iter().all(Option::is_none) {
-        return answers;
+        if cause.is::<rustls::Error>() {
+            class = Class::TlsError;
+        }
+        // Nothing but its text tells this one.
+        if last == "dns error" {
+            class = Class::DnsError;
+        }
+        // An error of the system leaves out the one that it is made of.
+        let made_of = of_system.and_then(io::Error::get_ref);
+        next = made_of.map(|error| error as &(dyn std::error::Error + 'static)).or_else(|| cause.source());
     }
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return answers;
-    };
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PUBLIC_PATIENCE)
-        .build();
-    let Ok(client) = client else {
-        return answers;
-    };
-    runtime.block_on(async {
-        let places = Arc::new(Semaphore::new(PARALLEL));
-        let mut questions = JoinSet::new();
-        for (index, base) in bases.into_iter().enumerate().filter(|(_, base)| !base.is_empty()) {
-            let (client, places) = (client.clone(), Arc::clone(&places));
-            questions.spawn(async move {
-                let _place = places.acquire().await;
-                let answer = client.get(format!("{base}{PATH}")).send().await;
-                (index, answer.is_ok_and(|answer| answer.status().is_success()))
-            });
-        }
-        let note_all = async {
-            while let Some(answer) = questions.join_next().await {
-                if let Ok((index, reachable)) = answer {
-                    answers[index] = Some(reachable);
-                }
-            }
-        };
-        let _ = tokio::time::timeout(PUBLIC_DEADLINE, note_all).await;
-    });
-    answers
+    let error = (class != Class::Timeout).then_some(last);
+    Channel { error, ..Channel::bare(class) }
+}
+
+fn word(class: Class) -> String {
+    serde_json::to_value(class).ok().and_then(|word| Some(word.as_str()?.to_owned())).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::TcpListener;
-
-    #[test]
-    fn tells_a_server_from_a_closed_port_and_from_another_answer() {
-        let answering = |status: &'static str| {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            thread::spawn(move || {
-                let (mut stream, _) = listener.accept().unwrap();
-                let mut request = [0; 256];
-                let read = stream.read(&mut request).unwrap();
-                assert!(request[..read].starts_with(b"GET /api/build-info HTTP/1.1\r\n"));
-                write!(stream, "HTTP/1.1 {status}\r\n\r\n").unwrap();
-            });
-            port
-        };
-        let closed = {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            listener.local_addr().unwrap().port()
-        };
-        let ports = [answering("200 OK"), closed, answering("404 Not Found")];
-        assert_eq!(ask_local(&ports), [true, false, false]);
-    }
-}
+mod tests;

@@ -5,7 +5,10 @@ use std::fmt::Write;
 use remotelab_config::registry::{Record, State};
 use serde_json::{Map, Value, json};
 
+use crate::control::Child;
+
 use super::links::{access, local_base, public_base};
+use super::reach::Reached;
 
 /// What is known of one guest.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +25,11 @@ pub struct View {
     pub token: Option<String>,
     /// What is wrong with its files.
     pub problem: Option<String>,
-    /// Whether it answered on its own port, if it was asked.
+    /// What runs for it, where something keeps guests running and knows it.
+    pub process: Option<Child>,
+    /// What came of asking it by every way, if it was asked.
+    pub reached: Option<Reached>,
+    /// Whether it answered on its own port, or is known to listen there.
     pub local_reachable: Option<bool>,
     /// Whether it answered under its host name, if it was asked.
     pub public_reachable: Option<bool>,
@@ -92,6 +99,15 @@ impl View {
         self.put_prefix_links(&mut lines);
         lines.put("localAccess", &self.link(&self.local_base()));
         lines.put("mailbox", &self.mailbox);
+        if let Some(Reached { local, public, bridge }) = &self.reached {
+            for (key, channel) in
+                [("localStatus", local), ("publicStatus", public), ("mainlandStatus", bridge)]
+            {
+                if channel.is_reachable().is_some() {
+                    lines.put(key, &channel.words());
+                }
+            }
+        }
         lines.0
     }
 
@@ -116,6 +132,7 @@ impl View {
         if let Some(problem) = &self.problem {
             lines.put("error", problem);
         }
+        self.put_process(&mut lines);
         lines.put("local", &self.local_base());
         lines.put("mailbox", &self.mailbox);
         if let Some(created) = created {
@@ -142,6 +159,24 @@ impl View {
             lines.put("warning", warning);
         }
         lines.0
+    }
+
+    fn put_process(&self, lines: &mut Lines) {
+        if self.record.stopped {
+            lines.put("stopped", "until it is started");
+        }
+        let Some(process) = &self.process else {
+            return;
+        };
+        if let Some(pid) = process.pid {
+            lines.put("pid", &pid.to_string());
+            lines.put("program", &process.program.to_string_lossy());
+        }
+        lines.put("since", process.started_at.as_deref().unwrap_or_default());
+        if process.failures > 0 {
+            lines.put("failures", &process.failures.to_string());
+            lines.put("lastError", process.last_error.as_deref().unwrap_or_default());
+        }
     }
 
     fn put_prefix_links(&self, lines: &mut Lines) {
@@ -182,6 +217,15 @@ impl View {
         if let Some(problem) = &self.problem {
             put("status", json!(self.status()));
             put("error", json!(problem));
+        }
+        if let Some(reached) = &self.reached {
+            put("reachability", json!(reached));
+        }
+        if self.record.stopped {
+            put("stopped", json!(true));
+        }
+        if let Some(process) = &self.process {
+            put("process", json!(process));
         }
         object
     }
@@ -262,7 +306,7 @@ impl View {
         }
     }
 
-    fn local_base(&self) -> String {
+    pub(super) fn local_base(&self) -> String {
         match self.record.local_base_url.as_str() {
             "" => local_base(self.record.port),
             base => base.to_owned(),

@@ -14,12 +14,21 @@ use super::{Error, Tools};
 pub enum Outcome {
     /// It is done.
     Done,
-    /// There was nothing to do it with, for this reason; the operation goes on.
-    Skipped(String),
+    /// It was left out, and the operation goes on.
+    Skipped(Why),
+}
+
+/// Why a step was left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// There is nothing here that runs guests.
+    NothingRuns,
+    /// It failed, and that is no reason to fail altogether.
+    Failed(String),
 }
 
 /// How far an operation has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Progress<'a> {
     /// A step begins.
     Begun(&'a Step),
@@ -54,14 +63,14 @@ pub(crate) fn run(
     mut journal: Journal,
     tools: &Tools,
     tell: &mut dyn FnMut(Progress<'_>),
-) -> Result<Vec<(Step, String)>, Failed> {
+) -> Result<Vec<(Step, Why)>, Failed> {
     let mut skipped = Vec::new();
     while let Some(step) = journal.step().cloned() {
         tell(Progress::Begun(&step));
         let outcome = step.apply(journal.plan(), tools);
         let marked = outcome.and_then(|outcome| {
-            if let Outcome::Skipped(reason) = outcome {
-                skipped.push((step.clone(), reason));
+            if let Outcome::Skipped(why) = outcome {
+                skipped.push((step.clone(), why));
             }
             tell(Progress::Done(&step));
             journal.advance()

@@ -22,6 +22,12 @@ pub enum Error {
     /// The record is gone.
     #[error("{0} was removed by another command meanwhile")]
     Vanished(InstanceName),
+    /// Another guest has the name.
+    #[error("there is a guest {0} already")]
+    Taken(InstanceName),
+    /// Something works on the guest's files.
+    #[error("{0} is in use: {1}")]
+    InUse(InstanceName, &'static str),
     /// Another command is changing the guest.
     #[error("another command is at work on {0}")]
     Busy(InstanceName),

@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use remotelab_config::{InstanceName, OwnerPaths, atomic};
 use serde::{Deserialize, Serialize};
@@ -18,6 +20,11 @@ use super::step::Step;
 
 /// The longest journal that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How long a look for dead operations may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// An operation under way, and the right to work on its guest.
 #[derive(Debug)]
@@ -53,8 +60,15 @@ impl Journal {
         let path = path_of(paths, plan.guest());
         let cannot = |source| atomic::Error::new("write", &path, source);
         atomic::create_private_dir(&folder(paths))?;
-        let Some(mut file) = locked(&path, true).map_err(cannot)? else {
-            return Err(Error::Busy(plan.guest().clone()));
+        let deadline = Instant::now() + PATIENCE;
+        let mut file = loop {
+            match locked(&path, true).map_err(cannot)? {
+                Some(file) => break file,
+                // Plans are written under the registry's lock, which is ours now: an empty file is one that
+                // somebody looks at who looks for the dead.
+                None if is_empty(&path) && Instant::now() < deadline => thread::sleep(PAUSE),
+                None => return Err(Error::Busy(plan.guest().clone())),
+            }
         };
         if read(&mut file).map_err(cannot)?.contains(&b'\n') {
             return Err(Error::Unfinished(plan.guest().clone()));
@@ -179,6 +193,11 @@ fn locked(path: &Path, create: bool) -> io::Result<Option<File>> {
     }
 }
 
+/// Also when it is gone: whoever looked at it has removed it.
+fn is_empty(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|data| data.len() == 0) || !path.exists()
+}
+
 fn read(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES).read_to_end(&mut bytes)?;
@@ -224,6 +243,21 @@ mod tests {
         assert_eq!(journal.mark, Mark { next: 1, undoing: true });
         journal.close();
         assert!(matches!(found(&paths), Found::Nothing));
+    }
+
+    #[test]
+    fn a_look_for_the_dead_keeps_nobody_from_beginning() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = paths(home.path());
+        atomic::create_private_dir(&folder(&paths)).unwrap();
+        let looking = locked(&path_of(&paths, plan().guest()), true).unwrap().unwrap();
+        let begun = thread::scope(|scope| {
+            let beginning = scope.spawn(|| Journal::create(&paths, plan()));
+            thread::sleep(PAUSE);
+            drop(looking);
+            beginning.join().unwrap()
+        });
+        assert!(begun.is_ok());
     }
 
     #[test]

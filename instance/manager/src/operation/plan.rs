@@ -27,6 +27,18 @@ pub struct Plan {
 pub enum Verb {
     /// A new guest.
     Create,
+    /// No guest any more.
+    Delete,
+    /// A guest that was deleted.
+    Restore,
+    /// Another name.
+    Rename,
+    /// To run again.
+    Start,
+    /// To stay stopped.
+    Stop,
+    /// Another token.
+    RotateToken,
 }
 
 /// Where an operation that was cut off goes.
@@ -43,6 +55,15 @@ impl Plan {
     #[must_use]
     pub fn guest(&self) -> &InstanceName {
         &self.record.name
+    }
+
+    /// Its name when all is done.
+    pub(crate) fn guest_after(&self) -> &InstanceName {
+        let new = self.steps.iter().find_map(|step| match step {
+            Step::Rename { to } => Some(&to.name),
+            _ => None,
+        });
+        new.unwrap_or(self.guest())
     }
 
     /// Which way an operation goes after a kill, `next` being the first step that is not known to be done.
@@ -72,6 +93,12 @@ impl Verb {
     fn infinitive(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Restore => "restore",
+            Self::Rename => "rename",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::RotateToken => "rotate-token",
         }
     }
 
@@ -79,6 +106,12 @@ impl Verb {
     pub(super) fn participle(self) -> &'static str {
         match self {
             Self::Create => "created",
+            Self::Delete => "deleted",
+            Self::Restore => "restored",
+            Self::Rename => "renamed",
+            Self::Start => "started",
+            Self::Stop => "stopped",
+            Self::RotateToken => "changed",
         }
     }
 }

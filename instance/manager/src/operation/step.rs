@@ -1,16 +1,19 @@
 //! The steps that operations are made of.
 
+use std::path::PathBuf;
+
 use remotelab_config::auth::Login;
-use remotelab_config::registry::Registry;
+use remotelab_config::registry::{Record, Registry};
 use serde::{Deserialize, Serialize};
 
-use super::apply::Outcome;
+use super::apply::{Outcome, Why};
+use super::folders::{self, Move};
 use super::plan::Plan;
-use super::{Error, Tools, furnish, registry};
+use super::{Error, Tools, access, furnish, registry, runs, trash};
 use crate::control;
 
 /// One step. It knows nothing but its plan: another process may have to do or undo it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "camelCase")]
 pub enum Step {
     /// Puts the guest into the registry as being made, and so takes its name and port.
@@ -26,84 +29,136 @@ pub enum Step {
     Publish,
     /// Has the front door read the registry.
     Route,
+    /// Changes nothing, but keeps other commands from the guest.
+    Hold,
+    /// Notes whether it is to stay stopped.
+    Want {
+        /// Whether it is.
+        stopped: bool,
+    },
+    /// Stops it.
+    Stop,
+    /// Starts it again, if that is possible.
+    Resume,
+    /// Ends all logins. Its server must be stopped.
+    SignOut,
+    /// Gives it another token.
+    NewToken,
+    /// Marks it as being deleted, so that nobody starts it or leads to it.
+    Retire,
+    /// Ends the runs that are under way, which do not end with the server.
+    EndRuns,
+    /// Moves its files into the trash.
+    #[serde(rename_all = "camelCase")]
+    Trash {
+        /// What the trash calls them.
+        entry: String,
+        /// When: ISO-8601 UTC.
+        deleted_at: String,
+        /// Which folders go where.
+        moves: Vec<Move>,
+    },
+    /// Removes its files for good.
+    Purge {
+        /// All of them.
+        folders: Vec<PathBuf>,
+    },
+    /// Takes it out of the registry.
+    Drop,
+    /// Brings files back from the trash.
+    Bring {
+        /// What the trash calls them.
+        entry: String,
+        /// Which folders go where.
+        moves: Vec<Move>,
+    },
+    /// Forgets what was brought back.
+    ClearTrash {
+        /// What the trash called it.
+        entry: String,
+    },
+    /// Gives it another name.
+    Rename {
+        /// How it is to be.
+        to: Box<Record>,
+    },
+    /// Has its log follow its name.
+    MoveLog {
+        /// Where it goes.
+        to: PathBuf,
+    },
 }
 
 impl Step {
-    /// Its name for programs.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Reserve => "reserve",
-            Self::Furnish { .. } => "furnish",
-            Self::Start => "start",
-            Self::Publish => "publish",
-            Self::Route => "route",
-        }
-    }
-
-    /// What it does, for people.
-    pub(super) fn describe(&self, plan: &Plan) -> String {
-        let record = &plan.record;
-        match self {
-            Self::Reserve if record.hostname.is_empty() => {
-                format!("take the name {} and port {}", record.name, record.port)
-            }
-            Self::Reserve => {
-                format!(
-                    "take the name {}, port {} and host name {}",
-                    record.name, record.port, record.hostname
-                )
-            }
-            Self::Furnish { .. } => format!("make its files in {}", record.instance_root.display()),
-            Self::Start => "start its chat server".to_owned(),
-            Self::Publish => "put it into the list of guests".to_owned(),
-            Self::Route => "tell the front door".to_owned(),
-        }
-    }
-
-    /// How it is undone, for people. Only steps before the commit are.
-    pub(super) fn describe_undo(&self) -> &'static str {
-        match self {
-            Self::Reserve => "give them back",
-            Self::Furnish { .. } => "remove them",
-            Self::Start => "stop it",
-            Self::Publish | Self::Route => "nothing",
-        }
-    }
-
     /// Does it.
     pub(super) fn apply(&self, plan: &Plan, tools: &Tools) -> Result<Outcome, Error> {
+        let service = tools.outside.service;
         match self {
-            Self::Reserve | Self::Publish => {
+            Self::Hold => {}
+            Self::Reserve
+            | Self::Publish
+            | Self::Want { .. }
+            | Self::Retire
+            | Self::Drop
+            | Self::Rename { .. } => {
                 Registry::update(&tools.paths.registry(), |registry| self.change(plan, registry))?;
             }
             Self::Furnish { login } => furnish::make(&plan.record, login.clone(), tools)?,
-            Self::Start => match tools.outside.service.start(plan.guest()) {
-                Err(error @ control::Error::NotRunning) => return Ok(Outcome::Skipped(error.to_string())),
+            Self::Start => match service.start(plan.guest()) {
+                Err(control::Error::NotRunning) => return Ok(Outcome::Skipped(Why::NothingRuns)),
                 outcome => outcome?,
             },
+            Self::Resume => match service.start(plan.guest_after()) {
+                Err(control::Error::NotRunning) => return Ok(Outcome::Skipped(Why::NothingRuns)),
+                Err(error) => return Ok(Outcome::Skipped(Why::Failed(error.to_string()))),
+                Ok(()) => {}
+            },
+            Self::Stop => service.stop(plan.guest())?,
             Self::Route => {
                 if let Err(error) = tools.outside.door.reload() {
-                    return Ok(Outcome::Skipped(format!("the gateway may not know its route yet: {error}")));
+                    let why = format!("the gateway may not know of it yet: {error}");
+                    return Ok(Outcome::Skipped(Why::Failed(why)));
                 }
             }
+            Self::SignOut => access::sign_out(&plan.record)?,
+            Self::NewToken => access::new_token(&plan.record)?,
+            Self::EndRuns => runs::end(&plan.record)?,
+            Self::Trash { entry, deleted_at, moves } => {
+                trash::put(tools.paths, &plan.record, entry, deleted_at, moves)?;
+            }
+            Self::Purge { folders } => {
+                folders.iter().try_for_each(|folder| folders::purge(folder))?;
+                trash::purge_logs(&plan.record)?;
+            }
+            Self::Bring { moves, .. } => trash::bring(moves)?,
+            Self::MoveLog { to } => trash::rename_if_there(&plan.record.log_path, to)?,
+            Self::ClearTrash { entry } => trash::forget(tools.paths, &plan.record, entry)?,
         }
         Ok(Outcome::Done)
     }
 
     /// Undoes it, however much of it was done.
     pub(super) fn undo(&self, plan: &Plan, tools: &Tools) -> Result<(), Error> {
+        let restore = |change: fn(&Plan, &mut Registry)| {
+            Registry::update(&tools.paths.registry(), |registry| {
+                change(plan, registry);
+                Ok::<_, Error>(())
+            })
+        };
         match self {
-            Self::Reserve => {
-                Registry::update(&tools.paths.registry(), |registry| {
-                    registry::give_back(plan, registry);
-                    Ok::<_, Error>(())
-                })?;
-            }
-            Self::Furnish { .. } => furnish::remove(&plan.record)?,
-            Self::Start => tools.outside.service.stop(plan.guest())?,
-            Self::Publish | Self::Route => {}
+            Self::Reserve => restore(registry::give_back),
+            Self::Want { .. } | Self::Retire | Self::Rename { .. } => restore(registry::put_back),
+            Self::Furnish { .. } => furnish::remove(&plan.record),
+            Self::Start => Ok(tools.outside.service.stop(plan.guest())?),
+            Self::Stop if plan.record.stopped => Ok(()),
+            Self::Stop => match tools.outside.service.start(plan.guest()) {
+                Err(control::Error::NotRunning) => Ok(()),
+                outcome => Ok(outcome?),
+            },
+            Self::Bring { moves, .. } => trash::bring_back(moves),
+            // Nothing can be or need be done about the rest; most of it comes after every commit.
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// What it does to the registry; nothing for most.
@@ -111,6 +166,10 @@ impl Step {
         match self {
             Self::Reserve => registry::reserve(plan, registry),
             Self::Publish => registry::publish(plan, registry)?,
+            Self::Want { stopped } => registry::of_plan(plan, registry)?.stopped = *stopped,
+            Self::Retire => registry::retire(plan, registry)?,
+            Self::Drop => registry::drop_record(plan, registry),
+            Self::Rename { to } => registry::rename(plan, to, registry)?,
             _ => {}
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The manager with real processes, sockets and files.
 
 mod guests;
+mod life;
 mod operations;
 mod supervisor;
 mod world;

@@ -168,8 +168,8 @@ impl Running {
 
 impl Service for Running {
     fn start(&self, name: &InstanceName) -> Result<(), control::Error> {
-        fs::write(self.folder.join(name.as_str()), "").unwrap();
-        Ok(())
+        fs::write(self.folder.join(name.as_str()), "")
+            .map_err(|error| control::Error::Refused(error.to_string()))
     }
 
     fn stop(&self, name: &InstanceName) -> Result<(), control::Error> {

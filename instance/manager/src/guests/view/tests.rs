@@ -21,6 +21,8 @@ fn view() -> View {
         gateway_base: None,
         token: Some(token()),
         problem: None,
+        process: None,
+        reached: None,
         local_reachable: Some(true),
         public_reachable: Some(true),
     }
