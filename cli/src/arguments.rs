@@ -10,8 +10,8 @@ use remotelab_config::Env;
 
 use crate::failure::Hinted;
 use crate::{
-    api, assistant_message, completion, doctor, gateway, generate_token, guest_instance, help_run, mail, message,
-    runs, session_spawn, set_password, storage, token, trigger, up, usage_summary, version,
+    api, assistant_message, completion, doctor, gateway, generate_token, guest_instance, help_run, mail,
+    message, runs, session_spawn, set_password, storage, token, trigger, up, usage_summary, version,
 };
 
 /// Hand repetitive digital work to AI executors on your own machine.

@@ -51,11 +51,7 @@ pub(crate) fn read_bytes(boundary: &str, body: &[u8]) -> Option<PostMessage> {
     runtime.block_on(parts(None, &BodyMemory::new(), request)).ok().map(|form| form.message)
 }
 
-async fn parts(
-    app: Option<&Shared>,
-    memory: &BodyMemory,
-    request: Request,
-) -> Result<Form, Refusal> {
+async fn parts(app: Option<&Shared>, memory: &BodyMemory, request: Request) -> Result<Form, Refusal> {
     let (parts, body) = request.into_parts();
     // Files go to the disk, however long it takes: texts alone take memory, and most take next to none.
     let mut texts = Texts { share: memory.share(), bytes: 0 };
