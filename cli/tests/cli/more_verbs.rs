@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::verbs::{done, furnished, post, say, session};
+use crate::verbs::{done, furnished, post, say, session, until};
 
 #[test]
 fn an_answer_is_taken_apart_or_as_it_comes() {
@@ -102,7 +102,9 @@ fn a_trigger_is_changed_and_delivered_at_once() {
     let nothing = say(&home, &["trigger", "update", id]);
     assert_eq!((nothing.code, nothing.out.as_str()), (Some(2), ""));
     done(&home, &["trigger", "run-now", id]);
-    while !done(&home, &["trigger", "get", id]).out.contains("status: delivered") {}
+    until("the trigger is delivered", || {
+        done(&home, &["trigger", "get", id]).out.contains("status: delivered")
+    });
     let asked =
         ["api", "GET", &format!("/api/sessions/{session}/events?filter=all"), "--field", "events.0.content"];
     assert_eq!(done(&home, &asked).out, "wake up\n");
@@ -208,8 +210,8 @@ fn a_wait_outlives_the_server() {
         .spawn()
         .unwrap();
     let list = || done(&home, &["api", "GET", "/api/sessions", "--field", "sessions"]).json();
-    while !list().as_array().unwrap().iter().any(|session| session["activity"]["run"]["state"] == "running") {
-    }
+    let is_running = |session: &Value| session["activity"]["run"]["state"] == "running";
+    until("the task is begun", || list().as_array().unwrap().iter().any(is_running));
     home.end(up);
     let _up = home.up();
     fs::remove_file(home.path().join("gate")).unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,8 @@ use crate::home::Home;
 /// Speaks like Claude. A message `call <command>` makes it run that command and note what it said.
 const TOOL: &str = r#"#!/bin/sh
 for last; do :; done
-line=$(printf '%s' "$last" | tail -n 1)
+# Behind a task stands who handed it over.
+line=$(printf '%s\n' "$last" | tail -n 3 | grep '^call ' | tail -n 1)
 case "$last" in
   *GO-WRONG*) exit 3 ;;
   *TAKE-LONG*) sleep 60 ;;
@@ -25,6 +27,14 @@ esac
 echo '{"type":"assistant","message":{"content":[{"type":"text","text":"done <private>secret</private>"}]}}'
 echo '{"type":"result","subtype":"success","is_error":false,"result":"done"}'
 "#;
+
+/// Asks until something holds.
+pub(crate) fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not so in time: {what}");
+    }
+}
 
 /// What a command answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -265,7 +275,8 @@ fn a_message_that_is_queued_is_waited_for() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    while !done(&home, &["api", "GET", &format!("/api/sessions/{session}")]).out.contains("\"and this\"") {}
+    let path = format!("/api/sessions/{session}");
+    until("the message waits", || done(&home, &["api", "GET", &path]).out.contains("\"and this\""));
     fs::remove_file(home.path().join("gate")).unwrap();
     let output = waiting.wait_with_output().unwrap();
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
