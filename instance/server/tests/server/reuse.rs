@@ -114,9 +114,9 @@ async fn lists_are_filtered_and_in_order() {
         ids.sort();
         ids
     };
-    assert_eq!(listed("?sourceId=email").await, std::slice::from_ref(&mail));
-    assert_eq!(listed("?templateId=app_t").await, std::slice::from_ref(&template));
-    assert_eq!(listed("?appId=app_t").await, std::slice::from_ref(&template));
+    assert_eq!(listed("?sourceId=email").await, sorted(&[&mail]));
+    assert_eq!(listed("?templateId=app_t").await, sorted(&[&template]));
+    assert_eq!(listed("?appId=app_t").await, sorted(&[&template]));
     assert_eq!(listed("?sourceId=nothing").await, [""; 0]);
     assert_eq!(listed("").await, sorted(&[&plain, &mail, &template]));
     assert_eq!(listed("?includeVisitor=1").await, sorted(&[&plain, &mail, &template, &visitor]));
