@@ -2,6 +2,7 @@
 
 mod aborts;
 mod access_log;
+mod bytes;
 mod client;
 mod crowd;
 mod explain;
@@ -13,6 +14,7 @@ mod identity;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod recorder;
 mod reload;
 mod shared_origin;
 mod toy;
