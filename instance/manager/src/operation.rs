@@ -7,6 +7,7 @@
 
 mod access;
 mod apply;
+pub(crate) mod audit;
 mod describe;
 mod error;
 mod folders;

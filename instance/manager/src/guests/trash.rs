@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::create::{Name, check_root, choose_name};
 use super::lifecycle::warnings;
 use super::{Changed, Error, Guests, create, links, port};
+use crate::operation::audit;
 use crate::operation::trash::{Note, places, remove, remove_leavings};
 use crate::operation::{self, Move, Plan, Progress, Step, Verb};
 use crate::outside::Outside;
@@ -78,7 +79,10 @@ impl Guests {
         remove_leavings(&self.paths)?;
         let mut entries = entries(&self.paths)?;
         entries.retain(|entry| entry.is_older_than(older_than));
-        entries.iter().try_for_each(|entry| remove(&self.paths, &entry.id))?;
+        for entry in &entries {
+            remove(&self.paths, &entry.id)?;
+            audit::note(&self.paths, &self.env, "trash empty", entry.name(), &audit::Result::Done);
+        }
         Ok(entries)
     }
 

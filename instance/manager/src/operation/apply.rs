@@ -7,7 +7,7 @@ use remotelab_config::InstanceName;
 use super::journal::Journal;
 use super::plan::Verb;
 use super::step::Step;
-use super::{Error, Tools};
+use super::{Error, Tools, audit};
 
 /// What a step came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,25 +77,30 @@ pub(crate) fn run(
         });
         if let Err(source) = marked {
             let (verb, guest) = (journal.plan().verb, journal.plan().guest().clone());
-            let end = match journal.may_turn_back() {
-                false => End::Unfinished,
-                true => match undo(journal, tools, tell) {
+            let reason = chain(&source);
+            let end = if journal.may_turn_back() {
+                match undo(journal, tools, &reason, tell) {
                     Ok(()) => End::Undone,
                     Err(left) => End::HalfUndone(left),
-                },
+                }
+            } else {
+                note(&journal, tools, &audit::Result::Unfinished(reason));
+                End::Unfinished
             };
             return Err(Failed { verb, guest, end, source });
         }
     }
+    note(&journal, tools, &audit::Result::Done);
     journal.close();
     Ok(skipped)
 }
 
-/// Undoes all that was begun, the last first, and goes on when that fails for one step. Only the first step,
-/// which keeps others from the guest, then stays for the next command.
+/// Undoes all that was begun, for this reason, the last first, and goes on when that fails for one step. Only the
+/// first step, which keeps others from the guest, then stays for the next command.
 pub(super) fn undo(
     mut journal: Journal,
     tools: &Tools,
+    reason: &str,
     tell: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), Vec<String>> {
     // A full disk must not keep anything from being undone; the mark only matters after a failed commit.
@@ -106,7 +111,7 @@ pub(super) fn undo(
     let mut steps = journal.begun().peekable();
     while let Some(step) = steps.next() {
         if steps.peek().is_none() && !left.is_empty() {
-            return Err(left);
+            break;
         }
         match step.undo(journal.plan(), tools) {
             Ok(()) => tell(Progress::Undone(step)),
@@ -115,10 +120,17 @@ pub(super) fn undo(
     }
     drop(steps);
     if left.is_empty() {
+        note(&journal, tools, &audit::Result::Undone(reason.to_owned()));
         journal.close();
         return Ok(());
     }
+    note(&journal, tools, &audit::Result::Unfinished(left.join("; ")));
     Err(left)
+}
+
+fn note(journal: &Journal, tools: &Tools, result: &audit::Result) {
+    let plan = journal.plan();
+    audit::note(tools.paths, tools.env, plan.verb.infinitive(), plan.guest(), result);
 }
 
 impl fmt::Display for Failed {

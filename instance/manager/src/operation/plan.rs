@@ -90,7 +90,8 @@ impl Plan {
 }
 
 impl Verb {
-    fn infinitive(self) -> &'static str {
+    /// What is done, in the words of the command.
+    pub(super) fn infinitive(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Delete => "delete",

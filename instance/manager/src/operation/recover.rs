@@ -36,7 +36,7 @@ fn end(journal: Journal, tools: &Tools, tell: &mut dyn FnMut(Progress<'_>)) {
     match journal.way() {
         Way::Back => {
             tracing::info!("undoing what was begun with {guest}");
-            if let Err(left) = apply::undo(journal, tools, tell) {
+            if let Err(left) = apply::undo(journal, tools, "the command was cut off", tell) {
                 tracing::warn!("cannot undo all that was begun with {guest}: {}", left.join("; "));
             }
         }

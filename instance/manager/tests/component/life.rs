@@ -11,6 +11,7 @@ use remotelab_config::registry::{Record, Registry};
 use remotelab_manager::guests::create::Error as CreateError;
 use remotelab_manager::guests::hostname::Wish;
 use remotelab_manager::guests::{Deleted, Error, Files, NewName, Request};
+use serde_json::json;
 
 use crate::guests::{assert_private, given};
 use crate::world::World;
@@ -197,6 +198,32 @@ fn a_new_token_keeps_the_password() {
     assert_ne!(token(&demo), old);
     let auth = fs::read_to_string(&demo.auth_file).unwrap();
     assert!(auth.contains(r#""passwordHash": "h""#) && auth.contains(r#""kept": 1"#), "{auth}");
+}
+
+#[test]
+fn who_has_changed_what_can_be_read() {
+    let world = with_guest("demo");
+    let lock = record(&world, "demo").paths().server_lock();
+    let server = FileLock::try_acquire(&lock).unwrap();
+    delete(&world, "demo", Files::Trash).unwrap_err();
+    drop(server);
+    delete(&world, "demo", Files::Trash).unwrap();
+    world.guests().empty_trash(Duration::ZERO).unwrap();
+    let log = fs::read_to_string(world.config().join("logs/audit.jsonl")).unwrap();
+    let lines = log.lines().map(|line| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = line.as_object_mut().unwrap();
+        let at = fields.remove("at").unwrap();
+        assert!(at.as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+        line
+    });
+    let uid = rustix::process::getuid().as_raw();
+    let done = |what| json!({"uid": uid, "what": what, "guest": "demo", "result": "done"});
+    let mut undone = done("delete");
+    undone["result"] = json!("undone");
+    undone["reason"] = json!("demo is in use: its chat server still runs");
+    assert_eq!(lines.collect::<Vec<_>>(), [done("create"), undone, done("delete"), done("trash empty")]);
+    assert_private(&world.config().join("logs"));
 }
 
 #[test]
