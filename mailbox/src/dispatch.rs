@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backoff;
 use crate::clock::millis;
+use crate::letter::Letter;
 use crate::office::{Error, Office, blocking};
 use crate::outbound::{self, Dispatch};
 use crate::settings::Outbound;
@@ -51,6 +52,11 @@ async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt)
                 return Ok(store.return_letter(id, now + SETUP_PAUSE, why, now)?);
             }
             Attempt::Accepted(response) => (Outgoing::Sent, now, Ok(response.as_str())),
+            Attempt::Partly(response, left) => {
+                let due = now + backoff::SENDING.wait(1, dice).map_or(SETUP_PAUSE, millis);
+                let letter = Letter { left: left.clone(), ..row.letter.clone() };
+                return Ok(store.finish_partly(id, response, &letter, due, now)?);
+            }
             Attempt::Permanent(failure) => (Outgoing::Dead, now, Err(failure)),
             // SMTP has no idempotency key: a person decides.
             Attempt::Unknown(failure) => (Outgoing::Unconfirmed, now, Err(failure)),

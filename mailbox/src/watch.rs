@@ -1,11 +1,12 @@
-//! A mail in a session is watched until its run ends, then answered.
+//! A mail in a session is watched until its run has ended and said all, then answered.
+
+mod history;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use remotelab_client::Instance;
-use remotelab_protocol::{Event, Role, RunState, reply as protocol_reply};
-use serde_json::Value;
+use remotelab_client::{Found, Instance};
+use remotelab_protocol::{Run, RunState, reply as protocol_reply};
 
 use crate::clock::millis;
 use crate::office::{Error, Office, blocking};
@@ -78,7 +79,8 @@ fn is_gone(error: &remotelab_client::Error) -> bool {
     error.status().is_some_and(|status| status == http::StatusCode::NOT_FOUND)
 }
 
-/// Returns how the mail's run ended and which mails it answers, or `None` while it goes on.
+/// Returns how the mail's run ended and which mails it answers, or `None` while it goes on or may still
+/// say more.
 async fn find_end(
     office: &Office,
     place: &Place,
@@ -86,14 +88,10 @@ async fn find_end(
     item: &Item,
 ) -> Result<Option<(Vec<String>, End)>, Fault> {
     let client: Arc<Instance> = office.client(place)?;
-    let session_id = item.session_id.as_deref().unwrap_or_default();
     let run_id = match &item.run_id {
         Some(run_id) => run_id.clone(),
         None => {
-            let events = client.events(session_id).await?;
-            let Some(run_id) = run_of(&events, &request_id(&item.id, item.round)) else {
-                return Ok(None);
-            };
+            let Some(run_id) = find_run(&client, item).await? else { return Ok(None) };
             let (store, id, found) = (Arc::clone(store), item.id.clone(), run_id.clone());
             let now = office.clock.now();
             blocking(move || Ok(store.found_run(&id, &found, now)?)).await.map_err(Fault::Office)?;
@@ -104,47 +102,68 @@ async fn find_end(
     if !run.state.is_terminal() {
         return Ok(None);
     }
-    let events = client.events(run.session_id.as_str()).await?;
-    let items = items_of(&events, &run_id);
-    let text = protocol_reply::choose(&events, protocol_reply::Of::Run(&run_id));
+    let Some(Said { text, requests }) = said(&client, &run).await? else { return Ok(None) };
     let end = match (run.state, text) {
         (RunState::Completed, Some(text)) => End::Answered(text),
         (RunState::Completed, None) => End::Failed("the run said nothing".to_owned()),
         (RunState::Cancelled, _) => End::Failed("the run was cancelled".to_owned()),
         (_, _) => End::Failed(run.failure_reason.unwrap_or_else(|| "the run failed".to_owned())),
     };
+    let items = requests.iter().filter_map(|request| item_of_request(request)).map(str::to_owned).collect();
     Ok(Some((items, end)))
 }
 
-/// Finds the run that works on a request: the user message that carries it, alone or in a batch.
-fn run_of(events: &[Event], request: &str) -> Option<String> {
-    let carries = |event: &&Event| requests_in(event).iter().any(|id| id == request);
-    events.iter().filter(|event| event.is_message_of(Role::User)).find(carries)?.run_id.clone()
-}
-
-/// Lists the mails that a run answers.
-fn items_of(events: &[Event], run_id: &str) -> Vec<String> {
-    let of_run = |event: &&Event| event.is_message_of(Role::User) && event.run_id.as_deref() == Some(run_id);
-    let requests = events.iter().filter(of_run).flat_map(requests_in);
-    requests.filter_map(|request| item_of_request(&request).map(str::to_owned)).collect()
-}
-
-/// Reads which of our requests a user message carries, from its request id and its context in both
-/// forms.
-fn requests_in(event: &Event) -> Vec<String> {
-    let mut requests: Vec<String> = event.request_id.clone().into_iter().collect();
-    if let Some(message) = event.as_message() {
-        let text = |value: &Value| value.get("requestId").and_then(Value::as_str).map(str::to_owned);
-        let context = message.source_context.as_ref();
-        let queued = context.and_then(|context| context.get("queuedMessages")?.as_array());
-        requests.extend(context.and_then(text));
-        requests.extend(queued.into_iter().flatten().filter_map(text));
-        requests.extend(message.queued_request_ids.iter().flatten().cloned());
+/// Finds the run of a mail that waited in its session.
+async fn find_run(client: &Instance, item: &Item) -> Result<Option<String>, remotelab_client::Error> {
+    let session_id = item.session_id.as_deref().unwrap_or_default();
+    let request = request_id(&item.id, item.round);
+    match client.run_of_request(session_id, &request).await {
+        Ok(Found::Run(run)) => Ok(Some(run.to_string())),
+        Ok(Found::NotYet) => Ok(None),
+        Ok(Found::Unknown) => Ok(history::run_of(&client.events(session_id).await?, &request)),
+        Err(error) if is_gone(&error) => Ok(history::run_of(&client.events(session_id).await?, &request)),
+        Err(error) => Err(error),
     }
-    requests.retain(|request| item_of_request(request).is_some());
-    requests.sort();
-    requests.dedup();
-    requests
+}
+
+/// What a run said, and the requests that it answers.
+struct Said {
+    text: Option<String>,
+    requests: Vec<String>,
+}
+
+/// Reads what a run that has ended said; `None` while its reply is reviewed, its files are to come, or
+/// another run goes on with what was missing.
+async fn said(client: &Instance, run: &Run) -> Result<Option<Said>, remotelab_client::Error> {
+    let first = match client.run_reply(run.id.as_str()).await {
+        Ok(reply) => reply,
+        // The run is there: this is an older instance.
+        Err(error) if is_gone(&error) => {
+            let events = client.events(run.session_id.as_str()).await?;
+            let text = protocol_reply::choose(&events, protocol_reply::Of::Run(run.id.as_str()));
+            return Ok(Some(Said { text, requests: history::requests_of(&events, run.id.as_str()) }));
+        }
+        Err(error) => return Err(error),
+    };
+    if !first.settled {
+        return Ok(None);
+    }
+    let mut replies = vec![first];
+    if let Some(next) = &replies[0].continued_by {
+        let next = client.run_reply(next.as_str()).await?;
+        if !next.settled {
+            return Ok(None);
+        }
+        replies.push(next);
+    }
+    let files = replies.iter().flat_map(|reply| &reply.attachments);
+    let files: Vec<&str> = files.filter_map(|file| file.original_name.as_deref()).collect();
+    let mut texts: Vec<String> = replies.iter().filter_map(|reply| reply.reply.clone()).collect();
+    if !texts.is_empty() && !files.is_empty() {
+        texts.push(format!("(Files in the session: {})", files.join(", ")));
+    }
+    let text = Some(texts.join("\n\n")).filter(|text| !text.is_empty());
+    Ok(Some(Said { text, requests: replies.swap_remove(0).request_ids }))
 }
 
 /// Writes the answer and the mails' fate in one step. A run that worked on several mails gives one
@@ -190,42 +209,4 @@ async fn conclude(
 /// Whether a mail still waits for its answer.
 fn is_open(item: &Item) -> bool {
     matches!(item.state, Inbound::Submitted | Inbound::Approved)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use remotelab_protocol::event::Message;
-    use serde_json::json;
-
-    fn user(run: &str, context: Value) -> Event {
-        let message = Message { source_context: Some(context), ..Message::default() };
-        Event { run_id: Some(run.into()), ..Event::message(Role::User, message, 0) }
-    }
-
-    #[test]
-    fn finds_the_run_of_a_mail_alone_or_in_a_batch() {
-        let mail = |id: &str| json!({"channel": "email", "requestId": request_id(id, 0)});
-        let events = [
-            user("run_1", mail("mail_a")),
-            user("run_2", json!({"comment": 1, "requestId": "other"})),
-            user(
-                "run_3",
-                json!({"queuedMessages": [
-                    {"requestId": "mailbox_reply_mail_b", "sourceContext": mail("mail_b")},
-                    {"requestId": "mailbox_reply_mail_c"},
-                ]}),
-            ),
-            Event { request_id: Some(request_id("mail_a", 1)), ..user("run_4", json!({})) },
-        ];
-        let run = |item: &str, round| run_of(&events, &request_id(item, round));
-        assert_eq!(run("mail_a", 0).as_deref(), Some("run_1"));
-        assert_eq!(run("mail_b", 0).as_deref(), Some("run_3"));
-        assert_eq!(run("mail_c", 0).as_deref(), Some("run_3"));
-        assert_eq!(run("mail_a", 1).as_deref(), Some("run_4"), "the second round");
-        assert_eq!(run("mail_d", 0), None);
-        assert_eq!(items_of(&events, "run_3"), ["mail_b", "mail_c"]);
-        assert_eq!(items_of(&events, "run_4"), ["mail_a"]);
-        assert!(items_of(&events, "run_2").is_empty());
-    }
 }

@@ -22,8 +22,9 @@ use remotelab_protocol::tool::Tool;
 use remotelab_protocol::wire::{
     CreateSession, EventsAnswer, MessageAccepted, PostMessage, RunAnswer, SessionAnswer, SessionBody,
 };
-use remotelab_protocol::{Event, Run, reply};
+use remotelab_protocol::{Attachment, Event, Run, RunId, reply};
 use reqwest::{RequestBuilder, Response, StatusCode, header, multipart, redirect};
+use serde::Deserialize;
 
 pub use error::Error;
 pub use kept_token::KeptToken;
@@ -48,6 +49,9 @@ const REFUSED_TOKEN_REST: Duration = Duration::from_secs(300);
 
 /// Ordinary answers (bytes).
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
+
+/// A reply: one text, which an executor wrote (bytes).
+const REPLY_MAX: usize = 16 * 1024 * 1024;
 
 /// The whole history of a session (bytes).
 const EVENTS_MAX: usize = 64 * 1024 * 1024;
@@ -83,6 +87,50 @@ impl Login {
         let refused = self.refused.as_ref();
         refused.is_some_and(|(known, at)| known == token && at.elapsed() < REFUSED_TOKEN_REST)
     }
+}
+
+/// What a run said to a person.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunReply {
+    /// The text; `None` when it said nothing, or nothing yet.
+    #[serde(default)]
+    pub reply: Option<String>,
+    /// The files that it offers.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
+    /// The requests that it answers.
+    #[serde(default)]
+    pub request_ids: Vec<String>,
+    /// Whether that is all. An older instance does not tell; then it is.
+    #[serde(default = "yes")]
+    pub settled: bool,
+    /// The run that went on with what was missing.
+    #[serde(default)]
+    pub continued_by: Option<RunId>,
+}
+
+/// The run of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// It answers the request.
+    Run(RunId),
+    /// The request waits.
+    NotYet,
+    /// An older instance does not tell.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunsAnswer {
+    #[serde(default)]
+    request_id: Option<String>,
+    runs: Vec<Run>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A file to send with a message.
@@ -250,6 +298,30 @@ impl Instance {
     pub async fn reply(&self, run: &Run) -> Result<Option<String>, Error> {
         let events = self.events(run.session_id.as_str()).await?;
         Ok(reply::choose(&events, reply::Of::Run(run.id.as_str())))
+    }
+
+    /// Reads what a run said to a person and whether more may come.
+    ///
+    /// # Errors
+    /// Any [`Error`]; status 404 also from an older instance, which does not choose replies itself.
+    pub async fn run_reply(&self, id: &str) -> Result<RunReply, Error> {
+        let path = format!("/api/runs/{id}/reply");
+        let build = || Ok(self.call(Method::GET, &path));
+        self.answer("read the reply", build, REPLY_MAX).await
+    }
+
+    /// Finds the run that answers a request, also one that was delivered together with others.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn run_of_request(&self, session_id: &str, request_id: &str) -> Result<Found, Error> {
+        let path = format!("/api/sessions/{session_id}/runs");
+        let build = || Ok(self.call(Method::GET, &path).query(&[("requestId", request_id), ("limit", "1")]));
+        let answer: RunsAnswer = self.answer("find the run", build, ANSWER_MAX).await?;
+        Ok(match answer.request_id {
+            Some(_) => answer.runs.into_iter().next().map_or(Found::NotYet, |run| Found::Run(run.id)),
+            None => Found::Unknown,
+        })
     }
 
     async fn answer<T: serde::de::DeserializeOwned>(

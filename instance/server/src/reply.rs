@@ -1,9 +1,13 @@
 //! What a run said to a person, read from the stored events.
 
 use remotelab_protocol::reply::{Choice, Chosen};
-use remotelab_protocol::{Attachment, Event, Role, Run};
+use remotelab_protocol::{Attachment, Event, Role, Run, RunId, Session};
 use remotelab_store::history::{Bodies, History};
+use remotelab_store::journal::Files;
+use remotelab_store::{requests, runs};
 use serde_json::Value;
+
+use crate::after;
 
 /// The field of a run's record that tells where its events begin.
 pub(crate) const FIRST_SEQ: &str = "firstSeq";
@@ -14,6 +18,35 @@ pub(crate) struct Reply {
     pub(crate) chosen: Option<Chosen>,
     /// The files of all its messages, each once.
     pub(crate) attachments: Vec<Attachment>,
+    /// The requests that it answers: its own, or those that were delivered together.
+    pub(crate) request_ids: Vec<String>,
+}
+
+/// Tells whether a run has said all that it is going to say: it has ended, its reply is not under review, and
+/// its files are offered.
+pub(crate) fn is_settled(session: &Session, run: &Run) -> bool {
+    let is_reviewed =
+        session.after_turn.as_ref().is_some_and(|after| after.wants.review && after.run_id == run.id);
+    run.state.is_terminal()
+        && session.active_run_id.as_ref() != Some(&run.id)
+        && !is_reviewed
+        && !session.runs_with_results.contains(&run.id)
+}
+
+/// Finds the run that went on with what a review found missing in a run's reply. Blocks.
+pub(crate) fn continued_by(files: &Files, run: &Run, latest: u64) -> Option<RunId> {
+    let all = requests::runs(files, &run.session_id, latest);
+    let after = all.iter().rposition(|id| *id == run.id)? + 1;
+    // Between them are only those that asked about the turn.
+    for id in all.get(after..)? {
+        let next = runs::load(files, id).ok().flatten()?;
+        match next.internal_operation.as_deref() {
+            Some(after::REPAIR) => return Some(next.id),
+            Some(_) => {}
+            None => return None,
+        }
+    }
+    None
 }
 
 /// Reads a run's reply in a history that ends at `latest`. Blocks; holds one event at a time.
@@ -23,9 +56,15 @@ pub(crate) fn of(run: &Run, history: &History, latest: u64) -> Reply {
     // Runs of older servers do not tell where they begin.
     let first = run.rest.get(FIRST_SEQ).and_then(Value::as_u64).unwrap_or(1);
     for seq in first..=latest {
-        let Some(event) = history.event(seq, Bodies::Preview).filter(|event| speaks_in(event, run)) else {
+        let Some(event) = history.event(seq, Bodies::Preview).filter(|event| belongs_to(event, run)) else {
             continue;
         };
+        if event.is_message_of(Role::User) {
+            reply.request_ids = asked_in(&event);
+        }
+        if !event.is_message_of(Role::Assistant) {
+            continue;
+        }
         let event = match event.body.body_loaded {
             Some(false) => history.event(seq, Bodies::Whole).unwrap_or(event),
             _ => event,
@@ -40,6 +79,11 @@ pub(crate) fn of(run: &Run, history: &History, latest: u64) -> Reply {
     Reply { chosen: choice.chosen(), ..reply }
 }
 
-fn speaks_in(event: &Event, run: &Run) -> bool {
-    event.is_message_of(Role::Assistant) && event.run_id.as_deref() == Some(run.id.as_str())
+fn belongs_to(event: &Event, run: &Run) -> bool {
+    event.run_id.as_deref() == Some(run.id.as_str())
+}
+
+fn asked_in(event: &Event) -> Vec<String> {
+    let together = event.as_message().and_then(|message| message.queued_request_ids.clone());
+    together.unwrap_or_else(|| event.request_id.clone().into_iter().collect())
 }

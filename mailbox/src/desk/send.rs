@@ -129,6 +129,7 @@ fn letter(options: &SendOptions, usual: &str, name: &str, domain: &str) -> Resul
         from_name: name.to_owned(),
         from: address(options.from.as_deref().unwrap_or(usual))?,
         to: options.to.iter().map(|to| address(to)).collect::<Result<_, _>>()?,
+        left: Vec::new(),
         subject: options.subject.clone(),
         text: options.text.clone(),
         references: scan::message_ids(options.references.as_deref().unwrap_or_default()),

@@ -126,17 +126,28 @@ impl Store {
         outcome: Result<&str, &Failure>,
         now: i64,
     ) -> Result<(), Error> {
+        self.change("record an attempt", |tx| finish(tx, id, state, due_at, outcome, now))
+    }
+
+    /// Records that a letter was taken for some of its recipients, and stores what is left to do as a
+    /// letter of its own, due later.
+    pub(crate) fn finish_partly(
+        &self,
+        id: &str,
+        response: &str,
+        left: &Letter,
+        due_at: i64,
+        now: i64,
+    ) -> Result<(), Error> {
         self.change("record an attempt", |tx| {
-            let error = outcome.err().map(to_json).transpose()?;
-            tx.execute(
-                "UPDATE outbox SET state = ?1, due_at = ?2, last_error = ?3, response = ?4, lease_by = NULL,
-                     lease_until = NULL, updated_at = ?5, sent_at = CASE ?1 WHEN 'sent' THEN ?5 END
-                 WHERE id = ?6 AND state = 'sending'",
-                params![state.as_str(), due_at, error, outcome.ok(), now, id],
-            )?;
-            if let Ok(response) = outcome {
-                learn_ids(tx, id, response)?;
-            }
+            finish(tx, id, Outgoing::Sent, now, Ok(response), now)?;
+            let (kind, thread_id): (String, Option<i64>) =
+                tx.query_row("SELECT kind, thread_id FROM outbox WHERE id = ?", [id], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            let target = format!("rest:{id}");
+            insert(tx, &NewLetter { target: &target, kind: &kind, thread_id, letter: left }, now)?;
+            tx.execute("UPDATE outbox SET due_at = ? WHERE target = ?", params![due_at, target])?;
             Ok(())
         })
     }
@@ -264,6 +275,27 @@ fn insert(tx: &Connection, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Op
         }
     }
     Ok(Some(id))
+}
+
+fn finish(
+    tx: &Connection,
+    id: &str,
+    state: Outgoing,
+    due_at: i64,
+    outcome: Result<&str, &Failure>,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let error = outcome.err().map(to_json).transpose()?;
+    tx.execute(
+        "UPDATE outbox SET state = ?1, due_at = ?2, last_error = ?3, response = ?4, lease_by = NULL,
+             lease_until = NULL, updated_at = ?5, sent_at = CASE ?1 WHEN 'sent' THEN ?5 END
+         WHERE id = ?6 AND state = 'sending'",
+        params![state.as_str(), due_at, error, outcome.ok(), now, id],
+    )?;
+    match outcome {
+        Ok(response) => learn_ids(tx, id, response),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Some relays replace the Message-ID and tell theirs in the last line; answers will name it.

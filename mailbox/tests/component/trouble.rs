@@ -41,7 +41,10 @@ async fn a_run_that_fails_is_told_once_in_one_sentence() {
     }
     let letters = until("the notice", || Some(world.relay.mails()).filter(|mails| !mails.is_empty())).await;
     assert_eq!(letters.len(), 1);
-    assert!(letters[0].text().starts_with("Sorry, I could not finish this task."));
+    assert_eq!(
+        letters[0].text().replace("=\r\n", ""),
+        "I am sorry, I could not finish this; please answer this mail to let me try again."
+    );
 }
 
 #[tokio::test]
@@ -116,6 +119,32 @@ async fn a_second_bridge_on_the_same_mailboxes_is_refused() {
     };
     let second = remotelab_mailbox::serve(options, tokio_util::sync::CancellationToken::new()).await;
     assert!(second.unwrap_err().to_string().starts_with("another mail bridge serves"));
+}
+
+#[tokio::test]
+async fn a_recipient_that_is_refused_keeps_it_from_no_other() {
+    let world = World::new().await;
+    let options = SendOptions {
+        to: vec!["a@y.test".into(), "refused@y.test".into(), "b@y.test".into()],
+        text: "Hello".into(),
+        subject: "Greetings".into(),
+        ..SendOptions::default()
+    };
+    world.relay.set(Mood::RefusesOne(550));
+    let sent = world.desk().send(options.clone()).await.unwrap();
+    assert_eq!(sent.state, Outgoing::Sent);
+    assert!(sent.response_message.contains("refused for refused@y.test"), "{}", sent.response_message);
+    assert_eq!(world.relay.mails()[0].to, ["RCPT TO:<a@y.test>", "RCPT TO:<b@y.test>"]);
+
+    // One that may be taken later is tried alone, under the same id.
+    world.relay.set(Mood::RefusesOne(451));
+    assert_eq!(world.desk().send(options).await.unwrap().state, Outgoing::Sent);
+    world.relay.set(Mood::Takes);
+    world.pass_time(Duration::from_secs(40));
+    let mails = until("the rest", || Some(world.relay.mails()).filter(|mails| mails.len() == 3)).await;
+    assert_eq!(mails[2].to, ["RCPT TO:<refused@y.test>"]);
+    assert_eq!(mails[2].header("message-id"), mails[1].header("message-id"));
+    assert_eq!(mails[2].header("to"), "a@y.test, refused@y.test, b@y.test");
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@ const PAGE_MAX: usize = 100;
 pub(super) struct PageQuery {
     limit: Option<String>,
     cursor: Option<String>,
+    #[serde(rename = "requestId")]
+    request_id: Option<String>,
 }
 
 /// `GET /api/runs/:id/prompt`: what the executor was told, part by part. For the owner alone.
@@ -59,9 +61,15 @@ pub(super) async fn reply(
 ) -> Result<Response, Refusal> {
     let run = runs::find(&app, &id).await?;
     let cell = sessions::find(&app, &run.session_id).ok_or_else(|| Refusal::not_found("Run not found"))?;
-    let (history, latest) = (cell.history(), cell.with(|state| state.meta.latest_seq));
-    let asked = run.clone();
-    let Reply { chosen, attachments } = blocking(move || reply::of(&asked, &history, latest)).await;
+    // Before the history is read, so that what is settled is all there.
+    let (latest, settled) =
+        cell.with(|state| (state.meta.latest_seq, reply::is_settled(&state.session, &run)));
+    let (history, files, asked) = (cell.history(), app.store.files().clone(), run.clone());
+    let (Reply { chosen, attachments, request_ids }, continued_by) = blocking(move || {
+        let continued_by = if settled { reply::continued_by(&files, &asked, latest) } else { None };
+        (reply::of(&asked, &history, latest), continued_by)
+    })
+    .await;
     let (text, seq) = chosen.map(|chosen| (chosen.text, chosen.seq)).unzip();
     let answer = json!({
         "runId": run.id,
@@ -69,11 +77,14 @@ pub(super) async fn reply(
         "reply": text,
         "replySeq": seq,
         "attachments": attachments,
+        "requestIds": request_ids,
+        "settled": settled,
+        "continuedBy": continued_by,
     });
     Ok(conditional::json(&headers, &answer))
 }
 
-/// `GET /api/sessions/:id/runs`: the newest first.
+/// `GET /api/sessions/:id/runs`: the newest first; with `requestId` the one run that answers this request.
 pub(super) async fn of_session(
     State(app): State<Shared>,
     Path(id): Path<String>,
@@ -85,6 +96,16 @@ pub(super) async fn of_session(
     let cell = routes::find(&app, &id)?;
     app.store.settled().await.map_err(StorageRefused)?;
     let (worker, latest) = (Arc::clone(&app), cell.with(|state| state.meta.latest_seq));
+    if let Some(request_id) = query.request_id {
+        let wanted = request_id.clone();
+        let run = blocking(move || {
+            let requests = requests::Requests::load(worker.store.files(), cell.id(), latest);
+            worker.store.run(requests.run(&wanted)?).ok().flatten()
+        });
+        let runs: Vec<_> = run.await.into_iter().collect();
+        let answer = json!({"requestId": request_id, "runs": runs, "hasMore": false, "nextCursor": null});
+        return Ok(conditional::json(&headers, &answer));
+    }
     let (runs, next) = blocking(move || {
         let ids = requests::runs(worker.store.files(), cell.id(), latest);
         let end = before.map_or(ids.len(), |before| before.min(ids.len()));

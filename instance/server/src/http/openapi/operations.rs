@@ -257,7 +257,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/sessions/{id}/runs",
         summary: "Lists the runs of a session, the newest first.",
         access: Connector,
-        query: &[("limit", "so many, at most 100"), ("cursor", "where the page begins")],
+        query: &[
+            ("limit", "so many, at most 100"),
+            ("cursor", "where the page begins"),
+            ("requestId", "the one run that answers this request"),
+        ],
         body: None,
         answers: &[(200, "The runs.", "RunList")],
     },
