@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Allow(allow) => setup::allow(&desk(), &allow),
         Command::Outbound(outbound) => setup::outbound(&desk(), outbound),
         Command::Automation(automation) => setup::automation(&desk(), automation),
-        Command::Ingest(ingest) => letters::ingest(&desk(), &ingest),
+        Command::Ingest(ingest) => letters::ingest(&desk(), ingest),
         Command::Queue(queue) => letters::queue(&desk(), &queue),
         Command::Approve(verdict) => output::json(&desk().approve(&verdict.id, verdict.reviewer.as_deref())?),
         Command::Release(verdict) => output::json(&desk().release(&verdict.id, verdict.reviewer.as_deref())?),

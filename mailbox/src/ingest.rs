@@ -33,6 +33,10 @@ const MAX_WAITING: usize = 10_000;
 pub(crate) enum Door {
     /// The Email Worker's webhook.
     Webhook,
+    /// A raw message over HTTP.
+    Http,
+    /// A mail server of this machine.
+    Lmtp,
     /// A file, by command.
     File,
 }
@@ -42,6 +46,8 @@ impl Door {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::Http => "http",
+            Self::Lmtp => "lmtp",
             Self::File => "file",
         }
     }
@@ -113,6 +119,11 @@ impl Reception {
             return Err(Refused::TooLarge);
         }
         self.incoming.write(bytes).map_err(refused)
+    }
+
+    /// Returns SHA-256 over the bytes so far, in hex.
+    pub(crate) fn digest(&self) -> String {
+        self.incoming.digest()
     }
 
     /// Makes the mail durable. Blocks.

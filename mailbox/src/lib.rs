@@ -23,6 +23,7 @@ mod identity;
 mod ingest;
 mod intake;
 mod letter;
+mod lmtp;
 mod message;
 mod office;
 mod outbound;
@@ -47,7 +48,7 @@ pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
     AutomationChange, Counts, Desk, Error, Ingested, InitOptions, InitReport, InstanceStatus, Latest,
-    LetterCounts, Queue, SendOptions, Sent, SmtpOptions, Status, Summary,
+    LetterCounts, Queue, SendOptions, Sent, SmtpOptions, Source, Status, Summary,
 };
 pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;

@@ -73,6 +73,11 @@ impl Incoming {
         Ok(self.file.write_all(bytes).map_err(|source| self.failed(source))?)
     }
 
+    /// Returns SHA-256 over the bytes so far, in hex.
+    pub(crate) fn digest(&self) -> String {
+        self.scanner.digest()
+    }
+
     /// Makes the message durable under its final name.
     pub(crate) fn keep(mut self) -> Result<Blob, Error> {
         let scan = std::mem::replace(&mut self.scanner, Scanner::new()).finish();
@@ -120,6 +125,6 @@ pub(super) fn create_private_file(path: &Path) -> Result<File, Error> {
     .map_err(|source| atomic::Error::new("create", path, source))?)
 }
 
-fn place(blobs: &Path, sha256: &str) -> PathBuf {
+pub(super) fn place(blobs: &Path, sha256: &str) -> PathBuf {
     blobs.join(&sha256[..2.min(sha256.len())]).join(sha256)
 }

@@ -241,7 +241,11 @@ fn settle(tx: &Connection, id: &str, admitted: &Admitted, now: i64) -> rusqlite:
     if !matches!(admitted.state, Inbound::PendingReview | Inbound::Approved) {
         return Ok(());
     }
-    let thread_id = threads::join(tx, &Item { facts, ..item }, now)?;
+    // What is read again stays where it was.
+    let thread_id = match item.thread_id {
+        Some(thread_id) => thread_id,
+        None => threads::join(tx, &Item { facts, ..item }, now)?,
+    };
     let answers = threads::answers_since(tx, thread_id, now - admission::RALLY_WINDOW)?;
     if admitted.state == Inbound::Approved && admission::is_rally(answers) {
         let (state, reason) = (Inbound::PendingReview.as_str(), "too_many_answers");
@@ -263,7 +267,7 @@ fn listing(filter: Filter<'_>) -> String {
     format!("SELECT {COLUMNS} FROM inbound {wanted} ORDER BY received_at DESC, rowid DESC LIMIT ?1")
 }
 
-fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Item>> {
+pub(super) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Item>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM inbound WHERE id = ?"))?
         .query_row([id], from_row)

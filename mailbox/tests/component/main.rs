@@ -6,6 +6,7 @@ mod door;
 mod formats;
 mod fuzz_corpus;
 mod lanes;
+mod lmtp;
 mod path;
 mod relay;
 mod review;

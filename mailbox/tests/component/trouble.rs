@@ -123,7 +123,7 @@ async fn a_second_bridge_on_the_same_mailboxes_is_refused() {
 
 #[tokio::test]
 async fn a_recipient_that_is_refused_keeps_it_from_no_other() {
-    let world = World::new().await;
+    let world = World::without_bridge().await;
     let options = SendOptions {
         to: vec!["a@y.test".into(), "refused@y.test".into(), "b@y.test".into()],
         text: "Hello".into(),
@@ -141,10 +141,13 @@ async fn a_recipient_that_is_refused_keeps_it_from_no_other() {
     assert_eq!(world.desk().send(options).await.unwrap().state, Outgoing::Sent);
     world.relay.set(Mood::Takes);
     world.pass_time(Duration::from_secs(40));
+    let (bridge, stop) = world.start_bridge().await;
     let mails = until("the rest", || Some(world.relay.mails()).filter(|mails| mails.len() == 3)).await;
     assert_eq!(mails[2].to, ["RCPT TO:<refused@y.test>"]);
     assert_eq!(mails[2].header("message-id"), mails[1].header("message-id"));
     assert_eq!(mails[2].header("to"), "a@y.test, refused@y.test, b@y.test");
+    stop.cancel();
+    bridge.wait().await;
 }
 
 #[tokio::test]
