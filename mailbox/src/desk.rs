@@ -8,6 +8,7 @@ mod review;
 mod send;
 mod setup;
 mod status;
+mod tend;
 
 use remotelab_config::{Env, InstanceName, atomic};
 
@@ -16,6 +17,7 @@ pub use review::{Queue, Summary};
 pub use send::{SendOptions, Sent};
 pub use setup::{AutomationChange, InitOptions, InitReport, SmtpOptions};
 pub use status::{Counts, InstanceStatus, Latest, LetterCounts, Status};
+pub use tend::{Answer, Deleted, Mail, MailFile, Retried, Step, Text};
 
 use std::sync::Arc;
 

@@ -51,6 +51,14 @@ impl Store {
         Ok(head)
     }
 
+    /// Lists the raw mails by their names.
+    pub(super) fn raw_names(&self) -> Vec<String> {
+        let folders = std::fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten();
+        let files =
+            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        files.filter_map(|file| file.file_name().into_string().ok()).collect()
+    }
+
     /// Removes what processes that died left behind: a command may be taking mail in right now, but
     /// not for an hour.
     pub(crate) fn sweep_temporary(&self) {

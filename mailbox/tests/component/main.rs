@@ -10,6 +10,7 @@ mod lmtp;
 mod path;
 mod relay;
 mod review;
+mod tend;
 mod token;
 mod trouble;
 mod world;
