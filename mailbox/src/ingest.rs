@@ -162,7 +162,8 @@ fn route(office: &Office, recipient: &Address) -> Result<Option<Place>, Error> {
 
 /// Tells whether the disk takes a mail and stays usable. One that cannot be asked will say so itself.
 fn has_room(place: &Place, size: u64) -> bool {
-    rustix::fs::statvfs(&place.root).is_ok_and(|disk| disk.f_bavail * disk.f_frsize >= ROOM + size)
+    rustix::fs::statvfs(&place.root)
+        .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM + size)
 }
 
 /// A disk that filled up meanwhile is no trouble of ours.

@@ -305,6 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn too_much_waits_when_it_is_neither_read_nor_handed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for state in Inbound::ALL {
+            let sql =
+                "INSERT INTO inbound (id, instance, rcpt, message_id, fingerprint, sha256, size, source,
+                received_at, updated_at, state) VALUES (?1, '', '', ?1, '', '', 0, '', 0, 0, ?1)";
+            store.change("insert", |tx| tx.execute(sql, [state.as_str()])).unwrap();
+        }
+        assert!(store.is_waiting(2).unwrap(), "one just came, one is approved");
+        assert!(!store.is_waiting(3).unwrap());
+    }
+
+    #[test]
     fn reading_never_changes_anything() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
