@@ -14,17 +14,25 @@ use crate::store::{Row, Store};
 /// The pause before looking again whether sending has been set up.
 const SETUP_PAUSE: i64 = 60 * 1000;
 
-/// Tries the next due letter, or the one named. `false`: there was none.
+/// Tries the next due letter. `false`: there was none.
 pub(crate) async fn send_next(
     office: &Arc<Office>,
     store: &Arc<Store>,
     outbound: &Outbound,
-    only: Option<&str>,
 ) -> Result<bool, Error> {
-    let (leaser, by, only) = (Arc::clone(store), office.holder.clone(), only.map(str::to_owned));
-    let now = office.clock.now();
-    let leased = blocking(move || Ok(leaser.lease_letter(&by, only.as_deref(), now)?)).await?;
-    let Some(row) = leased else { return Ok(false) };
+    let (leaser, by, now) = (Arc::clone(store), office.holder.clone(), office.clock.now());
+    let Some(row) = blocking(move || Ok(leaser.lease_letter(&by, now)?)).await? else { return Ok(false) };
+    send(office, store, outbound, row).await?;
+    Ok(true)
+}
+
+/// Tries a letter that is leased.
+pub(crate) async fn send(
+    office: &Arc<Office>,
+    store: &Arc<Store>,
+    outbound: &Outbound,
+    row: Row,
+) -> Result<(), Error> {
     let env = |name: &str| office.env.get(name).map(str::to_owned);
     let marker = (Arc::clone(store), row.id.clone());
     let dispatch = Dispatch {
@@ -36,8 +44,7 @@ pub(crate) async fn send_next(
         }),
     };
     let attempt = outbound::send(outbound, &env, dispatch).await;
-    finish(office, store, row, attempt).await?;
-    Ok(true)
+    finish(office, store, row, attempt).await
 }
 
 async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt) -> Result<(), Error> {

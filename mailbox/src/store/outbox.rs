@@ -75,38 +75,17 @@ impl Store {
         })
     }
 
-    /// Stores a letter that answers no mail.
-    pub(crate) fn queue_letter(&self, new: &NewLetter<'_>, now: i64) -> Result<Option<String>, Error> {
-        self.change("store a letter", |tx| insert(tx, new, now))
+    /// Stores a letter that answers no mail, leased at once: whoever stored it sends it first.
+    pub(crate) fn queue_leased(&self, new: &NewLetter<'_>, by: &str, now: i64) -> Result<Option<Row>, Error> {
+        self.change("store a letter", |tx| {
+            let id = insert(tx, new, now)?;
+            lease(tx, by, id.as_deref(), now)
+        })
     }
 
     /// Leases the next due letter: from here on the row says that an attempt is under way.
-    pub(crate) fn lease_letter(&self, by: &str, only: Option<&str>, now: i64) -> Result<Option<Row>, Error> {
-        self.change("lease a letter", |tx| {
-            let id: Option<String> = tx
-                .prepare_cached(
-                    "SELECT id FROM outbox WHERE state = 'pending' AND due_at <= ?1
-                         AND (?2 IS NULL OR id = ?2) ORDER BY due_at, rowid LIMIT 1",
-                )?
-                .query_row(params![now, only], |row| row.get(0))
-                .optional()?;
-            let Some(id) = id else { return Ok(None) };
-            let row = match find(tx, &id) {
-                // One damaged row must not stop those behind it.
-                Err(rusqlite::Error::FromSqlConversionFailure(..)) => {
-                    tx.execute("UPDATE outbox SET state = 'dead' WHERE id = ?", [&id])?;
-                    None
-                }
-                found => found?,
-            };
-            let Some(row) = row else { return Ok(None) };
-            tx.execute(
-                "UPDATE outbox SET state = 'sending', attempts = attempts + 1, text_out = 0, lease_by = ?,
-                     lease_until = ?, updated_at = ? WHERE id = ?",
-                params![by, now + LEASE_MS, now, row.id],
-            )?;
-            Ok(Some(Row { state: Outgoing::Sending, attempts: row.attempts + 1, ..row }))
-        })
+    pub(crate) fn lease_letter(&self, by: &str, now: i64) -> Result<Option<Row>, Error> {
+        self.change("lease a letter", |tx| lease(tx, by, None, now))
     }
 
     /// Records that the text of a letter is about to go out.
@@ -237,6 +216,32 @@ impl Store {
             .collect()
         })
     }
+}
+
+fn lease(tx: &Connection, by: &str, only: Option<&str>, now: i64) -> rusqlite::Result<Option<Row>> {
+    let id: Option<String> = tx
+        .prepare_cached(
+            "SELECT id FROM outbox WHERE state = 'pending' AND due_at <= ?1
+                 AND (?2 IS NULL OR id = ?2) ORDER BY due_at, rowid LIMIT 1",
+        )?
+        .query_row(params![now, only], |row| row.get(0))
+        .optional()?;
+    let Some(id) = id else { return Ok(None) };
+    let row = match find(tx, &id) {
+        // One damaged row must not stop those behind it.
+        Err(rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tx.execute("UPDATE outbox SET state = 'dead' WHERE id = ?", [&id])?;
+            None
+        }
+        found => found?,
+    };
+    let Some(row) = row else { return Ok(None) };
+    tx.execute(
+        "UPDATE outbox SET state = 'sending', attempts = attempts + 1, text_out = 0, lease_by = ?,
+             lease_until = ?, updated_at = ? WHERE id = ?",
+        params![by, now + LEASE_MS, now, row.id],
+    )?;
+    Ok(Some(Row { state: Outgoing::Sending, attempts: row.attempts + 1, ..row }))
 }
 
 fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Row>> {

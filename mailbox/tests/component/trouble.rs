@@ -167,7 +167,16 @@ async fn a_mail_sent_by_hand_goes_out_or_waits_for_the_bridge() {
     world.relay.set(Mood::Refuses(451));
     let waiting = world.desk().send(options.clone()).await.unwrap();
     assert_eq!((waiting.state, waiting.status_code), (Outgoing::Pending, 451));
-    let bad = SendOptions { to: vec!["x@y.test\r\nBcc: a@b.c".into()], ..options };
+    let bad = SendOptions { to: vec!["x@y.test\r\nBcc: a@b.c".into()], ..options.clone() };
     assert!(world.desk().send(bad).await.is_err());
     assert_eq!(world.relay.mails().len(), 1);
+    // A bridge that runs does not take it out of our hands.
+    let (bridge, stop) = world.start_bridge().await;
+    world.relay.set(Mood::Takes);
+    for n in 2..12 {
+        let sent = world.desk().send(options.clone()).await.unwrap();
+        assert_eq!((sent.state, sent.status_code, world.relay.mails().len()), (Outgoing::Sent, 250, n));
+    }
+    stop.cancel();
+    bridge.wait().await;
 }
