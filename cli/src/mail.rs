@@ -3,6 +3,7 @@
 mod letters;
 mod serve;
 mod setup;
+mod tend;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,15 @@ enum Command {
     /// Refuse mail for good; its sender is not told.
     Reject(letters::Verdict),
     Send(letters::Send),
+    List(tend::List),
+    Show(tend::Show),
+    /// Try again at once: a mail that waits or has failed, or a letter that waits or was given up.
+    Retry(tend::One),
+    /// Read a mail anew, with the settings of now; its session gets it as another message.
+    Replay(tend::One),
+    /// Delete a mail with its raw bytes; the session and the letters to its sender stay.
+    Delete(tend::One),
+    Prune(tend::Prune),
 }
 
 /// A guest, where a command can be about one.
@@ -85,12 +95,18 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Allow(allow) => setup::allow(&desk(), &allow),
         Command::Outbound(outbound) => setup::outbound(&desk(), outbound),
         Command::Automation(automation) => setup::automation(&desk(), automation),
-        Command::Ingest(ingest) => letters::ingest(&desk(), &ingest),
+        Command::Ingest(ingest) => letters::ingest(&desk(), ingest),
         Command::Queue(queue) => letters::queue(&desk(), &queue),
         Command::Approve(verdict) => output::json(&desk().approve(&verdict.id, verdict.reviewer.as_deref())?),
         Command::Release(verdict) => output::json(&desk().release(&verdict.id, verdict.reviewer.as_deref())?),
         Command::Reject(verdict) => output::json(&desk().reject(&verdict.id, verdict.reviewer.as_deref())?),
         Command::Send(send) => letters::send(&desk(), send),
+        Command::List(list) => tend::list(&desk(), &list),
+        Command::Show(show) => tend::show(&desk(), &show),
+        Command::Retry(one) => output::json(&desk().retry(&one.id)?),
+        Command::Replay(one) => output::json(&desk().replay(&one.id)?),
+        Command::Delete(one) => output::json(&desk().delete(&one.id)?),
+        Command::Prune(prune) => tend::prune(&desk(), &prune),
     }
 }
 

@@ -149,6 +149,7 @@ fn assert_answer_is_ours(message: &Message, message_id: &str, parts: &Extract) {
         from_name: "Rowan".into(),
         from: ours.clone(),
         to: vec![letter::recipient(sender, message.head.reply_to.as_ref(), |_| false)],
+        left: Vec::new(),
         subject: letter::reply_subject(&message.head.subject),
         text: parts.reply.clone(),
         in_reply_to: Some(message_id.to_owned()),

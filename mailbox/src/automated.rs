@@ -70,7 +70,8 @@ pub(crate) fn classify(evidence: &Evidence<'_>) -> Class {
     let role = evidence.sender.map(Address::local_key).unwrap_or_default();
     if evidence.mail_from.is_some_and(|from| matches!(from.trim(), "" | "<>"))
         || content_type.starts_with("multipart/report")
-        || matches!(role, "mailer-daemon" | "postmaster")
+        // A person may write from postmaster@, as the one of a small firm does.
+        || role == "mailer-daemon"
     {
         return Class::Dsn;
     }
@@ -140,6 +141,7 @@ mod tests {
             ("From: a@b.c\nX-Autoreply: yes", Class::AutoReply),
             ("From: a@b.c\nSubject: Automatische Antwort: Zahlen", Class::AutoReply),
             ("From: MAILER-DAEMON@b.c", Class::Dsn),
+            ("From: postmaster@b.c\nSubject: Your invoice", Class::Personal),
             ("From: a@b.c\nContent-Type: multipart/report; report-type=delivery-status", Class::Dsn),
             ("From: a@b.c\nList-Id: <list.b.c>", Class::Bulk),
             ("From: a@b.c\nPrecedence: bulk", Class::Bulk),
@@ -150,6 +152,7 @@ mod tests {
             assert_eq!(class(header, Some("a@b.c")), expected, "{header}");
         }
         assert_eq!(class("From: a@b.c", Some("")), Class::Dsn);
+        assert_eq!(class("From: postmaster@b.c", Some("<>")), Class::Dsn);
         assert_eq!(class("From: a@b.c", None), Class::Personal);
     }
 }

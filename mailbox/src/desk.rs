@@ -3,17 +3,21 @@
 //!
 //! All functions but [`Desk::send`] block.
 
+mod intake;
 mod review;
 mod send;
 mod setup;
 mod status;
+mod tend;
 
 use remotelab_config::{Env, InstanceName, atomic};
 
-pub use review::{Ingested, Queue, Summary};
+pub use intake::{Ingested, Source};
+pub use review::{Queue, Summary};
 pub use send::{SendOptions, Sent};
 pub use setup::{AutomationChange, InitOptions, InitReport, SmtpOptions};
 pub use status::{Counts, InstanceStatus, Latest, LetterCounts, Status};
+pub use tend::{Answer, Deleted, Mail, MailFile, Retried, Step, Text};
 
 use std::sync::Arc;
 
@@ -46,6 +50,9 @@ pub enum Error {
     /// No mail of that id.
     #[error("there is no mail {0}")]
     NoMail(String),
+    /// The mail was deleted.
+    #[error("mail {0} was deleted; it is not taken in again")]
+    Deleted(String),
     /// The mail's state does not allow it.
     #[error("mail {id} is {state}; it cannot be {verb}")]
     NotNow {

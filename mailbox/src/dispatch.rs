@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::backoff;
 use crate::clock::millis;
+use crate::letter::Letter;
 use crate::office::{Error, Office, blocking};
 use crate::outbound::{self, Dispatch};
 use crate::settings::Outbound;
@@ -13,17 +14,25 @@ use crate::store::{Row, Store};
 /// The pause before looking again whether sending has been set up.
 const SETUP_PAUSE: i64 = 60 * 1000;
 
-/// Tries the next due letter, or the one named. `false`: there was none.
+/// Tries the next due letter. `false`: there was none.
 pub(crate) async fn send_next(
     office: &Arc<Office>,
     store: &Arc<Store>,
     outbound: &Outbound,
-    only: Option<&str>,
 ) -> Result<bool, Error> {
-    let (leaser, by, only) = (Arc::clone(store), office.holder.clone(), only.map(str::to_owned));
-    let now = office.clock.now();
-    let leased = blocking(move || Ok(leaser.lease_letter(&by, only.as_deref(), now)?)).await?;
-    let Some(row) = leased else { return Ok(false) };
+    let (leaser, by, now) = (Arc::clone(store), office.holder.clone(), office.clock.now());
+    let Some(row) = blocking(move || Ok(leaser.lease_letter(&by, now)?)).await? else { return Ok(false) };
+    send(office, store, outbound, row).await?;
+    Ok(true)
+}
+
+/// Tries a letter that is leased.
+pub(crate) async fn send(
+    office: &Arc<Office>,
+    store: &Arc<Store>,
+    outbound: &Outbound,
+    row: Row,
+) -> Result<(), Error> {
     let env = |name: &str| office.env.get(name).map(str::to_owned);
     let marker = (Arc::clone(store), row.id.clone());
     let dispatch = Dispatch {
@@ -35,8 +44,7 @@ pub(crate) async fn send_next(
         }),
     };
     let attempt = outbound::send(outbound, &env, dispatch).await;
-    finish(office, store, row, attempt).await?;
-    Ok(true)
+    finish(office, store, row, attempt).await
 }
 
 async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt) -> Result<(), Error> {
@@ -51,6 +59,11 @@ async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt)
                 return Ok(store.return_letter(id, now + SETUP_PAUSE, why, now)?);
             }
             Attempt::Accepted(response) => (Outgoing::Sent, now, Ok(response.as_str())),
+            Attempt::Partly(response, left) => {
+                let due = now + backoff::SENDING.wait(1, dice).map_or(SETUP_PAUSE, millis);
+                let letter = Letter { left: left.clone(), ..row.letter.clone() };
+                return Ok(store.finish_partly(id, response, &letter, due, now)?);
+            }
             Attempt::Permanent(failure) => (Outgoing::Dead, now, Err(failure)),
             // SMTP has no idempotency key: a person decides.
             Attempt::Unknown(failure) => (Outgoing::Unconfirmed, now, Err(failure)),

@@ -33,6 +33,10 @@ const MAX_WAITING: usize = 10_000;
 pub(crate) enum Door {
     /// The Email Worker's webhook.
     Webhook,
+    /// A raw message over HTTP.
+    Http,
+    /// A mail server of this machine.
+    Lmtp,
     /// A file, by command.
     File,
 }
@@ -42,6 +46,8 @@ impl Door {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Webhook => "webhook",
+            Self::Http => "http",
+            Self::Lmtp => "lmtp",
             Self::File => "file",
         }
     }
@@ -115,6 +121,11 @@ impl Reception {
         self.incoming.write(bytes).map_err(refused)
     }
 
+    /// Returns SHA-256 over the bytes so far, in hex.
+    pub(crate) fn digest(&self) -> String {
+        self.incoming.digest()
+    }
+
     /// Makes the mail durable. Blocks.
     pub(crate) fn commit(self) -> Result<Taken, Refused> {
         let blob = self.incoming.keep().map_err(refused)?;
@@ -151,7 +162,8 @@ fn route(office: &Office, recipient: &Address) -> Result<Option<Place>, Error> {
 
 /// Tells whether the disk takes a mail and stays usable. One that cannot be asked will say so itself.
 fn has_room(place: &Place, size: u64) -> bool {
-    rustix::fs::statvfs(&place.root).is_ok_and(|disk| disk.f_bavail * disk.f_frsize >= ROOM + size)
+    rustix::fs::statvfs(&place.root)
+        .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM + size)
 }
 
 /// A disk that filled up meanwhile is no trouble of ours.

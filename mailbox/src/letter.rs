@@ -23,6 +23,9 @@ pub(crate) struct Letter {
     pub(crate) from_name: String,
     pub(crate) from: Address,
     pub(crate) to: Vec<Address>,
+    /// Those of `to` that it has still to reach, when others have it already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left: Vec<Address>,
     pub(crate) subject: String,
     pub(crate) text: String,
     /// The id being answered, without brackets.
@@ -41,6 +44,11 @@ pub(crate) struct Letter {
 pub(crate) struct Unwritable(String);
 
 impl Letter {
+    /// Returns whom it goes to.
+    pub(crate) fn recipients(&self) -> &[Address] {
+        if self.left.is_empty() { &self.to } else { &self.left }
+    }
+
     /// Writes the mail as it goes out. `unix_seconds` dates it.
     pub(crate) fn to_bytes(&self, unix_seconds: u64) -> Result<Vec<u8>, Unwritable> {
         let mut builder = Message::builder()
@@ -147,6 +155,7 @@ mod tests {
             from_name: "Rowan (trial1)".into(),
             from: address("rowan+trial1@example.com"),
             to: vec![address("owner@example.com")],
+            left: Vec::new(),
             subject: "Re: Zahlen für März".into(),
             text: "Here is the summary.\n\nGrüße".into(),
             in_reply_to: Some("reply-1@example.com".into()),

@@ -23,6 +23,7 @@ mod identity;
 mod ingest;
 mod intake;
 mod letter;
+mod lmtp;
 mod message;
 mod office;
 mod outbound;
@@ -46,8 +47,9 @@ pub use allowlist::{Allowlist, BadEntry};
 pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
-    AutomationChange, Counts, Desk, Error, Ingested, InitOptions, InitReport, InstanceStatus, Latest,
-    LetterCounts, Queue, SendOptions, Sent, SmtpOptions, Status, Summary,
+    Answer, AutomationChange, Counts, Deleted, Desk, Error, Ingested, InitOptions, InitReport,
+    InstanceStatus, Latest, LetterCounts, Mail, MailFile, Queue, Retried, SendOptions, Sent, SmtpOptions,
+    Source, Status, Step, Summary, Text,
 };
 pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;

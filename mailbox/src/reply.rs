@@ -10,8 +10,8 @@ use crate::store::Item;
 pub(crate) const NOTICE_PAUSE: i64 = 60 * 60 * 1000;
 
 /// What a failed run's sender is told.
-pub(crate) const FAILURE_NOTICE: &str = "Sorry, I could not finish this task. \
-    Please reply to this mail to try again, or ask the person who runs this mailbox for help.";
+pub(crate) const FAILURE_NOTICE: &str =
+    "I am sorry, I could not finish this; please answer this mail to let me try again.";
 
 /// Writes the answer to a mail. `None`: there is no identity to answer as or no sender to answer.
 pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &str) -> Option<Letter> {
@@ -31,6 +31,7 @@ pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &st
         from_name: name.map_or_else(|| identity.name.clone(), |name| format!("{} ({name})", identity.name)),
         from: own_address(item, place, identity)?,
         to: vec![to],
+        left: Vec::new(),
         subject: letter::reply_subject(&item.facts.subject),
         text: text.to_owned(),
         in_reply_to: Some(item.message_id.clone()),

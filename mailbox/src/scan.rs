@@ -56,6 +56,11 @@ impl Scanner {
         }
     }
 
+    /// Returns SHA-256 over all bytes so far, in hex.
+    pub(crate) fn digest(&self) -> String {
+        hex::encode(self.whole.clone().finalize())
+    }
+
     pub(crate) fn finish(self) -> Scan {
         let fields = fields(&self.header);
         let value = |name: &str| {

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge;
 use crate::clock::Clock;
+use crate::lmtp;
 use crate::office::{Office, blocking};
 use crate::places::{Place, Places};
 use crate::store::{self, Store};
@@ -150,6 +151,7 @@ async fn run(
 ) {
     let app = bridge::router(Arc::clone(&office), Arc::clone(&wake), addr);
     let serving = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let doors = tokio::spawn(lmtp::keep(Arc::clone(&office), Arc::clone(&wake), shutdown.clone()));
     let workers = tokio::spawn(supervise(office, wake, shutdown.clone()));
     let drained = async {
         shutdown.cancelled().await;
@@ -164,6 +166,7 @@ async fn run(
         () = drained => {}
     }
     let _ = workers.await;
+    let _ = tokio::time::timeout(DRAIN, doors).await;
 }
 
 /// A worker's strings: where its instance is, and a bell.

@@ -6,5 +6,5 @@ mod bridge;
 mod outbound;
 
 pub use automation::{Automation, DeliveryMode, SessionDefaults};
-pub(crate) use bridge::{Bridge, token_matches};
+pub(crate) use bridge::{Bridge, Listen, SigningKey, token_matches};
 pub use outbound::{Outbound, OutboundSummary, Security};

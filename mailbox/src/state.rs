@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
+
 macro_rules! words {
     ($type:ident { $($variant:ident => $word:literal),+ $(,)? }) => {
         impl $type {
@@ -141,8 +143,10 @@ words!(Outgoing {
 /// How an attempt to send ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
-    /// The relay took it; its last line.
+    /// The relay took it; its last line, and whom it refused for good.
     Accepted(String),
+    /// The relay took it for some; for these it may help to try again.
+    Partly(String, Vec<Address>),
     /// Another attempt may help.
     Transient(Failure),
     /// No further attempt can help.

@@ -9,6 +9,7 @@ mod item;
 mod log;
 mod outbox;
 mod schema;
+mod tending;
 mod threads;
 mod together;
 
@@ -23,6 +24,7 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) use blob::{Blob, Incoming};
 pub(crate) use item::{Admitted, Delivery, Facts, Filter, Item, NewItem, Stored};
 pub(crate) use outbox::{Answer, NewLetter, Row};
+pub(crate) use tending::Done;
 use together::Together;
 
 /// How long a writer waits for another process's transaction.

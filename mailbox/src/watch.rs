@@ -1,11 +1,12 @@
-//! A mail in a session is watched until its run ends, then answered.
+//! A mail in a session is watched until its run has ended and said all, then answered.
+
+mod history;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use remotelab_client::Instance;
-use remotelab_protocol::{Event, Role, RunState, reply as protocol_reply};
-use serde_json::Value;
+use remotelab_client::{Found, Instance, Waited};
+use remotelab_protocol::{Run, RunState};
 
 use crate::clock::millis;
 use crate::office::{Error, Office, blocking};
@@ -78,7 +79,8 @@ fn is_gone(error: &remotelab_client::Error) -> bool {
     error.status().is_some_and(|status| status == http::StatusCode::NOT_FOUND)
 }
 
-/// Returns how the mail's run ended and which mails it answers, or `None` while it goes on.
+/// Returns how the mail's run ended and which mails it answers, or `None` while it goes on or may still
+/// say more.
 async fn find_end(
     office: &Office,
     place: &Place,
@@ -86,14 +88,10 @@ async fn find_end(
     item: &Item,
 ) -> Result<Option<(Vec<String>, End)>, Fault> {
     let client: Arc<Instance> = office.client(place)?;
-    let session_id = item.session_id.as_deref().unwrap_or_default();
     let run_id = match &item.run_id {
         Some(run_id) => run_id.clone(),
         None => {
-            let events = client.events(session_id).await?;
-            let Some(run_id) = run_of(&events, &request_id(&item.id, item.round)) else {
-                return Ok(None);
-            };
+            let Some(run_id) = find_run(&client, item).await? else { return Ok(None) };
             let (store, id, found) = (Arc::clone(store), item.id.clone(), run_id.clone());
             let now = office.clock.now();
             blocking(move || Ok(store.found_run(&id, &found, now)?)).await.map_err(Fault::Office)?;
@@ -104,47 +102,52 @@ async fn find_end(
     if !run.state.is_terminal() {
         return Ok(None);
     }
-    let events = client.events(run.session_id.as_str()).await?;
-    let items = items_of(&events, &run_id);
-    let text = protocol_reply::choose(&events, protocol_reply::Of::Run(&run_id));
+    let Some(Said { text, requests }) = said(&client, &run).await? else { return Ok(None) };
     let end = match (run.state, text) {
         (RunState::Completed, Some(text)) => End::Answered(text),
         (RunState::Completed, None) => End::Failed("the run said nothing".to_owned()),
         (RunState::Cancelled, _) => End::Failed("the run was cancelled".to_owned()),
         (_, _) => End::Failed(run.failure_reason.unwrap_or_else(|| "the run failed".to_owned())),
     };
+    let items = requests.iter().filter_map(|request| item_of_request(request)).map(str::to_owned).collect();
     Ok(Some((items, end)))
 }
 
-/// Finds the run that works on a request: the user message that carries it, alone or in a batch.
-fn run_of(events: &[Event], request: &str) -> Option<String> {
-    let carries = |event: &&Event| requests_in(event).iter().any(|id| id == request);
-    events.iter().filter(|event| event.is_message_of(Role::User)).find(carries)?.run_id.clone()
+/// Finds the run of a mail that waited in its session.
+async fn find_run(client: &Instance, item: &Item) -> Result<Option<String>, remotelab_client::Error> {
+    let session_id = item.session_id.as_deref().unwrap_or_default();
+    let request = request_id(&item.id, item.round);
+    Ok(match client.run_of_request(session_id, &request).await? {
+        Found::Run(run) => Some(run.to_string()),
+        Found::NotYet => None,
+        Found::Unknown => history::run_of(&client.events(session_id).await?, &request),
+    })
 }
 
-/// Lists the mails that a run answers.
-fn items_of(events: &[Event], run_id: &str) -> Vec<String> {
-    let of_run = |event: &&Event| event.is_message_of(Role::User) && event.run_id.as_deref() == Some(run_id);
-    let requests = events.iter().filter(of_run).flat_map(requests_in);
-    requests.filter_map(|request| item_of_request(&request).map(str::to_owned)).collect()
+/// What a run said, and the requests that it answers.
+struct Said {
+    text: Option<String>,
+    requests: Vec<String>,
 }
 
-/// Reads which of our requests a user message carries, from its request id and its context in both
-/// forms.
-fn requests_in(event: &Event) -> Vec<String> {
-    let mut requests: Vec<String> = event.request_id.clone().into_iter().collect();
-    if let Some(message) = event.as_message() {
-        let text = |value: &Value| value.get("requestId").and_then(Value::as_str).map(str::to_owned);
-        let context = message.source_context.as_ref();
-        let queued = context.and_then(|context| context.get("queuedMessages")?.as_array());
-        requests.extend(context.and_then(text));
-        requests.extend(queued.into_iter().flatten().filter_map(text));
-        requests.extend(message.queued_request_ids.iter().flatten().cloned());
-    }
-    requests.retain(|request| item_of_request(request).is_some());
-    requests.sort();
-    requests.dedup();
-    requests
+/// Reads what a run that has ended said; `None` while its reply is reviewed or another run goes on with what
+/// was missing.
+async fn said(client: &Instance, run: &Run) -> Result<Option<Said>, remotelab_client::Error> {
+    let Waited::Done(reply) = client.settled_reply(run, Instant::now()).await? else { return Ok(None) };
+    let files: Vec<&str> =
+        reply.attachments.iter().filter_map(|file| file.original_name.as_deref()).collect();
+    let text = reply.text.map(|text| match files.as_slice() {
+        [] => text,
+        files => format!("{text}\n\n(Files in the session: {})", files.join(", ")),
+    });
+    let requests = match reply.request_ids {
+        // An instance of an older version does not tell.
+        none if none.is_empty() => {
+            history::requests_of(&client.events(run.session_id.as_str()).await?, run.id.as_str())
+        }
+        told => told,
+    };
+    Ok(Some(Said { text, requests }))
 }
 
 /// Writes the answer and the mails' fate in one step. A run that worked on several mails gives one
@@ -190,42 +193,4 @@ async fn conclude(
 /// Whether a mail still waits for its answer.
 fn is_open(item: &Item) -> bool {
     matches!(item.state, Inbound::Submitted | Inbound::Approved)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use remotelab_protocol::event::Message;
-    use serde_json::json;
-
-    fn user(run: &str, context: Value) -> Event {
-        let message = Message { source_context: Some(context), ..Message::default() };
-        Event { run_id: Some(run.into()), ..Event::message(Role::User, message, 0) }
-    }
-
-    #[test]
-    fn finds_the_run_of_a_mail_alone_or_in_a_batch() {
-        let mail = |id: &str| json!({"channel": "email", "requestId": request_id(id, 0)});
-        let events = [
-            user("run_1", mail("mail_a")),
-            user("run_2", json!({"comment": 1, "requestId": "other"})),
-            user(
-                "run_3",
-                json!({"queuedMessages": [
-                    {"requestId": "mailbox_reply_mail_b", "sourceContext": mail("mail_b")},
-                    {"requestId": "mailbox_reply_mail_c"},
-                ]}),
-            ),
-            Event { request_id: Some(request_id("mail_a", 1)), ..user("run_4", json!({})) },
-        ];
-        let run = |item: &str, round| run_of(&events, &request_id(item, round));
-        assert_eq!(run("mail_a", 0).as_deref(), Some("run_1"));
-        assert_eq!(run("mail_b", 0).as_deref(), Some("run_3"));
-        assert_eq!(run("mail_c", 0).as_deref(), Some("run_3"));
-        assert_eq!(run("mail_a", 1).as_deref(), Some("run_4"), "the second round");
-        assert_eq!(run("mail_d", 0), None);
-        assert_eq!(items_of(&events, "run_3"), ["mail_b", "mail_c"]);
-        assert_eq!(items_of(&events, "run_4"), ["mail_a"]);
-        assert!(items_of(&events, "run_2").is_empty());
-    }
 }

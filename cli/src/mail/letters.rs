@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use remotelab_mailbox::{Desk, Queue as Shown, SendOptions};
+use remotelab_mailbox::{Desk, Queue as Shown, SendOptions, Source};
 
 use super::Instance;
 use crate::{output, runtime};
@@ -13,12 +13,15 @@ use crate::{output, runtime};
 /// The longest text of a mail, in bytes.
 const MAX_TEXT: u64 = 4 << 20;
 
-/// Take a mail in from a file, or those of a folder in the order of their names.
+/// Take mails in from files, those of a folder in the order of their names.
 #[derive(Debug, clap::Args)]
 pub(super) struct Ingest {
-    /// A raw mail, or a folder of them.
+    /// A raw mail, or a folder of them; `-` is standard input.
+    #[arg(value_name = "FILE", required_unless_present = "source")]
+    files: Vec<PathBuf>,
+    /// One more of them.
     #[arg(long, value_name = "PATH")]
-    source: PathBuf,
+    source: Option<PathBuf>,
     /// Whom it is for; by default its `To` header says.
     #[arg(long, value_name = "EMAIL")]
     recipient: Option<String>,
@@ -78,8 +81,13 @@ pub(super) struct Send {
     instance: Instance,
 }
 
-pub(super) fn ingest(desk: &Desk, ingest: &Ingest) -> anyhow::Result<()> {
-    output::json(&desk.ingest(&ingest.source, ingest.recipient.as_deref())?)
+pub(super) fn ingest(desk: &Desk, ingest: Ingest) -> anyhow::Result<()> {
+    let source = |path: PathBuf| match path.as_os_str() == "-" {
+        true => Source::Stream { name: "-".to_owned(), bytes: Box::new(io::stdin()) },
+        false => Source::Path(path),
+    };
+    let sources = ingest.source.into_iter().chain(ingest.files).map(source).collect();
+    output::json(&desk.ingest(sources, ingest.recipient.as_deref())?)
 }
 
 pub(super) fn queue(desk: &Desk, queue: &Queue) -> anyhow::Result<()> {
@@ -120,6 +128,6 @@ fn bounded(source: impl Read) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn shown(text: &str) -> Result<Shown, &'static str> {
+pub(super) fn shown(text: &str) -> Result<Shown, &'static str> {
     Shown::parse(text).ok_or("it is review, quarantine, approved or all")
 }

@@ -37,7 +37,7 @@ pub use media_type::media_type;
 pub use reply::Reply;
 pub use reqwest::Method;
 pub use verbs::{AssistantMessage, Delegate, Delegated, DelegatedSession, LocalFile, NewTrigger};
-pub use wait::{Waited, while_away};
+pub use wait::{Found, Waited, while_away};
 
 /// Finding the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use remotelab_protocol::{Run, RunId, reply};
+use remotelab_protocol::{Attachment, Run, RunId, reply};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
@@ -13,12 +13,16 @@ use crate::{Error, Instance, Waited};
 const REPLY_MAX: usize = 48 << 20;
 
 /// The reply of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Reply {
     /// `None` when nothing was said to a person.
     #[serde(rename = "reply")]
     pub text: Option<String>,
+    /// The files that it offers.
+    pub attachments: Vec<Attachment>,
+    /// The requests that it answers; empty where an instance of an older version does not tell.
+    pub request_ids: Vec<String>,
     /// The run whose words stand, once nothing more comes: the run itself, or the one that went on with what a
     /// review found missing.
     pub settled_run_id: Option<RunId>,
@@ -65,7 +69,7 @@ impl Instance {
     async fn reply_in_events(&self, run: &Run) -> Result<Reply, Error> {
         let events = self.events(run.session_id.as_str()).await?;
         let text = reply::choose(&events, reply::Of::Run(run.id.as_str()));
-        Ok(Reply { text, settled_run_id: Some(run.id.clone()) })
+        Ok(Reply { text, settled_run_id: Some(run.id.clone()), ..Reply::default() })
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use remotelab_protocol::{Event, Role, Run, RunId};
 use reqwest::{Method, StatusCode};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ANSWER_MAX, Error, Instance};
@@ -25,6 +26,25 @@ pub enum Waited<T> {
     Done(T),
     /// The time was up; what was seen last.
     TimedOut(Option<T>),
+}
+
+/// The run of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It answers the request.
+    Run(RunId),
+    /// The request waits.
+    NotYet,
+    /// An instance of an older version does not tell.
+    Unknown,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunsAnswer {
+    request_id: Option<String>,
+    #[serde(default)]
+    runs: Vec<Run>,
 }
 
 impl Instance {
@@ -65,23 +85,29 @@ impl Instance {
         Ok(taken_up.await?.map_or(Waited::TimedOut(None), Waited::Done))
     }
 
-    /// Returns the run that a message was given to.
-    async fn run_of(&self, session: &str, request_id: &str) -> Result<Option<RunId>, Error> {
+    /// Finds the run that a message was given to, alone or together with others.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn run_of_request(&self, session: &str, request_id: &str) -> Result<Found, Error> {
         let path = format!("/api/sessions/{session}/runs");
         let build = || Ok(self.call(Method::GET, &path).query(&[("requestId", request_id)]));
-        let list = match self.answer("read the runs", build, ANSWER_MAX).await {
-            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Value::Null,
+        let list: RunsAnswer = match self.answer("find the run", build, ANSWER_MAX).await {
+            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => return Ok(Found::Unknown),
             list => list?,
         };
-        let runs = list["runs"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // An instance of an older version lists all of them, or knows no list.
-        if let [run] = runs
-            && let Some(id) = run["id"].as_str()
-        {
-            return Ok(RunId::parse(id).ok());
-        }
-        let events = self.events(session).await?;
-        Ok(sent_as(&events, request_id))
+        Ok(match list.request_id {
+            Some(_) => list.runs.into_iter().next().map_or(Found::NotYet, |run| Found::Run(run.id)),
+            None => Found::Unknown,
+        })
+    }
+
+    async fn run_of(&self, session: &str, request_id: &str) -> Result<Option<RunId>, Error> {
+        Ok(match self.run_of_request(session, request_id).await? {
+            Found::Run(run) => Some(run),
+            Found::NotYet => None,
+            Found::Unknown => sent_as(&self.events(session).await?, request_id),
+        })
     }
 }
 

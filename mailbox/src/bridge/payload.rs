@@ -1,23 +1,29 @@
 //! The two forms in which a message arrives: streamed as it is, or in base64 inside JSON.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
+use remotelab_protocol::time::iso_from_ms;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::answer;
+use super::proof::Proof;
 use crate::address::Address;
 use crate::ingest::{Door, Envelope, Reception, Refused, Writer};
 use crate::message::one_line;
-use crate::office::{Error, blocking_or};
+use crate::office::{Error, Office, blocking_or};
 use crate::scan::{self, Scanner};
+use crate::store::Item;
 
 /// A JSON delivery holds the message in base64 and little else (bytes).
 const MAX_JSON: usize = 36 * 1024 * 1024;
@@ -33,6 +39,7 @@ pub(super) enum Fault {
     InvalidJson,
     MissingRaw,
     CutOff,
+    BadSignature,
 }
 
 impl From<Refused> for Fault {
@@ -48,7 +55,8 @@ pub(super) struct Delivery {
     source: String,
     recipient: Option<String>,
     /// The message's size, when the sender tells it.
-    pub(super) announced: Option<u64>,
+    announced: Option<u64>,
+    door: Door,
     message: Message,
 }
 
@@ -67,14 +75,13 @@ pub(super) async fn open(headers: &HeaderMap, body: Body) -> Result<Delivery, Fa
     });
     let request = text("cf-ray").map(str::to_owned);
     if is_streamed {
-        let envelope = |name: &str| {
-            text(name).map(|text| percent_decode_str(text).decode_utf8_lossy().trim().to_owned())
-        };
+        let envelope = |name: &str| envelope_header(headers, name);
         return Ok(Delivery {
             mail_from: envelope("x-envelope-from"),
             recipient: envelope("x-envelope-to").filter(|text| !text.is_empty()),
             source: source(request.as_deref()),
             announced: declared,
+            door: Door::Webhook,
             message: Message::Stream(body),
         });
     }
@@ -84,13 +91,64 @@ pub(super) async fn open(headers: &HeaderMap, body: Body) -> Result<Delivery, Fa
     from_json(body, request).await
 }
 
+/// The envelope of a raw message, where its headers do not tell it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawQuery {
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// Reads the envelope of a raw message.
+pub(super) fn raw(headers: &HeaderMap, query: RawQuery, body: Body) -> Delivery {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Delivery {
+        mail_from: query.from.or_else(|| envelope_header(headers, "x-envelope-from")),
+        source: "http".to_owned(),
+        recipient: query.to.or_else(|| envelope_header(headers, "x-envelope-to")),
+        announced: text("content-length").and_then(|text| text.parse().ok()),
+        door: Door::Http,
+        message: Message::Stream(body),
+    }
+}
+
+fn envelope_header(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Some(percent_decode_str(text).decode_utf8_lossy().trim().to_owned())
+}
+
 impl Delivery {
+    /// Takes the delivery in: recipient first, then the body, then the answer once it is durable.
+    pub(super) async fn take(self, office: &Arc<Office>, proof: Proof) -> Result<Response, Fault> {
+        let is_held = matches!(self.message, Message::Held(..));
+        if is_held && matches!(proof, Proof::Signed(_)) {
+            return Err(Fault::BadSignature);
+        }
+        let (opening, envelope, announced) = (Arc::clone(office), self.envelope()?, self.announced);
+        let reception = blocking_or(move || Reception::open(&opening, envelope, announced)).await?;
+        let reception = self.write_to(reception).await?;
+        let Proof::Signed(signed) = proof else { return settled(office, reception).await };
+        let taken = blocking_or(move || {
+            if signed.verify_content(&reception.digest()).is_err() {
+                return Ok(None);
+            }
+            reception.commit().map(Some)
+        });
+        let Some(taken) = taken.await? else { return Err(Fault::BadSignature) };
+        // What becomes of it is found out after the answer.
+        let body = match taken.duplicate {
+            true => json!({"ok": true, "id": taken.id, "duplicate": true}),
+            false => json!({"ok": true, "id": taken.id, "duplicate": false, "disposition": "received"}),
+        };
+        Ok(answer::json(StatusCode::OK, &body))
+    }
+
     /// What is known before the message is read.
-    pub(super) fn envelope(&self) -> Result<Envelope, Fault> {
+    fn envelope(&self) -> Result<Envelope, Fault> {
         Ok(Envelope {
             from: self.mail_from.clone(),
             to: self.recipient()?,
-            door: Door::Webhook,
+            door: self.door,
             source: self.source.clone(),
         })
     }
@@ -110,7 +168,7 @@ impl Delivery {
     }
 
     /// Moves the message to the disk.
-    pub(super) async fn write_to(self, mut reception: Reception) -> Result<Reception, Fault> {
+    async fn write_to(self, mut reception: Reception) -> Result<Reception, Fault> {
         match self.message {
             Message::Held(raw, _permit) => {
                 let written = blocking_or(move || reception.write(&raw).map(|()| reception)).await;
@@ -119,6 +177,40 @@ impl Delivery {
             Message::Stream(body) => stream(body, reception).await,
         }
     }
+}
+
+/// Takes a mail in and tells what becomes of it, as older Workers want to know.
+async fn settled(office: &Arc<Office>, reception: Reception) -> Result<Response, Fault> {
+    let settling = Arc::clone(office);
+    let (taken, item) = blocking_or(move || {
+        let taken = reception.commit()?;
+        let item = taken.settle(&settling)?;
+        Ok::<_, Refused>((taken, item))
+    })
+    .await?;
+    let body = json!({
+        "ok": true,
+        "id": taken.id,
+        "duplicate": taken.duplicate,
+        "disposition": item.as_ref().map_or("deleted", |item| item.state.as_str()),
+        "trustedSource": true,
+        "provider": "cloudflare_email_worker",
+        "mailboxItem": item.as_ref().map(summary),
+    });
+    Ok(answer::json(StatusCode::OK, &body))
+}
+
+fn summary(item: &Item) -> Value {
+    json!({
+        "id": item.id,
+        "queue": item.state.queue(),
+        "status": item.state.status(),
+        "from": item.facts.from,
+        "to": item.rcpt,
+        "subject": item.facts.subject,
+        "targetInstance": item.instance,
+        "createdAt": iso_from_ms(item.received_at),
+    })
 }
 
 async fn stream(body: Body, reception: Reception) -> Result<Reception, Fault> {
@@ -180,6 +272,7 @@ async fn from_json(body: Body, request: Option<String>) -> Result<Delivery, Faul
         recipient: recipients.into_iter().flatten().find(|text| !text.trim().is_empty()),
         source: source(request.or_else(|| text(Some(&payload.request_id))).as_deref()),
         announced: Some(raw.len() as u64),
+        door: Door::Webhook,
         message: Message::Held(raw, permit),
     })
 }

@@ -1,17 +1,10 @@
-//! Looking at mail and deciding about it; taking mail in from files.
+//! Looking at mail and deciding about it.
 
-use std::path::Path;
-
-use remotelab_config::{InstanceName, atomic};
+use remotelab_config::InstanceName;
 use remotelab_protocol::time::iso_from_ms;
 use serde::Serialize;
 
-use super::{Counts, Desk, Error};
-use crate::address::Address;
-use crate::ingest::{self, Door, Envelope, Reception};
-use crate::places::Place;
-use crate::recipient;
-use crate::scan::Scanner;
+use super::{Desk, Error};
 use crate::state::Inbound;
 use crate::store::{Filter, Item, Store};
 
@@ -70,16 +63,6 @@ pub struct Summary {
     pub last_error: Option<String>,
 }
 
-/// What `mail ingest` took in.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Ingested {
-    /// The mails, in the order of their files. A duplicate shows the mail that was there.
-    pub ingested: Vec<Summary>,
-    /// How many stand in each queue of the instances concerned.
-    pub counts: Counts,
-}
-
 impl Queue {
     /// Reads `review`, `quarantine` or `approved`; `None` for another word.
     #[must_use]
@@ -129,13 +112,28 @@ impl Desk {
     /// # Errors
     /// [`Error::NoInstance`], or an unreadable store.
     pub fn queue(&self, queue: Queue, instance: Option<&InstanceName>) -> Result<Vec<Summary>, Error> {
+        self.list(queue, instance, LISTING)
+    }
+
+    /// Lists the newest mail, at most `limit`, of one instance or of all.
+    ///
+    /// # Errors
+    /// [`Error::NoInstance`], or an unreadable store.
+    pub fn list(
+        &self,
+        queue: Queue,
+        instance: Option<&InstanceName>,
+        limit: usize,
+    ) -> Result<Vec<Summary>, Error> {
         let mut items = Vec::new();
         for place in self.scope(instance)? {
             if Store::exists(&place.root) {
-                items.extend(self.office.store(&place)?.items(queue.filter(), LISTING)?);
+                items.extend(self.office.store(&place)?.items(queue.filter(), limit)?);
             }
         }
-        items.sort_by(|a, b| b.received_at.cmp(&a.received_at).then_with(|| b.id.cmp(&a.id)));
+        // Stable: of one millisecond the order of each mailbox stays.
+        items.sort_by_key(|item| std::cmp::Reverse(item.received_at));
+        items.truncate(limit);
         Ok(items.iter().map(Summary::of).collect())
     }
 
@@ -165,55 +163,6 @@ impl Desk {
         self.review(id, &FROM, Inbound::Rejected, "rejected", reviewer)
     }
 
-    /// Takes in a file, or the files of a folder in name order. The recipient is the one given, else
-    /// the first of the `To` header that is ours, else the owner.
-    ///
-    /// # Errors
-    /// [`Error::File`], [`Error::TooLarge`], [`Error::NotInitialised`].
-    pub fn ingest(&self, source: &Path, recipient: Option<&str>) -> Result<Ingested, Error> {
-        let identity = self.must_be_initialised()?;
-        let guests = self.places().guests()?;
-        let given = recipient.map(super::address).transpose()?;
-        let owner = super::address(&identity.owner_address())?;
-        let mut ingested = Vec::new();
-        let mut concerned: Vec<Place> = Vec::new();
-        for path in files(source)? {
-            let raw = std::fs::read(&path).map_err(|source| atomic::Error::new("read", &path, source))?;
-            if raw.len() as u64 > ingest::MAX_MESSAGE {
-                return Err(Error::TooLarge(path));
-            }
-            let named = given.clone().or_else(|| to_header(&raw));
-            let routed = named.and_then(|rcpt| {
-                let routed = recipient::resolve(&rcpt, &identity, &guests).ok()?;
-                Some((rcpt, routed.guest))
-            });
-            if routed.is_none() && given.is_some() {
-                return Err(Error::Option("no instance has this address".to_owned()));
-            }
-            let (rcpt, guest) = routed.unwrap_or_else(|| (owner.clone(), None));
-            let place = self.place(guest.as_ref())?;
-            ingested.push(self.take_in(rcpt, &raw, &path)?);
-            if !concerned.contains(&place) {
-                concerned.push(place);
-            }
-        }
-        let mut counts = Counts::default();
-        for place in &concerned {
-            counts.add(&self.office.store(place)?.counts()?);
-        }
-        Ok(Ingested { ingested, counts })
-    }
-
-    fn take_in(&self, rcpt: Address, raw: &[u8], path: &Path) -> Result<Summary, Error> {
-        let envelope =
-            Envelope { from: None, to: rcpt, door: Door::File, source: path.display().to_string() };
-        let mut reception = Reception::open(&self.office, envelope, Some(raw.len() as u64))?;
-        reception.write(raw)?;
-        let taken = reception.commit()?;
-        let item = taken.settle(&self.office)?.ok_or(Error::NoMail(taken.id))?;
-        Ok(Summary::of(&item))
-    }
-
     fn review(
         &self,
         id: &str,
@@ -239,28 +188,4 @@ impl Desk {
         }
         Err(Error::NoMail(id.to_owned()))
     }
-}
-
-fn to_header(raw: &[u8]) -> Option<Address> {
-    let mut scanner = Scanner::new();
-    scanner.update(crate::scan::header_block(raw));
-    let to = scanner.finish().to;
-    // Good enough for a default: the first thing in the list that is an address.
-    to.split([',', ';', '<', '>', ' ']).find_map(|word| Address::parse(word).ok())
-}
-
-fn files(source: &Path) -> Result<Vec<std::path::PathBuf>, Error> {
-    let failed = |error| atomic::Error::new("read", source, error);
-    if !std::fs::metadata(source).map_err(failed)?.is_dir() {
-        return Ok(vec![source.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(source).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -79,14 +79,16 @@ impl Desk {
         .map_err(|_| crate::office::Error::CutOff)??;
         let provider = settings.outbound.provider.clone();
         let (queueing, queued, now) = (Arc::clone(&store), letter.clone(), self.office.clock.now());
-        let id = blocking(move || {
+        let by = self.office.holder.clone();
+        let row = blocking(move || {
             let target = format!("manual:{:032x}", rand::random::<u128>());
             let new = NewLetter { target: &target, kind: "manual", thread_id: None, letter: &queued };
-            Ok(queueing.queue_letter(&new, now)?)
+            Ok(queueing.queue_leased(&new, &by, now)?)
         })
         .await?
-        .unwrap_or_default();
-        dispatch::send_next(&self.office, &store, &settings.outbound, Some(&id)).await?;
+        .ok_or(crate::office::Error::CutOff)?;
+        let id = row.id.clone();
+        dispatch::send(&self.office, &store, &settings.outbound, row).await?;
         let reading = (Arc::clone(&store), id.clone());
         let row = blocking(move || Ok(reading.0.letter(&reading.1)?)).await?;
         let row = row.ok_or(Error::NoMail(id))?;
@@ -129,6 +131,7 @@ fn letter(options: &SendOptions, usual: &str, name: &str, domain: &str) -> Resul
         from_name: name.to_owned(),
         from: address(options.from.as_deref().unwrap_or(usual))?,
         to: options.to.iter().map(|to| address(to)).collect::<Result<_, _>>()?,
+        left: Vec::new(),
         subject: options.subject.clone(),
         text: options.text.clone(),
         references: scan::message_ids(options.references.as_deref().unwrap_or_default()),

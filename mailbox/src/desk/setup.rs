@@ -12,7 +12,7 @@ use super::{Desk, Error, address};
 use crate::allowlist::Allowlist;
 use crate::identity::{AddressMode, Identity};
 use crate::message::one_line;
-use crate::settings::{Automation, Bridge, DeliveryMode, Outbound, OutboundSummary, Security};
+use crate::settings::{Automation, DeliveryMode, Outbound, OutboundSummary, Security, SigningKey};
 
 /// `mail init`.
 #[derive(Clone, Debug, Default)]
@@ -119,14 +119,17 @@ impl Desk {
         let root = &places.owner_root;
         let mut bridge = places.bridge()?.unwrap_or_default();
         if bridge.cloudflare_webhook_token.is_empty() {
-            bridge = Bridge {
-                provider: "cloudflare_email_worker".to_owned(),
-                cloudflare_webhook_token: Secret::random().reveal(),
-                rest: Map::from_iter([
-                    ("emailAddress".to_owned(), json!(identity.address)),
-                    ("updatedAt".to_owned(), json!(now)),
-                ]),
-            };
+            bridge.provider = "cloudflare_email_worker".to_owned();
+            bridge.cloudflare_webhook_token = Secret::random().reveal();
+            bridge.rest.insert("emailAddress".to_owned(), json!(identity.address));
+            bridge.rest.insert("updatedAt".to_owned(), json!(now));
+        }
+        if bridge.signing_keys.is_empty() {
+            let key = Secret::random().reveal();
+            bridge.signing_keys.push(SigningKey { id: "1".to_owned(), key, since: now });
+        }
+        if bridge.ingress_token.is_empty() {
+            bridge.ingress_token = Secret::random().reveal();
         }
         atomic::create_private_dir(root)?;
         atomic::write_json(&root.join("bridge.json"), &bridge)?;

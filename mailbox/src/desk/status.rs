@@ -2,13 +2,13 @@
 
 use remotelab_config::InstanceName;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Desk, Error, Summary};
 use crate::allowlist::Allowlist;
 use crate::identity::Identity;
 use crate::places::Place;
-use crate::settings::{Automation, OutboundSummary};
+use crate::settings::{Automation, Bridge, OutboundSummary};
 use crate::state::{Inbound, Outgoing};
 use crate::store::{Filter, Store};
 
@@ -154,17 +154,7 @@ impl Desk {
         }
         Ok(Status {
             root_dir: owner.root.display().to_string(),
-            bridge: bridge.as_ref().map_or(Value::Null, |bridge| {
-                let mut shown = json!({
-                    "provider": bridge.provider,
-                    "cloudflareWebhookToken":
-                        if bridge.cloudflare_webhook_token.is_empty() { "" } else { "[configured]" },
-                });
-                if let Some(shown) = shown.as_object_mut() {
-                    shown.extend(bridge.rest.clone());
-                }
-                shown
-            }),
+            bridge: bridge.as_ref().map_or(Value::Null, Bridge::shown),
             latest: self.latest(&owner)?,
             public_ingress: public_ingress.to_owned(),
             effective_status,

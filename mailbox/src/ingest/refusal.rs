@@ -32,3 +32,23 @@ impl From<Error> for Refused {
         Self::Trouble(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_change_is_refused_for_good() {
+        for (refused, is_final) in [
+            (Refused::UnknownRecipient, true),
+            (Refused::TooLarge, true),
+            (Refused::Busy, false),
+            (Refused::NoRoom, false),
+            (Refused::Trouble(Error::CutOff), false),
+        ] {
+            let (code, text) = refused.smtp().split_once(' ').unwrap();
+            assert_eq!(code.starts_with('5'), is_final, "{refused:?}");
+            assert_eq!(text.starts_with("5."), is_final, "{refused:?}");
+        }
+    }
+}

@@ -169,6 +169,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_that_is_not_encoded_stays_a_part_of_the_raw_mail() {
+        let raw = Bytes::from_static(
+            b"From: a@b.c\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHi\r\n--b\r\n\
+              Content-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: binary\r\n\r\nplain\r\n--b\r\n\
+              Content-Type: application/pdf; name=b.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nZW5jb2RlZA==\r\n--b--\r\n",
+        );
+        let files = crate::message::parse(&raw).unwrap().attachments;
+        let told: Vec<_> = files.iter().map(|file| (&file.bytes[..], is_within(&file.bytes, &raw))).collect();
+        assert_eq!(told, [(&b"plain"[..], true), (&b"encoded"[..], false)]);
+    }
+
+    #[test]
     fn equal_names_are_numbered_and_many_cost_little() {
         let mut names = Names::default();
         let given = ["a.txt", "A.TXT", "a-2.txt", "a.txt", ".env", ".env"];

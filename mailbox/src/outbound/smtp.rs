@@ -12,6 +12,7 @@ use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter,
 use lettre::transport::smtp::response::Response;
 
 use super::Dispatch;
+use crate::address::Address;
 use crate::letter::Letter;
 use crate::settings::{Outbound, Security};
 use crate::state::{Attempt, Failure};
@@ -39,20 +40,23 @@ pub(super) async fn send(outbound: &Outbound, password: Option<String>, dispatch
         Ok(connection) => connection,
         Err(failure) => return Attempt::Transient(failure.failure),
     };
-    if let Err(refused) = step(envelope(&mut connection, dispatch.letter, &bytes)).await {
-        connection.abort().await;
-        return match refused.is_permanent {
-            true => Attempt::Permanent(refused.failure),
-            false => Attempt::Transient(refused.failure),
-        };
-    }
+    let refused = match envelope(&mut connection, dispatch.letter, &bytes).await {
+        Ok(refused) => refused,
+        Err(refused) => {
+            connection.abort().await;
+            return match refused.is_permanent {
+                true => Attempt::Permanent(refused.failure),
+                false => Attempt::Transient(refused.failure),
+            };
+        }
+    };
     if !dispatch.before_text.await {
         connection.abort().await;
         return Attempt::Transient(Failure { code: 0, text: "the row could not be written".to_owned() });
     }
     let answer = tokio::time::timeout(TEXT_TIMEOUT, connection.message(&bytes)).await;
     let attempt = match answer {
-        Ok(Ok(response)) => Attempt::Accepted(last_line(&response)),
+        Ok(Ok(response)) => accepted(&response, refused),
         // The relay read it all and said no: that is known.
         Ok(Err(error)) if error.is_permanent() => Attempt::Permanent(failure(&error)),
         Ok(Err(error)) if error.is_transient() => Attempt::Transient(failure(&error)),
@@ -82,23 +86,59 @@ async fn connect(outbound: &Outbound, password: Option<String>) -> Result<AsyncS
     Ok(connection)
 }
 
-async fn envelope(connection: &mut AsyncSmtpConnection, letter: &Letter, bytes: &[u8]) -> Result<(), Error> {
+/// Sends the envelope. Returns the recipients that were refused while others were not.
+async fn envelope(
+    connection: &mut AsyncSmtpConnection,
+    letter: &Letter,
+    bytes: &[u8],
+) -> Result<Vec<(Address, Refused)>, Refused> {
     // Both parsed when the bytes were written.
-    let parse = |address: &crate::address::Address| address.to_string().parse::<lettre::Address>();
+    let parse = |address: &Address| address.to_string().parse::<lettre::Address>();
     let mut parameters = Vec::new();
-    let addresses = || letter.to.iter().chain([&letter.from]);
-    if addresses().any(|address| !address.to_string().is_ascii()) {
+    let mut addresses = letter.recipients().iter().chain([&letter.from]);
+    if addresses.any(|address| !address.to_string().is_ascii()) {
         parameters.push(MailParameter::SmtpUtfEight);
     }
     if !bytes.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    connection.command(Mail::new(parse(&letter.from).ok(), parameters)).await?;
-    for to in letter.to.iter().filter_map(|to| parse(to).ok()) {
-        connection.command(Rcpt::new(to, Vec::new())).await?;
+    step(connection.command(Mail::new(parse(&letter.from).ok(), parameters))).await?;
+    let mut refused = Vec::new();
+    let mut is_wanted = false;
+    for to in letter.recipients() {
+        let Ok(rcpt) = parse(to) else { continue };
+        match step(connection.command(Rcpt::new(rcpt, Vec::new()))).await {
+            Ok(_) => is_wanted = true,
+            // What broke says nothing about the recipient.
+            Err(error) if error.failure.code == 0 => return Err(error),
+            Err(error) => refused.push((to.clone(), error)),
+        }
     }
-    connection.command(Data).await?;
-    Ok(())
+    if !is_wanted {
+        let hopeful = refused.iter().position(|(_, error)| !error.is_permanent).unwrap_or_default();
+        let nobody = || Refused {
+            is_permanent: true,
+            failure: Failure { code: 0, text: "it has no recipient".to_owned() },
+        };
+        return Err(refused.into_iter().nth(hopeful).map_or_else(nobody, |(_, error)| error));
+    }
+    step(connection.command(Data)).await?;
+    Ok(refused)
+}
+
+/// The relay has the letter; some of its recipients may not get it, or not yet.
+fn accepted(response: &Response, refused: Vec<(Address, Refused)>) -> Attempt {
+    let mut text = last_line(response);
+    let mut later = Vec::new();
+    for (to, error) in refused {
+        if error.is_permanent {
+            text = format!("{text}; refused for {to}: {}", error.failure.text);
+        } else {
+            later.push(to);
+        }
+    }
+    let text = text.chars().take(2 * MAX_FAILURE_CHARS).collect();
+    if later.is_empty() { Attempt::Accepted(text) } else { Attempt::Partly(text, later) }
 }
 
 /// A step before the text that failed: nothing can have been sent.

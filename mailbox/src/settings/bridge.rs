@@ -1,9 +1,10 @@
 //! `bridge.json`: how the edge proves itself to the bridge.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -13,12 +14,65 @@ use subtle::ConstantTimeEq;
 pub(crate) struct Bridge {
     pub(crate) provider: String,
     pub(crate) cloudflare_webhook_token: String,
+    /// Keys that may sign deliveries: the one in use, and others while it is changed.
+    pub(crate) signing_keys: Vec<SigningKey>,
+    /// Whether the webhook takes signed deliveries alone.
+    pub(crate) require_signature: bool,
+    /// What scripts present at the door for raw messages; closed while it is empty.
+    pub(crate) ingress_token: String,
+    /// Doors for mail servers.
+    pub(crate) listen: Vec<Listen>,
     /// Public address, validation state and what else stands in the file.
     #[serde(flatten)]
     pub(crate) rest: Map<String, Value>,
 }
 
+/// A key that signs deliveries.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct SigningKey {
+    pub(crate) id: String,
+    pub(crate) key: String,
+    /// Since when it is there.
+    pub(crate) since: String,
+}
+
+/// A door for mail servers of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listen {
+    pub(crate) proto: Proto,
+    /// The path of a Unix socket.
+    pub(crate) socket: PathBuf,
+    /// Its mode in octal; by default its owner's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<String>,
+}
+
+/// What is spoken at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Proto {
+    Lmtp,
+}
+
 impl Bridge {
+    /// Returns the settings as they may be shown.
+    pub(crate) fn shown(&self) -> Value {
+        let hidden = |secret: &str| if secret.is_empty() { "" } else { "[configured]" };
+        let key = |key: &SigningKey| json!({"id": key.id, "key": hidden(&key.key), "since": key.since});
+        let mut shown = Map::from_iter([
+            ("provider".to_owned(), json!(self.provider)),
+            ("cloudflareWebhookToken".to_owned(), json!(hidden(&self.cloudflare_webhook_token))),
+            ("ingressToken".to_owned(), json!(hidden(&self.ingress_token))),
+            ("signingKeys".to_owned(), self.signing_keys.iter().map(key).collect()),
+            ("requireSignature".to_owned(), json!(self.require_signature)),
+            ("listen".to_owned(), json!(self.listen)),
+        ]);
+        shown.extend(self.rest.clone());
+        Value::Object(shown)
+    }
+
     /// Tells what the validation state in the file says about the way in from outside.
     pub(crate) fn public_ingress(&self) -> &'static str {
         let validation = self.rest.get("validation");
@@ -43,6 +97,12 @@ pub(crate) fn token_matches(expected: &str, presented: &str) -> bool {
     !expected.is_empty() && bool::from(digest(expected).as_slice().ct_eq(digest(presented).as_slice()))
 }
 
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bridge").field("provider", &self.provider).finish_non_exhaustive()
@@ -58,6 +118,16 @@ mod tests {
         assert!(!token_matches("", ""));
         assert!(!token_matches("tok", "tok2"));
         assert!(token_matches("tok", "tok"));
+    }
+
+    #[test]
+    fn shows_no_secret() {
+        let text =
+            r#"{"cloudflareWebhookToken":"s1","ingressToken":"s2","signingKeys":[{"id":"a","key":"s3"}]}"#;
+        let bridge: Bridge = serde_json::from_str(text).unwrap();
+        let shown = format!("{} {bridge:?} {:?}", bridge.shown(), bridge.signing_keys);
+        assert!(!["s1", "s2", "s3"].iter().any(|secret| shown.contains(secret)), "{shown}");
+        assert_eq!(bridge.shown()["signingKeys"][0]["key"], "[configured]");
     }
 
     #[test]

@@ -51,6 +51,14 @@ impl Store {
         Ok(head)
     }
 
+    /// Lists the raw mails by their names.
+    pub(super) fn raw_names(&self) -> Vec<String> {
+        let folders = std::fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten();
+        let files =
+            folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten());
+        files.filter_map(|file| file.file_name().into_string().ok()).collect()
+    }
+
     /// Removes what processes that died left behind: a command may be taking mail in right now, but
     /// not for an hour.
     pub(crate) fn sweep_temporary(&self) {
@@ -71,6 +79,11 @@ impl Incoming {
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.scanner.update(bytes);
         Ok(self.file.write_all(bytes).map_err(|source| self.failed(source))?)
+    }
+
+    /// Returns SHA-256 over the bytes so far, in hex.
+    pub(crate) fn digest(&self) -> String {
+        self.scanner.digest()
     }
 
     /// Makes the message durable under its final name.
@@ -120,6 +133,6 @@ pub(super) fn create_private_file(path: &Path) -> Result<File, Error> {
     .map_err(|source| atomic::Error::new("create", path, source))?)
 }
 
-fn place(blobs: &Path, sha256: &str) -> PathBuf {
+pub(super) fn place(blobs: &Path, sha256: &str) -> PathBuf {
     blobs.join(&sha256[..2.min(sha256.len())]).join(sha256)
 }

@@ -241,7 +241,11 @@ fn settle(tx: &Connection, id: &str, admitted: &Admitted, now: i64) -> rusqlite:
     if !matches!(admitted.state, Inbound::PendingReview | Inbound::Approved) {
         return Ok(());
     }
-    let thread_id = threads::join(tx, &Item { facts, ..item }, now)?;
+    // What is read again stays where it was.
+    let thread_id = match item.thread_id {
+        Some(thread_id) => thread_id,
+        None => threads::join(tx, &Item { facts, ..item }, now)?,
+    };
     let answers = threads::answers_since(tx, thread_id, now - admission::RALLY_WINDOW)?;
     if admitted.state == Inbound::Approved && admission::is_rally(answers) {
         let (state, reason) = (Inbound::PendingReview.as_str(), "too_many_answers");
@@ -263,7 +267,7 @@ fn listing(filter: Filter<'_>) -> String {
     format!("SELECT {COLUMNS} FROM inbound {wanted} ORDER BY received_at DESC, rowid DESC LIMIT ?1")
 }
 
-fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Item>> {
+pub(super) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Item>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM inbound WHERE id = ?"))?
         .query_row([id], from_row)
@@ -298,6 +302,20 @@ mod tests {
                 .unwrap();
             assert!(plan.len() == 1 && plan[0].ends_with(index), "{plan:?}");
         }
+    }
+
+    #[test]
+    fn too_much_waits_when_it_is_neither_read_nor_handed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for state in Inbound::ALL {
+            let sql =
+                "INSERT INTO inbound (id, instance, rcpt, message_id, fingerprint, sha256, size, source,
+                received_at, updated_at, state) VALUES (?1, '', '', ?1, '', '', 0, '', 0, 0, ?1)";
+            store.change("insert", |tx| tx.execute(sql, [state.as_str()])).unwrap();
+        }
+        assert!(store.is_waiting(2).unwrap(), "one just came, one is approved");
+        assert!(!store.is_waiting(3).unwrap());
     }
 
     #[test]

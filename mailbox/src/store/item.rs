@@ -87,8 +87,6 @@ pub(crate) struct Item {
     pub(crate) submitted_at: Option<i64>,
     /// The letter that answered it, or told of its failure.
     pub(crate) answered_by: Option<String>,
-    /// When retention removed the raw mail.
-    pub(crate) raw_gone_at: Option<i64>,
 }
 
 /// Where a mail went.
@@ -109,7 +107,7 @@ pub(crate) enum Filter<'a> {
 
 pub(super) const COLUMNS: &str = "id, instance, rcpt, mail_from, message_id, sha256, size, door, source, received_at, \
     updated_at, state, reason, facts, thread_id, reviewer, round, attempts, due_at, last_error, session_id, \
-    run_id, submitted_at, answered_by, raw_gone_at";
+    run_id, submitted_at, answered_by";
 
 pub(super) fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
     let state: String = row.get("state")?;
@@ -140,7 +138,6 @@ pub(super) fn from_row(row: &SqlRow<'_>) -> rusqlite::Result<Item> {
         run_id: row.get("run_id")?,
         submitted_at: row.get("submitted_at")?,
         answered_by: row.get("answered_by")?,
-        raw_gone_at: row.get("raw_gone_at")?,
     })
 }
 

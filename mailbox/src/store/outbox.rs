@@ -75,38 +75,17 @@ impl Store {
         })
     }
 
-    /// Stores a letter that answers no mail.
-    pub(crate) fn queue_letter(&self, new: &NewLetter<'_>, now: i64) -> Result<Option<String>, Error> {
-        self.change("store a letter", |tx| insert(tx, new, now))
+    /// Stores a letter that answers no mail, leased at once: whoever stored it sends it first.
+    pub(crate) fn queue_leased(&self, new: &NewLetter<'_>, by: &str, now: i64) -> Result<Option<Row>, Error> {
+        self.change("store a letter", |tx| {
+            let id = insert(tx, new, now)?;
+            lease(tx, by, id.as_deref(), now)
+        })
     }
 
     /// Leases the next due letter: from here on the row says that an attempt is under way.
-    pub(crate) fn lease_letter(&self, by: &str, only: Option<&str>, now: i64) -> Result<Option<Row>, Error> {
-        self.change("lease a letter", |tx| {
-            let id: Option<String> = tx
-                .prepare_cached(
-                    "SELECT id FROM outbox WHERE state = 'pending' AND due_at <= ?1
-                         AND (?2 IS NULL OR id = ?2) ORDER BY due_at, rowid LIMIT 1",
-                )?
-                .query_row(params![now, only], |row| row.get(0))
-                .optional()?;
-            let Some(id) = id else { return Ok(None) };
-            let row = match find(tx, &id) {
-                // One damaged row must not stop those behind it.
-                Err(rusqlite::Error::FromSqlConversionFailure(..)) => {
-                    tx.execute("UPDATE outbox SET state = 'dead' WHERE id = ?", [&id])?;
-                    None
-                }
-                found => found?,
-            };
-            let Some(row) = row else { return Ok(None) };
-            tx.execute(
-                "UPDATE outbox SET state = 'sending', attempts = attempts + 1, text_out = 0, lease_by = ?,
-                     lease_until = ?, updated_at = ? WHERE id = ?",
-                params![by, now + LEASE_MS, now, row.id],
-            )?;
-            Ok(Some(Row { state: Outgoing::Sending, attempts: row.attempts + 1, ..row }))
-        })
+    pub(crate) fn lease_letter(&self, by: &str, now: i64) -> Result<Option<Row>, Error> {
+        self.change("lease a letter", |tx| lease(tx, by, None, now))
     }
 
     /// Records that the text of a letter is about to go out.
@@ -126,17 +105,28 @@ impl Store {
         outcome: Result<&str, &Failure>,
         now: i64,
     ) -> Result<(), Error> {
+        self.change("record an attempt", |tx| finish(tx, id, state, due_at, outcome, now))
+    }
+
+    /// Records that a letter was taken for some of its recipients, and stores what is left to do as a
+    /// letter of its own, due later.
+    pub(crate) fn finish_partly(
+        &self,
+        id: &str,
+        response: &str,
+        left: &Letter,
+        due_at: i64,
+        now: i64,
+    ) -> Result<(), Error> {
         self.change("record an attempt", |tx| {
-            let error = outcome.err().map(to_json).transpose()?;
-            tx.execute(
-                "UPDATE outbox SET state = ?1, due_at = ?2, last_error = ?3, response = ?4, lease_by = NULL,
-                     lease_until = NULL, updated_at = ?5, sent_at = CASE ?1 WHEN 'sent' THEN ?5 END
-                 WHERE id = ?6 AND state = 'sending'",
-                params![state.as_str(), due_at, error, outcome.ok(), now, id],
-            )?;
-            if let Ok(response) = outcome {
-                learn_ids(tx, id, response)?;
-            }
+            finish(tx, id, Outgoing::Sent, now, Ok(response), now)?;
+            let (kind, thread_id): (String, Option<i64>) =
+                tx.query_row("SELECT kind, thread_id FROM outbox WHERE id = ?", [id], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+            let target = format!("rest:{id}");
+            insert(tx, &NewLetter { target: &target, kind: &kind, thread_id, letter: left }, now)?;
+            tx.execute("UPDATE outbox SET due_at = ? WHERE target = ?", params![due_at, target])?;
             Ok(())
         })
     }
@@ -228,6 +218,32 @@ impl Store {
     }
 }
 
+fn lease(tx: &Connection, by: &str, only: Option<&str>, now: i64) -> rusqlite::Result<Option<Row>> {
+    let id: Option<String> = tx
+        .prepare_cached(
+            "SELECT id FROM outbox WHERE state = 'pending' AND due_at <= ?1
+                 AND (?2 IS NULL OR id = ?2) ORDER BY due_at, rowid LIMIT 1",
+        )?
+        .query_row(params![now, only], |row| row.get(0))
+        .optional()?;
+    let Some(id) = id else { return Ok(None) };
+    let row = match find(tx, &id) {
+        // One damaged row must not stop those behind it.
+        Err(rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tx.execute("UPDATE outbox SET state = 'dead' WHERE id = ?", [&id])?;
+            None
+        }
+        found => found?,
+    };
+    let Some(row) = row else { return Ok(None) };
+    tx.execute(
+        "UPDATE outbox SET state = 'sending', attempts = attempts + 1, text_out = 0, lease_by = ?,
+             lease_until = ?, updated_at = ? WHERE id = ?",
+        params![by, now + LEASE_MS, now, row.id],
+    )?;
+    Ok(Some(Row { state: Outgoing::Sending, attempts: row.attempts + 1, ..row }))
+}
+
 fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE id = ?"))?
@@ -264,6 +280,27 @@ fn insert(tx: &Connection, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Op
         }
     }
     Ok(Some(id))
+}
+
+fn finish(
+    tx: &Connection,
+    id: &str,
+    state: Outgoing,
+    due_at: i64,
+    outcome: Result<&str, &Failure>,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let error = outcome.err().map(to_json).transpose()?;
+    tx.execute(
+        "UPDATE outbox SET state = ?1, due_at = ?2, last_error = ?3, response = ?4, lease_by = NULL,
+             lease_until = NULL, updated_at = ?5, sent_at = CASE ?1 WHEN 'sent' THEN ?5 END
+         WHERE id = ?6 AND state = 'sending'",
+        params![state.as_str(), due_at, error, outcome.ok(), now, id],
+    )?;
+    match outcome {
+        Ok(response) => learn_ids(tx, id, response),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Some relays replace the Message-ID and tell theirs in the last line; answers will name it.

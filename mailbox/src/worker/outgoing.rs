@@ -38,7 +38,7 @@ async fn pass(ground: &Ground) -> Result<Duration, Error> {
     .await?;
     if next.is_some_and(|next| next <= now) {
         let settings = ground.settings().await?;
-        while dispatch::send_next(&ground.office, &store, &settings.outbound, None).await? {}
+        while dispatch::send_next(&ground.office, &store, &settings.outbound).await? {}
     }
     let next = blocking(move || Ok(store.next_letter_due()?)).await?;
     Ok(wait(next, ground.now()))

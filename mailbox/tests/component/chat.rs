@@ -37,6 +37,12 @@ pub(crate) struct Book {
     pub(crate) intruders: usize,
     /// Answers every call with this status.
     pub(crate) broken: Option<u16>,
+    /// Reviews the reply of every run that ends.
+    pub(crate) reviews: bool,
+    /// Knows no replies and no runs of requests, as an older version.
+    pub(crate) is_old: bool,
+    /// How often a whole history was read.
+    pub(crate) histories_read: usize,
     /// Never answers a message that says this.
     pub(crate) hangs_at: Option<String>,
     ids: u64,
@@ -63,6 +69,12 @@ pub(crate) struct Run {
     pub(crate) session: String,
     pub(crate) request: String,
     pub(crate) state: &'static str,
+    /// The requests that it answers.
+    pub(crate) requests: Vec<String>,
+    /// Whether more may come after its end.
+    pub(crate) reviewed: bool,
+    pub(crate) continued_by: Option<String>,
+    pub(crate) files: Vec<String>,
 }
 
 type Shared = Arc<Mutex<Book>>;
@@ -123,12 +135,32 @@ impl Book {
         self.sessions.iter_mut().find(|session| session.id == id)
     }
 
+    /// Starts a run that goes on with another's reply.
+    pub(crate) fn continue_run(&mut self, id: &str) -> String {
+        let next = format!("run_{}", self.id(24));
+        let run = self.runs.get_mut(id).expect("known run");
+        run.continued_by = Some(next.clone());
+        let run = Run { state: "running", requests: Vec::new(), continued_by: None, ..run.clone() };
+        self.runs.insert(next.clone(), run);
+        next
+    }
+
     fn start_run(&mut self, session: &str, request: &str, context: &Value, text: &str) -> String {
         let id = format!("run_{}", self.id(24));
         let event = json!({"type": "message", "role": "user", "content": text, "requestId": request,
             "runId": id, "sourceContext": context});
         self.append(session, event);
-        let run = Run { session: session.to_owned(), request: request.to_owned(), state: "running" };
+        let together = context["queuedMessages"].as_array().into_iter().flatten();
+        let ids = together.chain([context]).filter_map(|one| one["requestId"].as_str());
+        let run = Run {
+            session: session.to_owned(),
+            request: request.to_owned(),
+            state: "running",
+            requests: ids.map(str::to_owned).collect(),
+            reviewed: self.reviews,
+            continued_by: None,
+            files: Vec::new(),
+        };
         self.runs.insert(id.clone(), run);
         if let Some(answer) = self.answer_at_once.clone() {
             self.finish(&id, "completed", &answer);
@@ -207,7 +239,9 @@ fn router(state: Shared) -> Router {
         .route("/api/sessions", post(create))
         .route("/api/sessions/{id}/messages", post(message))
         .route("/api/sessions/{id}/events", get(events))
+        .route("/api/sessions/{id}/runs", get(runs))
         .route("/api/runs/{id}", get(run))
+        .route("/api/runs/{id}/reply", get(reply))
         .with_state(state)
 }
 
@@ -327,6 +361,7 @@ async fn events(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<
     if let Some(refused) = guard(&mut book, &headers) {
         return refused;
     }
+    book.histories_read += 1;
     match book.session(&id) {
         Some(session) => {
             axum::Json(json!({"sessionId": id, "filter": "all", "events": session.events})).into_response()
@@ -344,4 +379,43 @@ async fn run(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<Str
         return (StatusCode::NOT_FOUND, axum::Json(json!({"error": "Run not found"}))).into_response();
     }
     axum::Json(json!({"run": book.run_json(&id)})).into_response()
+}
+
+async fn runs(
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let mut book = state.lock().unwrap();
+    if let Some(refused) = guard(&mut book, &headers) {
+        return refused;
+    }
+    if book.is_old {
+        return axum::Json(json!({"runs": []})).into_response();
+    }
+    let wanted = &query["requestId"];
+    let is_it = |run: &(&String, &Run)| run.1.session == id && run.1.requests.contains(wanted);
+    let runs: Vec<Value> = book.runs.iter().filter(is_it).map(|(id, _)| book.run_json(id)).collect();
+    axum::Json(json!({"requestId": wanted, "runs": runs})).into_response()
+}
+
+async fn reply(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let mut book = state.lock().unwrap();
+    if let Some(refused) = guard(&mut book, &headers) {
+        return refused;
+    }
+    let Some(run) = book.runs.get(&id).filter(|_| !book.is_old).cloned() else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let session = book.session(&run.session).expect("known session");
+    let events: Vec<remotelab_protocol::Event> =
+        session.events.iter().map(|event| serde_json::from_value(event.clone()).unwrap()).collect();
+    let text = remotelab_protocol::reply::choose(&events, remotelab_protocol::reply::Of::Run(&id));
+    let files: Vec<Value> =
+        run.files.iter().map(|name| json!({"originalName": name, "mimeType": "text/plain"})).collect();
+    axum::Json(json!({"runId": id, "state": run.state, "reply": text, "attachments": files,
+        "requestIds": run.requests, "settled": run.state != "running" && !run.reviewed,
+        "continuedBy": run.continued_by}))
+    .into_response()
 }

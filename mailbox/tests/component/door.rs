@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
-use crate::world::{World, answer, http, mail};
+use crate::world::{World, answer, http, mail, until};
 
 const WEBHOOK: &str = "/cloudflare-email/webhook";
 
@@ -32,6 +34,82 @@ async fn takes_mail_only_with_the_token() {
     }
     let call = http().post(world.url(WEBHOOK)).header("x-bridge-token", world.webhook_token()).body("{}");
     assert_eq!(answer(call).await.1["error"], "missing_raw_email");
+}
+
+/// Delivers a message signed with a key.
+async fn deliver_signed(world: &World, key: &str, raw: &str, said: &str) -> (u16, Value) {
+    let timestamp = world.clock_seconds();
+    let content = hex::encode(Sha256::digest(said));
+    let to = "trial1%40example.com";
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(format!("v1\n{timestamp}\nd-1\nowner@example.com\n{to}\n{content}").as_bytes());
+    let signature = hex::encode(mac.finalize().into_bytes());
+    let call = http()
+        .post(world.url(WEBHOOK))
+        .header("content-type", "message/rfc822")
+        .header("x-envelope-from", "owner@example.com")
+        .header("x-envelope-to", to)
+        .header("x-remotelab-timestamp", timestamp)
+        .header("x-remotelab-delivery", "d-1")
+        .header("x-remotelab-content-sha256", content)
+        .header("x-remotelab-signature", format!("v1={signature}"))
+        .body(raw.to_owned());
+    answer(call).await
+}
+
+#[tokio::test]
+async fn a_signed_delivery_is_believed_once_and_a_changed_one_never() {
+    let world = World::new().await;
+    let settings = world.bridge_settings();
+    let key = settings["signingKeys"][0]["key"].as_str().unwrap();
+    let raw = mail("m1@example.com", "", "Hi");
+    let bad = (401, json!({"ok": false, "error": "bad_signature"}));
+    assert_eq!(deliver_signed(&world, "wrong", &raw, &raw).await, bad);
+    assert_eq!(deliver_signed(&world, key, &raw, "other bytes").await, bad);
+    assert!(blobs(&world).is_empty(), "nothing is kept of what is not believed");
+    let (status, taken) = deliver_signed(&world, key, &raw, &raw).await;
+    assert_eq!(
+        (status, &taken),
+        (200, &json!({"ok": true, "id": taken["id"], "duplicate": false, "disposition": "received"}))
+    );
+    let (status, again) = deliver_signed(&world, key, &raw, &raw).await;
+    assert_eq!((status, again), (200, json!({"ok": true, "id": taken["id"], "duplicate": true})));
+    until("it is read and handed over", || world.trial.posts().pop()).await;
+
+    // A key that was replaced counts until it is taken out; without signature nothing does then.
+    let mut changed = settings.clone();
+    changed["signingKeys"] = json!([{"id": "2", "key": "new"}, settings["signingKeys"][0]]);
+    changed["requireSignature"] = json!(true);
+    world.set_bridge_settings(&changed);
+    for key in ["new", key] {
+        assert_eq!(deliver_signed(&world, key, &raw, &raw).await.0, 200);
+    }
+    changed["signingKeys"] = json!([{"id": "2", "key": "new"}]);
+    world.set_bridge_settings(&changed);
+    assert_eq!(deliver_signed(&world, key, &raw, &raw).await, bad);
+    assert_eq!(world.deliver("trial1@example.com", raw).await, bad);
+}
+
+#[tokio::test]
+async fn a_script_delivers_raw_mail_with_a_token_of_its_own() {
+    let world = World::new().await;
+    let token = world.bridge_settings()["ingressToken"].as_str().unwrap().to_owned();
+    let url = world.url("/inbound/raw?from=owner@example.com&to=trial1%40example.com");
+    let post =
+        |url: &str| http().post(url).header("content-type", "message/rfc822").body(mail("r1@x", "", "Hi"));
+    let (status, taken) = answer(post(&url).bearer_auth(&token)).await;
+    assert_eq!(
+        (status, &taken["duplicate"], &taken["disposition"]),
+        (200, &json!(false), &json!("approved"))
+    );
+    let (status, again) = answer(post(&url).basic_auth("cron", Some(&token))).await;
+    assert_eq!((status, &again["duplicate"], &again["id"]), (200, &json!(true), &taken["id"]));
+    let (status, refused) = answer(post(&url).bearer_auth(world.webhook_token())).await;
+    assert_eq!((status, refused), (403, json!({"ok": false, "error": "invalid_ingress_token"})));
+    let nobody = world.url("/inbound/raw?to=nobody@example.com");
+    assert_eq!(answer(post(&nobody).bearer_auth(&token)).await.1["error"], "unknown_recipient");
+    let (status, _) = answer(post(&world.url("/inbound/raw")).bearer_auth(&token)).await;
+    assert_eq!(status, 400);
 }
 
 #[tokio::test]

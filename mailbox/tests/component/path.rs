@@ -131,6 +131,52 @@ async fn two_mails_during_a_run_are_both_answered() {
         (states == ["reply_sent"; 3]).then_some(())
     })
     .await;
+    assert_eq!(world.trial.read(|book| book.histories_read), 0);
+}
+
+#[tokio::test]
+async fn mails_that_wait_at_an_older_chat_server_are_answered_too() {
+    let world = World::new().await;
+    world.trial.state.lock().unwrap().is_old = true;
+    world.deliver("trial1@example.com", mail("m1@example.com", "", "One")).await;
+    let first = until("the run", || world.trial.running().pop()).await;
+    let follow = mail("m2@example.com", "References: <m1@example.com>\r\n", "Two");
+    world.deliver("trial1@example.com", follow).await;
+    until("it is queued", || (world.trial.posts().len() == 2).then_some(())).await;
+    world.trial.finish(&first, "completed", "First answer");
+    until("the first answer", || world.relay.mails().pop()).await;
+    let second = until("the second run", || world.trial.running().pop()).await;
+    world.trial.finish(&second, "completed", "Second answer");
+    until("both answers", || (world.relay.mails().len() == 2).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_its_review_for_what_was_missing_and_for_files() {
+    let world = World::new().await;
+    world.trial.state.lock().unwrap().reviews = true;
+    world.deliver("trial1@example.com", mail("m1@example.com", "", "The report, please")).await;
+    let run = until("the run", || world.trial.running().pop()).await;
+    world.trial.finish(&run, "completed", "Here it is.");
+    // The way of another mail from here to its end is longer than a look at the first.
+    world.owner.state.lock().unwrap().answer_at_once = Some("Yes.".into());
+    world.deliver("rowan@example.com", mail("m2@example.com", "", "Are you there?")).await;
+    until("the other answer", || world.relay.mails().pop()).await;
+    assert_eq!(world.relay.mails().len(), 1, "nothing is told that may be half of it");
+    let next = {
+        let mut book = world.trial.state.lock().unwrap();
+        let next = book.continue_run(&run);
+        book.runs.get_mut(&run).unwrap().reviewed = false;
+        next
+    };
+    world.trial.state.lock().unwrap().runs.get_mut(&next).unwrap().files = vec!["report.md".into()];
+    world.trial.finish(&next, "completed", "And this was missing.");
+    world.trial.state.lock().unwrap().runs.get_mut(&next).unwrap().reviewed = false;
+    let answer = until("the answer", || world.relay.mails().into_iter().nth(1)).await;
+    assert_eq!(
+        answer.text(),
+        "Here it is.\r\n\r\nAnd this was missing.\r\n\r\n(Files in the session: report.md)"
+    );
+    assert_eq!(world.relay.mails().len(), 2);
 }
 
 #[tokio::test]

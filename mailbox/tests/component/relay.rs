@@ -13,6 +13,8 @@ pub(crate) enum Mood {
     Takes,
     /// Refuses the recipient with this code.
     Refuses(u16),
+    /// Refuses the recipients whose address says so with this code.
+    RefusesOne(u16),
     /// Hangs up before the text.
     HangsUpEarly,
     /// Reads the text and hangs up without an answer.
@@ -83,6 +85,7 @@ impl Relay {
                 }
                 "RCPT" => match mood {
                     Mood::Refuses(code) => format!("{code} no\r\n"),
+                    Mood::RefusesOne(code) if command.contains("refused") => format!("{code} no\r\n"),
                     _ => {
                         mail.to.push(command.to_owned());
                         "250 ok\r\n".to_owned()

@@ -1,6 +1,6 @@
 //! Who may give work, and what a person decides about the rest.
 
-use remotelab_mailbox::{Error, InitOptions, Queue};
+use remotelab_mailbox::{Error, InitOptions, Queue, Source};
 
 use crate::world::{World, automatic, mail, until};
 
@@ -114,7 +114,7 @@ async fn files_are_taken_in_by_their_to_header() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let guests = serde_json::json!([{"name": "trial4", "port": 7704, "instanceRoot": world.folder.path().join("trial4")}]);
     std::fs::write(&world.places.registry, guests.to_string()).unwrap();
-    let taken = desk.ingest(&corpus, None).unwrap();
+    let taken = desk.ingest(vec![Source::Path(corpus.clone())], None).unwrap();
     assert_eq!(taken.ingested.len(), 20);
     let of = |queue: &str| taken.ingested.iter().filter(|summary| summary.queue == queue).count();
     // Held: list, out of office, report, spoof, and the sender nobody permitted.
@@ -122,6 +122,16 @@ async fn files_are_taken_in_by_their_to_header() {
     assert_eq!((taken.counts.review, taken.counts.quarantine), (15, 5));
     assert_eq!(taken.ingested[0].target_instance, "trial4");
     assert_eq!(taken.ingested[9].target_instance, "", "the owner's");
-    let again = desk.ingest(&corpus, None).unwrap();
+    let again = desk.ingest(vec![Source::Path(corpus.clone())], None).unwrap();
     assert_eq!(again.counts.review, 15, "the same files are the same mails");
+    // Several at once, one of them read as it comes.
+    let stream =
+        |raw: String| Source::Stream { name: "-".into(), bytes: Box::new(std::io::Cursor::new(raw)) };
+    let sources = vec![Source::Path(corpus.join("01-plain.eml")), stream(mail("s1@example.com", "", "Hi"))];
+    let taken = desk.ingest(sources, Some("trial4@example.com")).unwrap();
+    let told: Vec<_> = taken.ingested.iter().map(|mail| mail.target_instance.as_str()).collect();
+    assert_eq!(told, ["trial4", "trial4"]);
+    let large = stream(mail("s2@example.com", "", &"x".repeat(27 << 20)));
+    assert!(matches!(desk.ingest(vec![large], None), Err(Error::TooLarge(name)) if name.as_os_str() == "-"));
+    assert!(desk.ingest(vec![stream(String::new())], Some("nobody@example.com")).is_err());
 }

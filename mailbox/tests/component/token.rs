@@ -33,6 +33,7 @@ async fn mail_is_handed_over_with_a_token_of_its_own() {
 async fn an_older_chat_server_gets_the_owner_token() {
     let world = World::new().await;
     world.trial.state.lock().unwrap().tokens = None;
+    world.trial.state.lock().unwrap().is_old = true;
     world.trial.state.lock().unwrap().answer_at_once = Some("Done.".into());
     world.deliver("trial1@example.com", mail("m1@example.com", "", "One")).await;
     until("the answer", || world.relay.mails().pop()).await;

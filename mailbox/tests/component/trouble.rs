@@ -41,7 +41,10 @@ async fn a_run_that_fails_is_told_once_in_one_sentence() {
     }
     let letters = until("the notice", || Some(world.relay.mails()).filter(|mails| !mails.is_empty())).await;
     assert_eq!(letters.len(), 1);
-    assert!(letters[0].text().starts_with("Sorry, I could not finish this task."));
+    assert_eq!(
+        letters[0].text().replace("=\r\n", ""),
+        "I am sorry, I could not finish this; please answer this mail to let me try again."
+    );
 }
 
 #[tokio::test]
@@ -119,6 +122,35 @@ async fn a_second_bridge_on_the_same_mailboxes_is_refused() {
 }
 
 #[tokio::test]
+async fn a_recipient_that_is_refused_keeps_it_from_no_other() {
+    let world = World::without_bridge().await;
+    let options = SendOptions {
+        to: vec!["a@y.test".into(), "refused@y.test".into(), "b@y.test".into()],
+        text: "Hello".into(),
+        subject: "Greetings".into(),
+        ..SendOptions::default()
+    };
+    world.relay.set(Mood::RefusesOne(550));
+    let sent = world.desk().send(options.clone()).await.unwrap();
+    assert_eq!(sent.state, Outgoing::Sent);
+    assert!(sent.response_message.contains("refused for refused@y.test"), "{}", sent.response_message);
+    assert_eq!(world.relay.mails()[0].to, ["RCPT TO:<a@y.test>", "RCPT TO:<b@y.test>"]);
+
+    // One that may be taken later is tried alone, under the same id.
+    world.relay.set(Mood::RefusesOne(451));
+    assert_eq!(world.desk().send(options).await.unwrap().state, Outgoing::Sent);
+    world.relay.set(Mood::Takes);
+    world.pass_time(Duration::from_secs(40));
+    let (bridge, stop) = world.start_bridge().await;
+    let mails = until("the rest", || Some(world.relay.mails()).filter(|mails| mails.len() == 3)).await;
+    assert_eq!(mails[2].to, ["RCPT TO:<refused@y.test>"]);
+    assert_eq!(mails[2].header("message-id"), mails[1].header("message-id"));
+    assert_eq!(mails[2].header("to"), "a@y.test, refused@y.test, b@y.test");
+    stop.cancel();
+    bridge.wait().await;
+}
+
+#[tokio::test]
 async fn a_mail_sent_by_hand_goes_out_or_waits_for_the_bridge() {
     let world = World::without_bridge().await;
     let options = SendOptions {
@@ -135,7 +167,16 @@ async fn a_mail_sent_by_hand_goes_out_or_waits_for_the_bridge() {
     world.relay.set(Mood::Refuses(451));
     let waiting = world.desk().send(options.clone()).await.unwrap();
     assert_eq!((waiting.state, waiting.status_code), (Outgoing::Pending, 451));
-    let bad = SendOptions { to: vec!["x@y.test\r\nBcc: a@b.c".into()], ..options };
+    let bad = SendOptions { to: vec!["x@y.test\r\nBcc: a@b.c".into()], ..options.clone() };
     assert!(world.desk().send(bad).await.is_err());
     assert_eq!(world.relay.mails().len(), 1);
+    // A bridge that runs does not take it out of our hands.
+    let (bridge, stop) = world.start_bridge().await;
+    world.relay.set(Mood::Takes);
+    for n in 2..12 {
+        let sent = world.desk().send(options.clone()).await.unwrap();
+        assert_eq!((sent.state, sent.status_code, world.relay.mails().len()), (Outgoing::Sent, 250, n));
+    }
+    stop.cancel();
+    bridge.wait().await;
 }

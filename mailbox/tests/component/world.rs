@@ -119,9 +119,20 @@ impl World {
     }
 
     pub(crate) fn webhook_token(&self) -> String {
+        self.bridge_settings()["cloudflareWebhookToken"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn bridge_settings(&self) -> Value {
         let file = std::fs::read(self.places.owner_root.join("bridge.json")).unwrap();
-        let bridge: Value = serde_json::from_slice(&file).unwrap();
-        bridge["cloudflareWebhookToken"].as_str().unwrap().to_owned()
+        serde_json::from_slice(&file).unwrap()
+    }
+
+    pub(crate) fn set_bridge_settings(&self, settings: &Value) {
+        remotelab_config::atomic::write_json(&self.places.owner_root.join("bridge.json"), settings).unwrap();
+    }
+
+    pub(crate) fn clock_seconds(&self) -> i64 {
+        jiff::Timestamp::now().as_second() + self.ahead.load(Ordering::Relaxed) / 1000
     }
 
     /// Delivers a message in the streamed form.

@@ -8,6 +8,7 @@
 mod chat;
 mod gateway;
 mod instance;
+mod mail;
 mod memory;
 mod nginx;
 mod peer;
@@ -56,6 +57,10 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     }
     if is_wanted("memory") {
         memory::idle(figures).await?;
+    }
+    if is_wanted("mail") {
+        mail::taken_in(figures).await?;
+        mail::large(figures).await?;
     }
     if is_wanted("gateway") {
         gateway::throughput_and_latency(figures).await?;

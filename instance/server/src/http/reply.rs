@@ -105,6 +105,7 @@ fn told(run: &Run, reply: Reply, settled: Option<RunId>) -> Value {
         "reply": text,
         "replySeq": seq,
         "attachments": reply.attachments,
+        "requestIds": reply.request_ids,
         "settledRunId": settled,
     })
 }

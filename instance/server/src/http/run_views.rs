@@ -63,13 +63,19 @@ pub(super) async fn of_session(
     let before: Option<usize> = paging::place(query.cursor.as_deref())?;
     let cell = routes::find(&app, &id)?;
     app.store.settled().await.map_err(StorageRefused)?;
-    let asked = query.request_id;
     let (worker, latest) = (Arc::clone(&app), cell.with(|state| state.meta.latest_seq));
+    if let Some(request_id) = query.request_id {
+        let wanted = request_id.clone();
+        let run = blocking(move || {
+            let requests = requests::Requests::load(worker.store.files(), cell.id(), latest);
+            worker.store.run(requests.run(&wanted)?).ok().flatten()
+        });
+        let runs: Vec<_> = run.await.into_iter().collect();
+        let answer = json!({"requestId": request_id, "runs": runs, "hasMore": false, "nextCursor": null});
+        return Ok(conditional::json(&headers, &answer));
+    }
     let (runs, next) = blocking(move || {
-        let ids = match asked {
-            Some(request) => cell.change(|draft| draft.run_of(&request)).0.into_iter().collect(),
-            None => requests::runs(worker.store.files(), cell.id(), latest),
-        };
+        let ids = requests::runs(worker.store.files(), cell.id(), latest);
         let end = before.map_or(ids.len(), |before| before.min(ids.len()));
         let start = end.saturating_sub(limit);
         let runs = ids[start..end].iter().rev().filter_map(|id| worker.store.run(id).ok().flatten());

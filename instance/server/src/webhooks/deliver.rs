@@ -143,7 +143,7 @@ async fn body(app: &Shared, delivery: &Delivery) -> Option<Vec<u8>> {
     let run = blocking(move || store.run(&id)).await.ok().flatten()?;
     let (asked, history) = (run.clone(), cell.history());
     let latest = cell.with(|state| state.meta.latest_seq);
-    let Reply { chosen, attachments } = blocking(move || reply::of(&asked, &history, latest)).await;
+    let Reply { chosen, attachments, .. } = blocking(move || reply::of(&asked, &history, latest)).await;
     let (text, seq) = chosen.map(|Chosen { text, seq }| (text, seq)).unzip();
     let cut = text.as_ref().map(|text| &text[..text.floor_char_boundary(REPLY_MAX)]);
     let body = json!({

@@ -284,6 +284,13 @@ async fn an_accepted_reply_holds_messages_back_until_it_was_reviewed() {
     fs::write(file(&world, "go"), "").unwrap();
     fs::remove_file(file(&world, "wait")).unwrap();
     world.until(&session, |session| session["messageCount"] == 4 && is_settled(session)).await;
+    let (_, found) = world.get(&format!("/api/sessions/{session}/runs?requestId=r-2")).await;
+    let (_, reply) =
+        world.get(&format!("/api/runs/{}/reply", found["runs"][0]["id"].as_str().unwrap())).await;
+    assert_eq!(
+        (&found["requestId"], &reply["reply"], &reply["settled"], &reply["continuedBy"]),
+        (&json!("r-2"), &json!("echo: next"), &json!(true), &Value::Null)
+    );
     let events = world.events(&session, "all").await;
     let of_first = events.iter().filter(|event| event["runId"] == run.as_str());
     let lines: Vec<&str> = of_first
@@ -317,6 +324,14 @@ async fn what_a_review_found_missing_is_done_once_and_not_reviewed_again() {
     assert_eq!((users, last["content"].as_str()), (1, Some("echo: write the file")));
     let (_, run) = world.get(&format!("/api/runs/{}", last["runId"].as_str().unwrap())).await;
     assert_eq!(run["run"]["internalOperation"], "reply_self_repair");
+    // Who reads the reply is told where it goes on.
+    let (_, reply) = world.get(&format!("/api/runs/{reviewed}/reply")).await;
+    assert_eq!((&reply["settled"], &reply["continuedBy"]), (&json!(true), &run["run"]["id"]));
+    let (_, reply) = world.get(&format!("/api/runs/{}/reply", run["run"]["id"].as_str().unwrap())).await;
+    assert_eq!(
+        (&reply["reply"], &reply["continuedBy"], &reply["requestIds"]),
+        (&json!("echo: write the file"), &Value::Null, &json!([]))
+    );
     let reviews =
         events.iter().filter(|event| event["operation"] == "continue_turn" && event["phase"] == "queued");
     assert_eq!(reviews.count(), 1);

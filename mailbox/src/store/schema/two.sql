@@ -1,7 +1,6 @@
--- Listings by index, ids known to several conversations, mail that was deleted, raw mail that was removed.
+-- Doors, listings by index, ids known to several conversations, mail that was deleted.
 
 ALTER TABLE inbound ADD COLUMN door TEXT NOT NULL DEFAULT 'webhook';
-ALTER TABLE inbound ADD COLUMN raw_gone_at INTEGER;
 ALTER TABLE inbound ADD COLUMN queue TEXT GENERATED ALWAYS AS (CASE
     WHEN state IN ('received', 'pending_review') THEN 'review'
     WHEN state IN ('approved', 'submitted', 'answered', 'no_reply', 'failed', 'dead') THEN 'approved'

@@ -125,7 +125,15 @@ pub(super) fn all() -> Value {
             ]),
         ),
         ("RunAnswer", object(&[("run", "Run")])),
-        ("RunList", object(&[("runs", "Run[]"), ("hasMore", "boolean"), ("nextCursor?", "string")])),
+        (
+            "RunList",
+            object(&[
+                ("requestId?", "string"),
+                ("runs", "Run[]"),
+                ("hasMore", "boolean"),
+                ("nextCursor?", "string"),
+            ]),
+        ),
         (
             "Reply",
             object(&[
@@ -134,6 +142,7 @@ pub(super) fn all() -> Value {
                 ("reply?", "string"),
                 ("replySeq?", "integer"),
                 ("attachments", "Any[]"),
+                ("requestIds", "string[]"),
                 ("settledRunId?", "string"),
             ]),
         ),
