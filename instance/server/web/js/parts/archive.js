@@ -1,7 +1,7 @@
 // @ts-check
 /** What was put away, read when somebody looks. */
 import { read } from '../net/fragment.js';
-import { coalesced } from '../state/page.js';
+import { coalesced } from '../state/coalesced.js';
 import * as list from './list.js';
 import { localise } from './time.js';
 

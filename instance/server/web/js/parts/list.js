@@ -1,7 +1,8 @@
 // @ts-check
 /** The list: kept true, and what of it is unread. */
 import { read } from '../net/fragment.js';
-import { coalesced, instance } from '../state/page.js';
+import { coalesced } from '../state/coalesced.js';
+import { instance } from '../state/page.js';
 import * as storage from '../state/storage.js';
 import { localise } from './time.js';
 

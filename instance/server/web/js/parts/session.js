@@ -2,7 +2,8 @@
 /** The open session: keeps what is shown equal to what the server tells. */
 import { read } from '../net/fragment.js';
 import * as outbox from '../net/outbox.js';
-import { announce, coalesced, fill, words } from '../state/page.js';
+import { coalesced } from '../state/coalesced.js';
+import { announce, fill, words } from '../state/page.js';
 import { addCopyButtons } from './code.js';
 import { mergeDays, reconcile } from './entries.js';
 import { Follow } from './follow.js';
@@ -78,9 +79,10 @@ class Session extends HTMLElement {
     if (!this.isConnected) return;
     if (result.kind === 'same') this.#settle();
     if (result.kind !== 'new') return;
-    this.#etag = result.etag;
     const fresh = /** @type {HTMLElement | null} */ (result.nodes.querySelector('rl-session'));
     if (fresh) this.#apply(fresh);
+    // Only now: what could not be shown is read again.
+    this.#etag = result.etag;
   }
 
   /** Shows more of the text that is being written. */
@@ -165,10 +167,11 @@ class Session extends HTMLElement {
     const now = fresh.querySelector('.running');
     const old = this.querySelector('.running');
     if (!now || !old || this.#parts['.running'] === now.outerHTML) return;
-    this.#parts['.running'] = now.outerHTML;
+    const written = now.outerHTML;
     this.#written = undefined;
     this.#dress(now);
     morph(old, now, '.elapsed, .steps-body');
+    this.#parts['.running'] = written;
     const steps = old.querySelector('details.growing');
     if (steps instanceof HTMLDetailsElement && steps.open) this.#loadSteps(steps);
   }

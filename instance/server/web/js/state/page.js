@@ -29,24 +29,3 @@ export const isNarrow = () => matchMedia('(max-width: 719.98px)').matches;
 
 /** Whether fingers are the main pointer, so that focusing a field raises a keyboard. */
 export const isTouch = () => matchMedia('(pointer: coarse)').matches;
-
-/**
- * Runs a task again when asked while it runs, never twice at once, with at least `gap` ms between.
- * @param {() => Promise<void>} task @param {number} gap @returns {() => Promise<void>}
- */
-export function coalesced(task, gap = 400) {
-  /** @type {Promise<void> | null} */
-  let running = null;
-  /** @type {Promise<void> | null} */
-  let next = null;
-  const start = () => {
-    running = task().finally(() => new Promise((done) => setTimeout(done, gap)))
-      .finally(() => { running = null; });
-    return running;
-  };
-  return () => {
-    if (!running) return start();
-    next ??= running.then(() => { next = null; return start(); });
-    return next;
-  };
-}
