@@ -3,9 +3,9 @@
 mod history;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use remotelab_client::{Found, Instance, Waited};
+use remotelab_client::{Found, Instance};
 use remotelab_protocol::{Run, RunState};
 
 use crate::clock::millis;
@@ -133,7 +133,7 @@ struct Said {
 /// Reads what a run that has ended said; `None` while its reply is reviewed or another run goes on with what
 /// was missing.
 async fn said(client: &Instance, run: &Run) -> Result<Option<Said>, remotelab_client::Error> {
-    let Waited::Done(reply) = client.settled_reply(run, Instant::now()).await? else { return Ok(None) };
+    let Some(reply) = client.standing_reply(run).await? else { return Ok(None) };
     let files: Vec<&str> =
         reply.attachments.iter().filter_map(|file| file.original_name.as_deref()).collect();
     let text = reply.text.map(|text| match files.as_slice() {
