@@ -70,7 +70,7 @@ impl Outcome {
                 Waited::TimedOut(reply) => (reply.unwrap_or_default(), true),
             },
         };
-        let Reply { text, settled_run_id } = reply;
+        let Reply { text, settled_run_id, .. } = reply;
         Ok(Self { run, reply: text.unwrap_or_default(), settled_run: settled_run_id, timed_out })
     }
 
