@@ -130,16 +130,22 @@ struct Said {
     requests: Vec<String>,
 }
 
-/// Reads what a run that has ended said; `None` while its reply is reviewed or another run goes on with what
-/// was missing.
+/// Reads what a run that has ended said, and behind it what the run said that went on with what was missing;
+/// `None` while there may be such a run.
 async fn said(client: &Instance, run: &Run) -> Result<Option<Said>, remotelab_client::Error> {
-    let Some(reply) = client.standing_reply(run).await? else { return Ok(None) };
-    let files: Vec<&str> =
-        reply.attachments.iter().filter_map(|file| file.original_name.as_deref()).collect();
-    let text = reply.text.map(|text| match files.as_slice() {
-        [] => text,
-        files => format!("{text}\n\n(Files in the session: {})", files.join(", ")),
-    });
+    let reply = client.reply(run).await?;
+    let Some(last) = reply.settled_run_id else { return Ok(None) };
+    let (mut texts, mut files) = (Vec::from_iter(reply.text), reply.attachments);
+    if last != run.id {
+        let more = client.reply(&client.run(last.as_str()).await?).await?;
+        texts.extend(more.text);
+        files.extend(more.attachments);
+    }
+    let files: Vec<&str> = files.iter().filter_map(|file| file.original_name.as_deref()).collect();
+    if !texts.is_empty() && !files.is_empty() {
+        texts.push(format!("(Files in the session: {})", files.join(", ")));
+    }
+    let text = Some(texts.join("\n\n")).filter(|text| !text.is_empty());
     let requests = match reply.request_ids {
         // An instance of an older version does not tell.
         none if none.is_empty() => {

@@ -59,17 +59,6 @@ impl Instance {
         Ok(settled.await?.map_or_else(|| Waited::TimedOut(last.take()), Waited::Done))
     }
 
-    /// Reads the reply of a run that has ended as it stands; `None` while a review may change it.
-    ///
-    /// # Errors
-    /// Any [`Error`].
-    pub async fn standing_reply(&self, run: &Run) -> Result<Option<Reply>, Error> {
-        match self.ask(run, "?settled=1", Duration::ZERO).await {
-            Err(error) if is_unknown(&error) => self.reply_in_events(run).await.map(Some),
-            reply => Ok(Some(reply?).filter(|reply| reply.settled_run_id.is_some())),
-        }
-    }
-
     async fn ask(&self, run: &Run, query: &str, held_back: Duration) -> Result<Reply, Error> {
         let path = format!("/api/runs/{}/reply{query}", run.id);
         let build = || Ok(self.call(Method::GET, &path).timeout(self.timeout + held_back));

@@ -414,8 +414,12 @@ async fn reply(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<S
     let text = remotelab_protocol::reply::choose(&events, remotelab_protocol::reply::Of::Run(&id));
     let files: Vec<Value> =
         run.files.iter().map(|name| json!({"originalName": name, "mimeType": "text/plain"})).collect();
+    let last = run.continued_by.clone().unwrap_or_else(|| id.clone());
+    let settled = [&id, &last].into_iter().all(|id| {
+        let run = &book.runs[id];
+        run.state != "running" && !run.reviewed
+    });
     axum::Json(json!({"runId": id, "state": run.state, "reply": text, "attachments": files,
-        "requestIds": run.requests, "settled": run.state != "running" && !run.reviewed,
-        "continuedBy": run.continued_by}))
+        "requestIds": run.requests, "settledRunId": settled.then_some(last)}))
     .into_response()
 }
