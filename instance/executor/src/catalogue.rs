@@ -5,6 +5,7 @@ mod custom;
 mod search;
 mod shared;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -51,7 +52,10 @@ struct State {
     file: Option<Vec<u8>>,
     custom: Vec<Tool>,
     shared: Found,
-    checked: Option<(Instant, Vec<Tool>)>,
+    defined: Vec<Tool>,
+    defined_at: Option<Instant>,
+    /// Commands that were looked for since, and whether their program is there.
+    found: HashMap<String, bool>,
 }
 
 impl Catalogue {
@@ -84,18 +88,22 @@ impl Catalogue {
         tools
     }
 
-    /// Finds a tool by its id, the demo also when it is not listed.
+    /// Finds a tool by its id, the demo also when it is not listed. Looks for no other tool's program.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<Tool> {
-        let known = self.known().into_iter().find(|tool| tool.id == id);
-        known.or_else(|| (id == self.demo.id).then(|| self.demo.clone()))
+        let mut state = self.state();
+        self.define(&mut state);
+        match state.defined.iter().find(|tool| tool.id == id).cloned() {
+            Some(tool) => Some(self.looked_for(&mut state, tool)),
+            None => (id == self.demo.id).then(|| self.demo.clone()),
+        }
     }
 
     /// Returns where a shared tool and its card are; `None` for a tool that is not shared.
     #[must_use]
     pub fn shared_tool(&self, id: &str) -> Option<SharedTool> {
-        let _ = self.known();
-        let state = self.state();
+        let mut state = self.state();
+        self.define(&mut state);
         state.shared.tools.iter().find(|(tool, _)| tool.id == id).map(|(_, place)| place.clone())
     }
 
@@ -121,30 +129,43 @@ impl Catalogue {
 
     /// Forgets what was found, for a caller that just changed `tools.json`.
     pub fn refresh(&self) {
-        self.state().checked = None;
+        self.state().defined_at = None;
     }
 
     fn known(&self) -> Vec<Tool> {
         let mut state = self.state();
-        if let Some((at, tools)) = &state.checked
-            && at.elapsed() < FRESH
-        {
-            return tools.clone();
+        self.define(&mut state);
+        let tools = state.defined.clone();
+        tools.into_iter().map(|tool| self.looked_for(&mut state, tool)).collect()
+    }
+
+    /// Reads which tools there are, unless that was done just now.
+    fn define(&self, state: &mut State) {
+        if state.defined_at.is_some_and(|at| at.elapsed() < FRESH) {
+            return;
         }
-        self.reread(&mut state);
-        self.reread_shared(&mut state);
+        self.reread(state);
+        self.reread_shared(state);
         let added = state.custom.iter().chain(state.shared.tools.iter().map(|(tool, _)| tool));
-        let mut tools: Vec<Tool> = builtin::tools()
+        state.defined = builtin::tools()
             .filter(|tool| !state.custom.iter().any(|custom| custom.id == tool.id))
             .chain(added.cloned())
             .collect();
-        let search = self.search();
-        for tool in &mut tools {
-            tool.available = search.find(&tool.command).is_some();
-        }
-        drop(search);
-        state.checked = Some((Instant::now(), tools.clone()));
-        tools
+        state.found.clear();
+        state.defined_at = Some(Instant::now());
+    }
+
+    /// Tells of a tool whether its program is there.
+    fn looked_for(&self, state: &mut State, tool: Tool) -> Tool {
+        let available = match state.found.get(&tool.command) {
+            Some(found) => *found,
+            None => {
+                let found = self.search().find(&tool.command).is_some();
+                state.found.insert(tool.command.clone(), found);
+                found
+            }
+        };
+        Tool { available, ..tool }
     }
 
     fn reread(&self, state: &mut State) {
