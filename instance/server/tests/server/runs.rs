@@ -23,8 +23,8 @@ async fn who_waits_hears_of_the_end_at_once() {
     assert!(["accepted", "running"].contains(&at_once["run"]["state"].as_str().unwrap()));
     let (_, early) = world.get(&format!("/api/runs/{run}/reply")).await;
     assert_eq!(
-        (&early["reply"], &early["replySeq"], &early["attachments"], &early["settled"]),
-        (&Value::Null, &Value::Null, &json!([]), &json!(false))
+        (&early["reply"], &early["replySeq"], &early["attachments"], &early["settledRunId"]),
+        (&Value::Null, &Value::Null, &json!([]), &Value::Null)
     );
     let (_, timed_out) = world.get(&format!("/api/runs/{run}?wait=1")).await;
     assert_eq!(timed_out["run"]["state"], "running");
