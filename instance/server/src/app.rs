@@ -16,6 +16,7 @@ use crate::api_log::ApiLog;
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
+use crate::completions;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
@@ -57,6 +58,8 @@ pub(crate) struct App {
     pub(crate) address: OnceLock<SocketAddr>,
     pub(crate) api_log: ApiLog,
     pub(crate) webhooks: Webhooks,
+    /// Answers that wait to be carried elsewhere.
+    pub(crate) completions: completions::Waiting,
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
     pub(crate) assets: Assets,

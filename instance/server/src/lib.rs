@@ -13,6 +13,7 @@ mod body_memory;
 mod build;
 mod clock;
 mod compaction;
+mod completions;
 mod context;
 mod custom_tool;
 mod delegate;

@@ -4,6 +4,7 @@ mod server {
     mod assets;
     mod assistant_messages;
     mod bad_input;
+    mod completions;
     mod connector;
     mod context;
     mod delegation;

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use crate::after;
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
+use crate::completions;
 use crate::results;
 use crate::resume;
 use crate::submit::of_run;
@@ -252,6 +253,7 @@ impl Projector {
             }
             run.finalized_at = Some(now_iso());
             run.updated_at = now_iso();
+            completions::note(app, draft, &mut run);
             draft.put_run(run.clone());
             draft.release_run();
             let latest_seq = draft.meta().latest_seq;

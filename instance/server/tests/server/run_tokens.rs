@@ -142,6 +142,11 @@ async fn a_run_works_in_its_own_sessions_and_nowhere_else() {
     }
     let (_, listed) = ask(Method::GET, "/api/triggers".into(), json!({})).await;
     assert_eq!(listed["triggers"].as_array().unwrap().len(), 2);
+    // It may not have answers sent to whom it likes.
+    let letter =
+        json!({"text": "x", "requestId": "m", "completionTargets": [{"type": "email", "to": "a@b.c"}]});
+    let (_, posted) = ask(Method::POST, format!("/api/sessions/{}/messages", own.session), letter).await;
+    assert_eq!((&posted["queued"], posted["session"].get("completionTargets")), (&json!(true), None));
     go(&world);
     for run in [&own.run, &other.run, child_run] {
         world.ended(run).await;

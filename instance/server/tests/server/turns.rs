@@ -42,6 +42,16 @@ fn times_asked(world: &World) -> usize {
     fs::read_to_string(file(world, "asked")).unwrap_or_default().lines().count()
 }
 
+/// Sends a message whose answer goes to a target, too, and waits for the end of its run.
+async fn told_elsewhere(world: &World, session: &str, request_id: &str, text: &str) -> String {
+    let targets = json!([{"type": "email", "to": "a@example.com"}]);
+    let message = json!({"requestId": request_id, "text": text, "completionTargets": targets});
+    let (_, answer) = world.post(&format!("/api/sessions/{session}/messages"), &message).await;
+    let run = answer["run"]["id"].as_str().unwrap().to_owned();
+    world.ended(&run).await;
+    run
+}
+
 fn is_settled(session: &Value) -> bool {
     let activity = &session["activity"];
     activity["run"]["state"] == "idle"
@@ -308,7 +318,11 @@ async fn what_a_review_found_missing_is_done_once_and_not_reviewed_again() {
     let about = json!({"title": "Greeting", "action": "continue", "reason": "the file is missing", "continuationPrompt": "write the file"});
     let world = world(&[ASK, REVIEW], &about).await;
     let session = world.session().await;
-    let first = world.turn(&session, "r-1", "hello").await;
+    let first = told_elsewhere(&world, &session, "r-1", "hello").await;
+    // So does who carries it elsewhere: both, and not before.
+    let (_, waiting) = world.get("/api/completions?wait=20").await;
+    assert_eq!(waiting["completions"][0]["reply"], "echo: hello\n\necho: write the file");
+    assert_eq!(waiting["completions"].as_array().unwrap().len(), 1);
     // Whoever waits for the reply that stands gets the last one, and hears of no earlier one.
     let settled = format!("/api/runs/{first}/reply?wait=20&settled=1");
     let (_, reply) = world.get(&settled).await;
