@@ -9,7 +9,7 @@ use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::{Draft, SessionCell, Store, journal};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::api_log::ApiLog;
@@ -52,6 +52,8 @@ pub(crate) struct App {
     pub(crate) templates: Templates,
     /// Held while it is decided whether a run may start one more session.
     pub(crate) delegating: Mutex<()>,
+    /// The starter sessions were looked at.
+    pub(crate) starters: OnceCell<()>,
     /// Turns for calls that ask an executor about a session.
     pub(crate) helper_turns: Semaphore,
     /// Where the server listens, once it does.

@@ -39,6 +39,7 @@ mod selection;
 mod serve;
 mod sessions;
 mod settled;
+mod starters;
 mod submit;
 mod templates;
 mod thread;

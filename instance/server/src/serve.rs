@@ -18,7 +18,7 @@ use remotelab_executor::catalogue::CatalogueOptions;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -181,6 +181,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,
         delegating: Mutex::default(),
+        starters: OnceCell::new(),
         helper_turns: Semaphore::new(HELPERS),
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),

@@ -29,6 +29,7 @@ mod server {
     mod run_tokens;
     mod runs;
     mod slow_bodies;
+    mod starters;
     mod streams;
     mod surface;
     mod tokens;
