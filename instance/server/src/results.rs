@@ -64,8 +64,10 @@ struct Found {
 
 /// Notes that the results of a run are due; part of the change that ends it.
 pub(crate) fn expect(app: &App, session: &mut Session, run: &Run) {
-    let for_people = matches!(run.internal_operation.as_deref(), None | Some(after::REPAIR));
-    if for_people && run.state == RunState::Completed && !session.runs_with_results.contains(&run.id) {
+    if after::is_for_people(run)
+        && run.state == RunState::Completed
+        && !session.runs_with_results.contains(&run.id)
+    {
         session.runs_with_results.push(run.id.clone());
         app.publishing.begin(&run.id);
     }
@@ -177,7 +179,7 @@ impl App {
     /// Finds the files that a run declares as its results. Blocks.
     fn declared(&self, cell: &SessionCell, run: &Run) -> Result<Vec<Found>, Error> {
         let Some(manifest) = runs::manifest(self.store.files(), &run.id)? else { return Ok(Vec::new()) };
-        if manifest.internal_operation.is_some() {
+        if !after::is_for_people(run) {
             return Ok(Vec::new());
         }
         let events = events_of(cell, run);
