@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             print(&answer, arguments.field.as_deref())?;
             return Ok(ExitCode::SUCCESS);
         };
-        let failure = wait(caller, &mut answer, path, until, deadline).await;
+        let failure = wait(caller, &mut answer, path, until, &arguments.patience, deadline).await;
         print(&answer, arguments.field.as_deref())?;
         Ok(outcome::finish(failure?, arguments.common.json))
     })
@@ -120,6 +120,7 @@ async fn wait(
     answer: &mut Value,
     path: &str,
     until: Until,
+    patience: &Patience,
     deadline: Instant,
 ) -> Result<Option<Failure>, Failure> {
     let session = answer["session"]["id"].as_str().map(str::to_owned).or_else(|| session_in(path));
@@ -146,7 +147,7 @@ async fn wait(
             return Ok(Some(Failure::new(Kind::Refused, message)));
         }
     };
-    let outcome = Outcome::of(caller, &run, until, deadline).await?;
+    let outcome = Outcome::of(caller, &run, until, patience, deadline).await?;
     answer["awaitedRun"] = json!(outcome.run);
     if outcome.timed_out {
         answer["timedOut"] = true.into();

@@ -113,7 +113,7 @@ async fn wait(
         },
     };
     told["runId"] = run.as_str().into();
-    let outcome = Outcome::of(caller, &run, until, deadline).await?;
+    let outcome = Outcome::of(caller, &run, until, &send.patience, deadline).await?;
     told["state"] = outcome.state().into();
     told["reply"] = outcome.reply.as_str().into();
     told["settledRunId"] = json!(outcome.settled_run);

@@ -37,19 +37,14 @@ struct Wait {
     wait: Until,
     #[command(flatten)]
     patience: Patience,
-    /// Cancel the run when the time is up.
-    #[arg(long)]
-    cancel_on_timeout: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let as_json = arguments.common.json;
     let Command::Wait(wait) = &arguments.command;
     verb::run(&arguments.common, async |caller| {
-        let outcome = Outcome::of(caller, &wait.run, wait.wait, wait.patience.deadline()).await?;
-        if outcome.timed_out && wait.cancel_on_timeout && !outcome.run.state.is_terminal() {
-            caller.instance.cancel_run(wait.run.as_str()).await?;
-        }
+        let deadline = wait.patience.deadline();
+        let outcome = Outcome::of(caller, &wait.run, wait.wait, &wait.patience, deadline).await?;
         if as_json {
             let session = outcome.run.session_id.as_str();
             let mut told = json!({

@@ -52,9 +52,6 @@ pub(crate) struct Arguments {
     wait: Option<Until>,
     #[command(flatten)]
     patience: Patience,
-    /// Cancel what is not done when the time is up.
-    #[arg(long)]
-    cancel_on_timeout: bool,
     /// What is printed: `default`, or `final-only` for the reply alone, which needs `--wait`.
     #[arg(long, value_name = "MODE", value_enum, ignore_case = true, default_value = "default")]
     output_mode: Mode,
@@ -102,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if let Some(until) = wait {
             let deadline = arguments.patience.deadline();
             for (child, told) in started.iter().zip(&mut told) {
-                let ended = match ended(caller, child, until, deadline, arguments.cancel_on_timeout).await {
+                let ended = match ended(caller, child, until, &arguments.patience, deadline).await {
                     Ok(outcome) => {
                         told.ended(&outcome);
                         outcome.failure("Child session run")
@@ -128,16 +125,12 @@ async fn ended(
     caller: &Caller,
     child: &Delegated,
     until: Until,
+    patience: &Patience,
     deadline: Instant,
-    cancel: bool,
 ) -> Result<Outcome, Failure> {
     let without = || Failure::new(Kind::Refused, "the session was started without a run");
     let run = child.run.as_ref().ok_or_else(without)?;
-    let outcome = Outcome::of(caller, &run.id, until, deadline).await?;
-    if cancel && outcome.timed_out && !outcome.run.state.is_terminal() {
-        caller.instance.cancel_run(run.id.as_str()).await?;
-    }
-    Ok(outcome)
+    Outcome::of(caller, &run.id, until, patience, deadline).await
 }
 
 /// One request for each task. With one key given, each has one of its own that follows from it.

@@ -33,6 +33,17 @@ impl Shutdown {
         })
     }
 
+    /// As [`Shutdown::listen`], for a command that no supervisor has started.
+    pub(crate) fn listen_for_signals() -> anyhow::Result<Self> {
+        let (never, supervisor) = oneshot::channel();
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
+            interrupt: signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
+            supervisor,
+            _never: Some(never),
+        })
+    }
+
     /// Waits for it.
     pub(crate) async fn wanted(mut self) {
         tokio::select! {

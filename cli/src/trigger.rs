@@ -1,5 +1,6 @@
 //! `remotelab trigger`
 
+mod wait;
 mod when;
 
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use remotelab_client::{Method, NewTrigger};
 use serde_json::{Value, json};
 
+use crate::verb::outcome::{Patience, Until};
 use crate::verb::{self, Caller, Common, Failure, words};
 use crate::{arguments, output};
 
@@ -72,6 +74,12 @@ struct Create {
     /// A key: the same command twice with one key makes one trigger.
     #[arg(long, value_name = "KEY")]
     request_id: Option<String>,
+    /// Wait until its run has ended and the reply is `settled`, reviewed and repaired, or only for the `run`. The time
+    /// to wait counts from when it is due.
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "settled")]
+    wait: Option<Until>,
+    #[command(flatten)]
+    patience: Patience,
 }
 
 /// Change a trigger that was not delivered yet; only what is given changes.
@@ -131,7 +139,11 @@ pub(crate) fn run(given: &Arguments) -> anyhow::Result<ExitCode> {
     };
     verb::run(&given.common, async |caller| {
         let answer = match command {
-            Command::Create(create) => self::create(caller, create).await?,
+            Command::Create(create) => {
+                let answer = self::create(caller, create).await?;
+                let Some(until) = create.wait else { return print(&answer["trigger"], given.common.json) };
+                return wait::wait(caller, answer, until, &create.patience, given.common.json).await;
+            }
             Command::List(list) => {
                 let triggers = self::list(caller, list).await?;
                 if given.common.json {
@@ -155,14 +167,17 @@ pub(crate) fn run(given: &Arguments) -> anyhow::Result<ExitCode> {
             }
             Command::Delete(Id { id }) => one(caller, Method::DELETE, id, None).await?,
         };
-        let trigger = &answer["trigger"];
-        if given.common.json {
-            output::json(&json!({"trigger": trigger}))?;
-        } else {
-            output::text(&shown(trigger))?;
-        }
-        Ok(ExitCode::SUCCESS)
+        print(&answer["trigger"], given.common.json)
     })
+}
+
+fn print(trigger: &Value, as_json: bool) -> Result<ExitCode, Failure> {
+    if as_json {
+        output::json(&json!({"trigger": trigger}))?;
+    } else {
+        output::text(&shown(trigger))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn create(caller: &Caller, create: &Create) -> Result<Value, Failure> {

@@ -7,6 +7,7 @@ mod failure;
 pub(crate) mod outcome;
 pub(crate) mod words;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,8 +83,14 @@ impl Caller {
             None => CALL,
         };
         let run = env.get("REMOTELAB_RUN_ID").map(str::to_owned);
+        // Of the instance that the environment means, and of no other.
+        let socket = env.get("REMOTELAB_SOCKET").filter(|_| common.base_url.is_none() && chosen.is_none());
         let instance = common.access.sign_in(place, chosen.as_ref(), |folder| {
-            Ok(Instance::with_timeout(&base, folder, limit)?.for_run(run.as_deref()))
+            let instance = Instance::with_timeout(&base, folder, limit)?.for_run(run.as_deref());
+            Ok(match socket {
+                Some(socket) => instance.through(Path::new(socket))?,
+                None => instance,
+            })
         })?;
         Ok(Self { instance, session: env.get("REMOTELAB_SESSION_ID").map(str::to_owned), run })
     }

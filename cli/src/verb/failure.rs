@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     StillRunning = 5,
     RunFailed = 6,
     RunCancelled = 7,
+    /// SIGINT or SIGTERM, as a shell tells of them.
+    Interrupted = 130,
 }
 
 /// Why a verb failed.

@@ -1,5 +1,7 @@
 //! How long to wait for a run, and what its end means.
 
+use std::convert::Infallible;
+use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -7,6 +9,8 @@ use remotelab_client::{Reply, Waited};
 use remotelab_protocol::{Run, RunId, RunState};
 
 use super::{Caller, Failure, Kind, duration};
+use crate::output;
+use crate::shutdown::Shutdown;
 
 /// How long to wait.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,12 +21,48 @@ pub(crate) struct Patience {
     /// The same in milliseconds.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=31_622_400_000))]
     timeout_ms: Option<u64>,
+    /// Cancel what is not done when the time is up.
+    #[arg(long)]
+    cancel_on_timeout: bool,
+    /// Cancel the run that is waited for when this command is interrupted (SIGINT, SIGTERM).
+    #[arg(long)]
+    cancel_on_interrupt: bool,
+    /// Say on standard error how the run is, now and then, also where that is no terminal.
+    #[arg(long)]
+    progress: bool,
 }
+
+/// How often it is said how a run is.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 impl Patience {
     pub(crate) fn deadline(&self) -> Instant {
         let given = self.timeout.or(self.timeout_ms.map(Duration::from_millis));
         Instant::now() + given.unwrap_or(Duration::from_secs(600))
+    }
+
+    /// Says how a run is, now and then, for as long as it is waited for.
+    async fn tell(&self, caller: &Caller, run: &RunId) -> Infallible {
+        let began = Instant::now();
+        if !self.progress {
+            tokio::time::sleep(PROGRESS).await;
+        }
+        loop {
+            // Whoever waits for it tells what is wrong.
+            if (self.progress || stderr().is_terminal())
+                && let Ok(run) = caller.instance.run(run.as_str()).await
+            {
+                let seconds = began.elapsed().as_secs();
+                output::remark(&format!("{} is {}, {seconds} s", run.id, run.state.as_str()));
+            }
+            tokio::time::sleep(PROGRESS).await;
+        }
+    }
+
+    /// Waits for the wish to end, where it means more than that.
+    async fn interrupted(&self) {
+        let Ok(shutdown) = Shutdown::listen_for_signals() else { return std::future::pending().await };
+        shutdown.wanted().await;
     }
 }
 
@@ -52,8 +92,25 @@ impl Outcome {
         caller: &Caller,
         run: &RunId,
         until: Until,
+        patience: &Patience,
         deadline: Instant,
     ) -> Result<Self, Failure> {
+        let outcome = tokio::select! {
+            outcome = Self::watched(caller, run, until, deadline) => outcome?,
+            () = patience.interrupted(), if patience.cancel_on_interrupt => {
+                caller.instance.cancel_run(run.as_str()).await?;
+                let message = format!("Interrupted; run {run} is being cancelled");
+                return Err(Failure::new(Kind::Interrupted, message));
+            }
+            never = patience.tell(caller, run) => match never {},
+        };
+        if outcome.timed_out && patience.cancel_on_timeout && !outcome.run.state.is_terminal() {
+            caller.instance.cancel_run(run.as_str()).await?;
+        }
+        Ok(outcome)
+    }
+
+    async fn watched(caller: &Caller, run: &RunId, until: Until, deadline: Instant) -> Result<Self, Failure> {
         let run = match caller.instance.wait_for_run(run, deadline).await? {
             Waited::Done(run) => run,
             Waited::TimedOut(Some(run)) => {

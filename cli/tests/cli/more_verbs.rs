@@ -1,7 +1,9 @@
 //! More of the commands that executors and scripts call: what they take and print besides, and what they hold out.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -108,6 +110,101 @@ fn a_trigger_is_changed_and_delivered_at_once() {
     let asked =
         ["api", "GET", &format!("/api/sessions/{session}/events?filter=all"), "--field", "events.0.content"];
     assert_eq!(done(&home, &asked).out, "wake up\n");
+}
+
+#[test]
+fn what_a_trigger_starts_is_waited_for() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let create = ["trigger", "create", "--session", &session, "--text", "wake up", "--in"];
+    let told = done(&home, &[&create[..], &["1s", "--wait", "--json"]].concat()).json();
+    let run = &told["runId"];
+    assert!(run.as_str().is_some_and(|run| run.starts_with("run_")), "{told}");
+    assert_eq!(
+        [&told["trigger"]["status"], &told["state"], &told["reply"], &told["settledRunId"]],
+        [&json!("delivered"), &json!("completed"), &json!("done"), run]
+    );
+    let shown = done(&home, &[&create[..], &["1s", "--wait"]].concat()).out;
+    assert!(shown.contains("status: delivered\n") && shown.ends_with("\ndone\n"), "{shown}");
+    // The time counts from when it is due; one that is cancelled is not waited for.
+    let late = ["1s", "--wait=run", "--timeout", "3s", "--json", "--cancel-on-timeout"];
+    let words = [&create[..6], &["TAKE-LONG", "--in"], &late[..]].concat();
+    let words: Vec<&str> = words.into_iter().filter(|word| *word != "wake up").collect();
+    let late = say(&home, &words);
+    assert_eq!((late.code, &late.json()["timedOut"]), (Some(5), &json!(true)), "{late:?}");
+    assert_eq!(say(&home, &["run", "wait", late.json()["runId"].as_str().unwrap()]).code, Some(7));
+    let waiting = home
+        .remotelab("")
+        .args(create)
+        .args(["2h", "--wait", "--request-id", "k"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = || {
+        let listed = done(&home, &["trigger", "list", "--all", "--status", "pending", "--json"]).json();
+        listed["triggers"][0]["id"].as_str().map(str::to_owned)
+    };
+    until("it is there", || id().is_some());
+    done(&home, &["trigger", "cancel", &id().unwrap()]);
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*said), (Some(1), "error: The trigger is cancelled.\n"));
+}
+
+#[test]
+fn who_is_interrupted_cancels_what_is_waited_for() {
+    let home = furnished();
+    let _up = home.up();
+    let session = session(&home);
+    let run = post(&home, &session, "TAKE-LONG", &[]).json()["run"]["id"].as_str().unwrap().to_owned();
+    let told = say(&home, &["run", "wait", &run, "--progress", "--timeout", "1s"]);
+    assert!(told.err.starts_with(&format!("{run} is ")) && told.err.contains(", 0 s\n"), "{told:?}");
+    let waiting = home
+        .remotelab("run wait --cancel-on-interrupt")
+        .arg(&run)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = waiting.id().to_string();
+    until("it listens", || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+        u64::from_str_radix(caught, 16).unwrap() & 2 != 0
+    });
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(say(&home, &["run", "wait", &run]).code, Some(7));
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("error: Interrupted; run {run} is being cancelled\n");
+    assert_eq!((output.status.code(), &*said), (Some(130), expected.as_str()));
+}
+
+#[test]
+fn the_socket_of_the_environment_is_preferred_where_nobody_names_another_place() {
+    let home = furnished();
+    let _up = home.up();
+    let path = home.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let port = home.owner_port();
+    std::thread::spawn(move || {
+        for inward in listener.incoming().map_while(Result::ok) {
+            let outward = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let (mut from, mut to) = (inward.try_clone().unwrap(), outward.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+            let (mut from, mut to) = (outward, inward);
+            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        }
+    });
+    let ask = |more: &[&str]| {
+        let mut command = home.remotelab("api GET /api/auth/me");
+        command.env("REMOTELAB_SOCKET", &path).env("REMOTELAB_CHAT_BASE_URL", "http://nowhere.invalid:1");
+        command.args(more).output().unwrap().status.code()
+    };
+    assert_eq!(ask(&[]), Some(0));
+    assert_eq!(ask(&["--base-url", "http://127.0.0.1:1"]), Some(3));
 }
 
 #[test]

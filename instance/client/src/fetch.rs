@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::Value;
 
-use crate::{Error, Instance, body, send};
+use crate::{Error, Instance, body, builder, send};
 
 /// How long all of an answer may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(600);
@@ -34,7 +34,11 @@ impl Instance {
         };
         let response = self.send_signed_in(STEP, build).await?;
         let response = match elsewhere(&response) {
-            Some(address) => send(STEP, self.http.get(address).timeout(FETCH_TIMEOUT)).await?,
+            Some(address) => {
+                // Another place than the instance's, which may be reached through its socket.
+                let http = builder(FETCH_TIMEOUT).build().map_err(|error| Error::Setup(error.to_string()))?;
+                send(STEP, http.get(address)).await?
+            }
             None => response,
         };
         let status = response.status();

@@ -12,7 +12,8 @@ impl Instance {
     /// Tells whether the instance is reached without leaving this machine.
     #[must_use]
     pub fn is_on_this_machine(&self) -> bool {
-        Url::parse(&self.base).ok().and_then(|url| url.host_str().map(is_here)).unwrap_or_default()
+        self.is_local
+            || Url::parse(&self.base).ok().and_then(|url| url.host_str().map(is_here)).unwrap_or_default()
     }
 
     /// Tells whether everybody on the way can read what is sent.

@@ -68,6 +68,8 @@ pub struct Instance {
     credential: Credential,
     /// The run that calls.
     run: Option<String>,
+    /// It is reached without a network.
+    is_local: bool,
 }
 
 /// A file to send with a message.
@@ -102,14 +104,7 @@ impl Instance {
         // The address itself is not repeated: people put tokens into addresses.
         let base = base.filter(|url| matches!(url.scheme(), "http" | "https"));
         let base = base.ok_or_else(|| Error::Setup("the base address is no HTTP address".to_owned()))?;
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("remotelab/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(timeout)
-            .no_proxy()
-            .build()
-            .map_err(|error| Error::Setup(error.to_string()))?;
+        let http = builder(timeout).build().map_err(|error| Error::Setup(error.to_string()))?;
         Ok(Self {
             base: base.as_str().trim_end_matches('/').to_owned(),
             auth_file: auth_file.to_owned(),
@@ -118,7 +113,18 @@ impl Instance {
             login: Mutex::default(),
             credential: Credential::Owner,
             run: None,
+            is_local: false,
         })
+    }
+
+    /// Calls the instance through a Unix socket of its machine; its address names it then and leads nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when TLS cannot be set up.
+    pub fn through(self, socket: &Path) -> Result<Self, Error> {
+        let http = builder(self.timeout).unix_socket(socket).build();
+        let http = http.map_err(|error| Error::Setup(error.to_string()))?;
+        Ok(Self { http, is_local: true, ..self })
     }
 
     /// Tells the instance which run calls.
@@ -251,6 +257,15 @@ impl Instance {
             None => call,
         }
     }
+}
+
+fn builder(timeout: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("remotelab/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout)
+        .no_proxy()
 }
 
 async fn send(step: &'static str, call: RequestBuilder) -> Result<Response, Error> {
