@@ -194,6 +194,18 @@ async fn still_asked(
     Ok(left)
 }
 
+/// Has a review that is not begun give way to messages that wait.
+pub(crate) fn give_way(draft: &mut Draft<'_>) {
+    let waits = draft
+        .session()
+        .after_turn
+        .as_ref()
+        .filter(|after| after.wants.review && after.helper_run_id.is_none());
+    if let Some(run) = waits.map(|after| after.run_id.clone()) {
+        narrow(draft, &run);
+    }
+}
+
 fn narrow(draft: &mut Draft<'_>, run: &RunId) -> Option<AfterTurn> {
     let after = draft.session().after_turn.clone().filter(|after| after.run_id == *run)?;
     if draft.active().is_none() && draft.session().follow_up_queue.is_empty() {

@@ -144,7 +144,8 @@ async fn compactor(app: &Shared, cell: &SessionCell) -> Result<Arc<SessionCell>,
         rest,
         ..Session::new(source.folder, source.tool, &now_iso())
     };
-    let (cell, inserted) = app.store.find_or_insert(made);
+    let worker = Arc::clone(app);
+    let (cell, inserted) = blocking(move || worker.store.find_or_insert(made)).await;
     if let Inserted::New(commit) = inserted {
         commit.durable().await?;
     }

@@ -10,7 +10,7 @@ use remotelab_store::history::Bodies;
 use remotelab_store::{Commit, Draft, SessionCell};
 use serde_json::{Map, Value, json};
 
-use crate::app::{App, Shared, StorageRefused, blocking};
+use crate::app::{App, Shared, StorageRefused, blocking, change};
 use crate::clock::{now_iso, now_ms};
 use crate::context::Conversation;
 use crate::family::{DEPTH, OPEN_CHILDREN, PARENT};
@@ -181,12 +181,13 @@ async fn announce(
         if told.iter().any(|event| names(event, id.as_str())) {
             return Ok(());
         }
-        let (done, commit) = parent.change(|draft| {
+        let (told, name, id) = (operation.clone(), name.clone(), id.clone());
+        let announced = change(parent, move |draft| {
             // Somebody else may have told it meanwhile.
             if draft.meta().latest_seq != latest {
                 return false;
             }
-            draft.append(Event::new(Known::ContextOperation(operation.clone()), now_ms()));
+            draft.append(Event::new(Known::ContextOperation(told), now_ms()));
             let notice = Message {
                 content: format!("Spawned a parallel session: {name} (?session={id})"),
                 message_kind: Some("session_delegate_notice".to_owned()),
@@ -195,8 +196,7 @@ async fn announce(
             draft.append(Event::message(Role::Assistant, notice, now_ms()));
             true
         });
-        if done {
-            commit.durable().await?;
+        if announced.await? {
             app.hub.session_changed(parent);
             return Ok(());
         }

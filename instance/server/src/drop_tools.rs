@@ -17,8 +17,6 @@ use crate::submit::is_busy;
 const HEADING: &str = "What was said so far; what tools printed was taken out:";
 /// How much of the beginning and of the end is kept, in bytes: more than is told of either.
 const KEPT: usize = 128 << 10;
-/// More events than this are not looked at.
-const LAST_EVENTS: u64 = 5_000;
 
 /// Why nothing was dropped.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +77,12 @@ struct Talk {
     printed: usize,
 }
 
-/// Reads the last events one by one; of what was said only the beginning and the end are kept in memory, which
+/// Reads the events one by one; of what was said only the beginning and the end are kept in memory, which
 /// is all that is told.
 fn talk(history: &History, latest: u64) -> Talk {
     let (mut head, mut tail) = (String::new(), VecDeque::<String>::new());
     let (mut tail_bytes, mut printed) = (0, 0);
-    for seq in latest.saturating_sub(LAST_EVENTS - 1).max(1)..=latest {
+    for seq in 1..=latest {
         let Some(event) = history.event(seq, Bodies::Messages) else {
             continue;
         };

@@ -46,7 +46,8 @@ pub(crate) async fn fork(app: &Shared, parent: &Arc<SessionCell>) -> Result<Arc<
     if is_busy(from, state.active.as_ref()) {
         return Err(Error::Running);
     }
-    let (child, inserted) = app.store.find_or_insert(copy_of(from, state.meta.latest_seq));
+    let (worker, copy) = (Arc::clone(app), copy_of(from, state.meta.latest_seq));
+    let (child, inserted) = blocking(move || worker.store.find_or_insert(copy)).await;
     if let Inserted::New(commit) = inserted {
         commit.durable().await.map_err(StorageRefused)?;
     }

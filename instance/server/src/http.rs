@@ -1,5 +1,6 @@
 //! The HTTP surface: one table of contents, then a file per subject.
 
+mod access;
 mod actions;
 mod answer;
 mod assets;

@@ -10,7 +10,7 @@ use remotelab_protocol::{Event, Run, RunId};
 use remotelab_store::{Draft, SessionCell, runs};
 
 use crate::after;
-use crate::app::{App, Shared, blocking};
+use crate::app::{App, Shared, blocking, change};
 use crate::clock::now_ms;
 use crate::completions;
 use crate::results;
@@ -38,9 +38,7 @@ pub(crate) fn resume_work(app: &Shared) {
                 app.runs.resume(app, &cell, &run.id);
             }
             (Some(_), Some(run)) => {
-                // An older server released the session in a second step and did not come to it.
-                let _ = cell.change(|draft| release_ended(app, draft, run)).1;
-                schedule_flush(app, &cell);
+                tokio::spawn(free(Arc::clone(app), cell, run));
             }
             (Some(run), None) => {
                 tokio::spawn(give_up(Arc::clone(app), cell, run));
@@ -49,6 +47,16 @@ pub(crate) fn resume_work(app: &Shared) {
             (None, _) => {}
         }
     }
+}
+
+/// Frees a session whose run has ended: an older server did so in a second step and did not come to it.
+async fn free(app: Shared, cell: Arc<SessionCell>, run: Run) {
+    let worker = Arc::clone(&app);
+    if let Err(error) = change(&cell, move |draft| release_ended(&worker, draft, run)).await {
+        tracing::warn!(session.id = %cell.id(), %error, "cannot free a session of a run that has ended");
+    }
+    app.hub.session_changed(&cell);
+    schedule_flush(&app, &cell);
 }
 
 /// Ends a run whose record is damaged, then frees its session and says so in its history.

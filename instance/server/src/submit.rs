@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use crate::app::{App, Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
-use crate::completions;
 use crate::context::Conversation;
+use crate::{after, completions};
 
 pub(crate) use begin::{Beginning, Internal, of_run};
 pub(crate) use flush::schedule_flush;
@@ -142,6 +142,7 @@ impl App {
             let targets = std::mem::take(&mut submission.targets);
             if is_busy(session, draft.active()) || !session.follow_up_queue.is_empty() {
                 enqueue(draft, submission)?;
+                after::give_way(draft);
                 completions::add(self, draft, targets);
                 return accepted(false, true, None);
             }

@@ -19,6 +19,10 @@ use remotelab_executor::demo;
 
 /// How many stored events a page is made of at most.
 const WINDOW: u64 = 200;
+/// How many events a folded block shows at most, and how many bytes of their whole texts; of the others it shows
+/// the beginnings.
+const STEPS: u64 = 5_000;
+const WHOLE_BYTES: u64 = 8 << 20;
 /// How many archived sessions are listed at most.
 const ARCHIVED: usize = 500;
 
@@ -72,7 +76,9 @@ impl App {
 
     /// Builds the steps of a folded block. Blocks.
     pub(crate) fn steps(&self, cell: &SessionCell, start: u64, end: u64, viewer: &Viewer) -> Steps {
-        let events = cell.history().read(start..=end, Bodies::Whole);
+        let history = cell.history();
+        let mut events = history.read(start..=end.min(start.saturating_add(STEPS - 1)), Bodies::Preview);
+        load_some(&history, &mut events, |_| true);
         let mut events = display::block(&events, start, end);
         events.retain(is_a_persons_business);
         Steps::of(&events, &|_, text| self.rendered.html(text), viewer)
@@ -128,17 +134,22 @@ fn window(history: &History, latest: u64) -> (Vec<Event>, bool) {
         let turn = events.iter().position(|event| event.is_message_of(Role::User)).unwrap_or(0);
         events.drain(..turn);
     }
-    for event in &mut events {
-        if event.as_message().is_some()
-            && event.body.body_loaded == Some(false)
-            && let Some(whole) = history.event(event.seq, Bodies::Whole)
-        {
-            *event = whole;
-        }
-    }
+    load_some(history, &mut events, |event| event.as_message().is_some());
     let earlier = events.first().is_some_and(|event| event.seq > 1);
     events.retain(is_a_persons_business);
     (events, earlier)
+}
+
+/// Reads the whole texts of events, from the last one on, for as long as they are not too much together.
+fn load_some(history: &History, events: &mut [Event], is_wanted: impl Fn(&Event) -> bool) {
+    let mut bytes = 0;
+    for event in events.iter_mut().rev().filter(|event| is_wanted(event)) {
+        bytes += event.body.body_bytes.unwrap_or_default();
+        if bytes > WHOLE_BYTES {
+            return;
+        }
+        history.load(event, Bodies::Whole);
+    }
 }
 
 /// Returns what the turn under way has brought so far.

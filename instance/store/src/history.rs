@@ -53,6 +53,21 @@ impl History {
             .collect()
     }
 
+    /// As [`History::read`], but ends when the texts have so many bytes together; one event is the least.
+    #[must_use]
+    pub fn read_some(&self, range: RangeInclusive<u64>, bodies: Bodies, most: u64) -> Vec<Event> {
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        for seq in range {
+            let Some(event) = self.read(seq..=seq, bodies).pop() else { break };
+            bytes += event.body.body_bytes.unwrap_or_default();
+            events.push(event);
+            if bytes >= most {
+                break;
+            }
+        }
+        events
+    }
+
     /// Reads one event; `None` when there is none of that number.
     #[must_use]
     pub fn event(&self, seq: u64, bodies: Bodies) -> Option<Event> {

@@ -139,14 +139,18 @@ impl SessionCell {
         let mut inner = self.lock();
         let Inner { state, requests } = &mut *inner;
         let state = state.open(&self.ground.paths, &self.id);
-        let before = state.clone();
         let mut draft = Draft::new(&self.id, self.ground.journal.files(), &mut *state, requests);
         let outcome = change(&mut draft);
         let key_before = draft.key_before.take();
         let transaction = draft.finish();
         if !transaction.fits() {
-            *state = before;
-            // Read again when it is needed.
+            // Every change before this one can be read there, and the requests are read when they are needed.
+            match sessions::as_changed(self.ground.journal.files(), &self.id) {
+                Some(before) => *state = State { revision: state.revision, ..before },
+                None => {
+                    tracing::error!(session.id = %self.id, "what was not stored of a session cannot be undone");
+                }
+            }
             *requests = None;
             return (outcome, self.ground.journal.enqueue(transaction));
         }

@@ -11,13 +11,15 @@ use std::thread;
 
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::{Session, SessionId, source};
+use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::damage::Damage;
-use crate::history::History;
+use crate::history::{History, relative};
 use crate::index::{self, Folder, Index};
 use crate::journal::Files;
+use crate::runs;
 use crate::session::{Held, State};
 
 /// A thread is worth starting for this many sessions.
@@ -79,6 +81,14 @@ pub(crate) fn reread(paths: &InstancePaths, id: &SessionId) -> Box<State> {
     set_aside(&paths.chat_history().join(id.as_str()).join("session.json"));
     let session = Session { id: id.clone(), ..Session::new("~".into(), String::new(), "") };
     Box::new(State::new(session, stored(paths, id).meta()))
+}
+
+/// Reads a session as its changes so far leave it, carried out or not. Blocks.
+pub(crate) fn as_changed(files: &Files, id: &SessionId) -> Option<State> {
+    let record: Value = files.read_json(&relative::session(id)).ok()??;
+    let session = Session::deserialize(&record).or_else(|_| Session::of_record(record)).ok()?;
+    let active = session.active_run_id.as_ref().and_then(|run| runs::load(files, run).ok().flatten());
+    Some(State { active, ..State::new(session, History::of(files, id).meta()) })
 }
 
 /// Writes the export and remembers its hash. Blocks.

@@ -218,11 +218,12 @@ impl Store {
         }
         keys.replace(cell.id(), None, key.as_deref());
         let cell = Arc::new(cell);
+        // Before others see it: whatever they change comes behind it.
+        let commit = self.ground.journal.enqueue(transaction);
         self.sessions
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(cell.id().clone(), Arc::clone(&cell));
-        let commit = self.ground.journal.enqueue(transaction);
         (cell, Some((outcome, commit)))
     }
 

@@ -460,8 +460,14 @@ fn a_change_that_is_too_large_is_refused_alone() {
     let store = world.open();
     let id = insert(&store, session(Some("key")));
     let cell = store.session(&id).unwrap();
-    let before = cell.snapshot();
+    let under_way = manifest(&id, "r-0");
     let manifest = manifest(&id, "r-1");
+    let ((), _) = cell.change(|draft| {
+        draft.append(say("first"));
+        draft.start_run(&under_way, Run::accepted(&under_way, "2026-11-22T07:26:39.203Z"));
+    });
+    // Not carried out yet.
+    let before = cell.snapshot();
     let ((), commit) = cell.change(|draft| {
         draft.append(say("lost"));
         draft.session_mut().external_trigger_id = None;
@@ -471,7 +477,10 @@ fn a_change_that_is_too_large_is_refused_alone() {
     });
     assert!(matches!(commit.wait(), Err(journal::Error::TooLarge)));
     let after = cell.snapshot();
-    assert_eq!((&after.session, &after.meta, &after.active), (&before.session, &before.meta, &before.active));
+    assert_eq!(
+        (&after.session, &after.meta, &after.active, after.revision),
+        (&before.session, &before.meta, &before.active, before.revision)
+    );
     assert_eq!(
         store.put("large", vec![0; (1 << 30) + 1]).wait().unwrap_err().to_string(),
         "a change is larger than 1 GiB"
@@ -489,5 +498,5 @@ fn a_change_that_is_too_large_is_refused_alone() {
     drop((cell, found, store));
     let texts: Vec<_> = world.open().session(&id).unwrap().history().read(1..=9, Bodies::Whole);
     let texts: Vec<_> = texts.iter().filter_map(|event| Some(event.as_message()?.content.as_str())).collect();
-    assert_eq!(texts, ["kept"]);
+    assert_eq!(texts, ["first", "kept"]);
 }

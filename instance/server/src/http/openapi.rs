@@ -5,10 +5,11 @@ mod operations;
 mod schemas;
 
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use serde_json::{Map, Value, json};
 
-use super::{conditional, run_scope};
+use super::access::{self, Reach};
+use super::conditional;
 use operations::{Access, OPERATIONS, Operation};
 
 /// Sends the document.
@@ -58,7 +59,7 @@ fn described(operation: &Operation) -> Value {
     }
     let error = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
     answers.insert("default".into(), json!({"description": "Refused, with the reason.", "content": error}));
-    let run = if run_scope::is_open(operation.method, operation.path) { &["run"][..] } else { &[] };
+    let run = if is_open_to_runs(operation) { &["run"][..] } else { &[] };
     let schemes = match operation.access {
         Access::Public => Vec::new(),
         Access::Owner => [&["login", "owner"], run].concat(),
@@ -77,6 +78,12 @@ fn described(operation: &Operation) -> Value {
         described["requestBody"] = json!({"required": true, "content": content});
     }
     described
+}
+
+/// Tells whether any run may call it.
+fn is_open_to_runs(operation: &Operation) -> bool {
+    let method = Method::from_bytes(operation.method.to_ascii_uppercase().as_bytes()).unwrap_or_default();
+    matches!(access::reach_of_runs(&method, Some(operation.path)), Some(Reach::Anywhere | Reach::Own))
 }
 
 /// What the path and the query hold.

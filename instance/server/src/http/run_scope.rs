@@ -4,57 +4,18 @@ use std::sync::Arc;
 
 use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use http::request::Parts;
-use http::{Method, StatusCode};
 use remotelab_config::run_tokens::RunScope;
 use remotelab_protocol::{AssetId, RunId, SessionId};
 use serde_json::{Map, Value};
 
+use super::access::{self, Reach};
 use super::answer::Refusal;
 use super::scope;
 use crate::app::{App, Shared, blocking};
 use crate::auth::Owner;
 use crate::auth::caller::{Caller, OfRun};
-
-/// What concerns no session, or names its session in a body: the handlers of triggers look at that.
-const ANYWHERE: &[(Method, &str)] = &[
-    (Method::GET, "/api/build-info"),
-    (Method::GET, "/api/models"),
-    (Method::GET, "/api/openapi.json"),
-    (Method::GET, "/api/tools"),
-    (Method::GET, "/api/triggers"),
-    (Method::POST, "/api/triggers"),
-];
-
-/// What is done to a session, a run, a trigger or a file that the path names. Paths as the router names them.
-const OWN: &[(Method, &str)] = &[
-    (Method::GET, "/api/assets/{id}"),
-    (Method::GET, "/api/assets/{id}/download"),
-    (Method::GET, "/api/runs/{id}"),
-    (Method::POST, "/api/runs/{id}/cancel"),
-    (Method::GET, "/api/runs/{id}/reply"),
-    (Method::GET, "/api/sessions/{id}"),
-    (Method::POST, "/api/sessions/{id}/assistant-messages"),
-    (Method::POST, "/api/sessions/{id}/cancel"),
-    (Method::POST, "/api/sessions/{id}/delegate"),
-    (Method::GET, "/api/sessions/{id}/events"),
-    (Method::GET, "/api/sessions/{id}/events/blocks/{range}"),
-    (Method::GET, "/api/sessions/{id}/events/{seq}/body"),
-    (Method::POST, "/api/sessions/{id}/messages"),
-    (Method::GET, "/api/sessions/{id}/runs"),
-    (Method::GET, "/api/sessions/{id}/source-context"),
-    (Method::GET, "/api/sessions/{id}/stream"),
-    (Method::GET, "/api/triggers/{id}"),
-    (Method::PATCH, "/api/triggers/{id}"),
-    (Method::DELETE, "/api/triggers/{id}"),
-];
-
-/// What one may do besides that puts the list in order. The handler looks at what is changed.
-const ORGANISE: &[(Method, &str)] = &[
-    (Method::GET, "/api/sessions"),
-    (Method::GET, "/api/sessions/archived"),
-    (Method::PATCH, "/api/sessions/{id}"),
-];
 
 /// Decides whether a request with the token of a run reaches its handler; an `Err` is its answer.
 pub(super) async fn admit(app: &Shared, parts: &mut Parts, run: RunId) -> Result<(), Response> {
@@ -69,12 +30,15 @@ pub(super) async fn admit(app: &Shared, parts: &mut Parts, run: RunId) -> Result
         return Ok(());
     }
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let may = |list| scope::allows(list, &parts.method, route);
-    let is_allowed = if may(OWN) {
-        let (worker, of) = (Arc::clone(app), of.clone());
-        blocking(move || worker.named_in(&path).is_some_and(|session| worker.reaches(&of, &session))).await
-    } else {
-        may(ANYWHERE) || (of.scope == RunScope::Organise && may(ORGANISE))
+    let is_allowed = match access::reach_of_runs(&parts.method, route) {
+        Some(Reach::Anywhere) => true,
+        Some(Reach::Organise) => of.scope == RunScope::Organise,
+        Some(Reach::Own) => {
+            let (worker, of) = (Arc::clone(app), of.clone());
+            blocking(move || worker.named_in(&path).is_some_and(|session| worker.reaches(&of, &session)))
+                .await
+        }
+        None => false,
     };
     if !is_allowed {
         return Err(refused(&of).into_response());
@@ -87,14 +51,6 @@ pub(super) async fn admit(app: &Shared, parts: &mut Parts, run: RunId) -> Result
 fn refused(of: &OfRun) -> Refusal {
     let message = format!("The token of this run has the scope {:?} and may not do that", of.scope.as_str());
     Refusal::new(StatusCode::FORBIDDEN, message)
-}
-
-/// Tells whether any run may call a route.
-pub(super) fn is_open(method: &str, route: &str) -> bool {
-    ANYWHERE
-        .iter()
-        .chain(OWN)
-        .any(|(allowed, path)| allowed.as_str().eq_ignore_ascii_case(method) && *path == route)
 }
 
 /// Refuses a run that names a session which is not its own.

@@ -39,8 +39,9 @@ const BEAT: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many frames may be on their way to a reader.
 const UNDER_WAY: usize = 8;
-/// How many events are read at once.
+/// How many events are read at once, and about how many bytes of their texts.
 const PIECE: u64 = 8;
+const PIECE_BYTES: u64 = 256 << 10;
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -139,7 +140,7 @@ impl Teller {
         while self.told.seq < latest {
             let (history, from) = (self.cell.history(), self.told.seq + 1);
             let range = from..=latest.min(self.told.seq + PIECE);
-            let piece = blocking(move || history.read(range, Bodies::Whole)).await;
+            let piece = blocking(move || history.read_some(range, Bodies::Whole, PIECE_BYTES)).await;
             if piece.is_empty() {
                 return Err(Ended);
             }

@@ -262,6 +262,9 @@ async fn a_review_that_was_not_begun_gives_way_to_messages() {
     world.until(&session, |_| times_asked(&world) == 2).await;
     let run = world.turn(&session, "r-1", "hello").await;
     assert_eq!(world.send(&session, "r-2", "next").await.1["queued"], true);
+    // It does not wait for the questions of others.
+    world.until(&session, |session| session["messageCount"] == 4).await;
+    assert_eq!(times_asked(&world), 2);
     fs::write(file(&world, "go"), "").unwrap();
     world.until(&session, |session| session["messageCount"] == 4 && is_settled(session)).await;
     let events = world.events(&session, "all").await;
