@@ -19,6 +19,7 @@ use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
+use crate::room::Room;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
@@ -62,6 +63,8 @@ pub(crate) struct App {
     pub(crate) assets: Assets,
     /// Room for bodies that are read into memory.
     pub(crate) body_memory: BodyMemory,
+    /// Room on the disk for what is to be stored.
+    pub(crate) room: Room,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

@@ -33,6 +33,7 @@ mod rendered;
 mod reply;
 mod results;
 mod resume;
+mod room;
 mod runs;
 mod selection;
 mod serve;

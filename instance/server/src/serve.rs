@@ -31,6 +31,7 @@ use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
+use crate::room::Room;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
@@ -77,7 +78,7 @@ pub struct Server {
 impl Server {
     /// Opens the instance, listens, and goes on with the work that the last server left. `program` is
     /// this binary, which is also the runner; `env` is the ground of what executors get. The server
-    /// stops when `stop` is done.
+    /// stops when `stop` is done, or when storage refuses something.
     ///
     /// # Errors
     /// [`Error`]: nothing is left running then.
@@ -104,9 +105,13 @@ impl Server {
         let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
         let opening = Arc::clone(&app.store);
         drop(tokio::task::spawn_blocking(move || opening.open_records()));
-        let stopping = app.stopping.clone();
+        let (stopping, store) = (app.stopping.clone(), Arc::clone(&app.store));
         let stop = async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                // Memory is ahead of the disk: whoever starts next goes on from what the disk has.
+                () = store.refused() => {}
+            }
             stopping.cancel();
         };
         let serving = tokio::spawn(async move {
@@ -127,15 +132,19 @@ impl Server {
     /// Waits until the server has stopped; runs that are under way live on.
     ///
     /// # Errors
-    /// When serving failed.
+    /// When serving failed, or when it stopped because storage refused something: then it is to be started anew.
     pub async fn stopped(self) -> io::Result<()> {
         self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
+        let refusal = app.store.refusal();
         let closed = blocking(move || {
             app.api_log.flush();
             app.store.close()
         })
         .await;
+        if let Some(refusal) = refusal {
+            return Err(io::Error::other(refusal));
+        }
         if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
@@ -186,6 +195,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings.paths, settings.object_storage.clone()),
         body_memory: BodyMemory::new(),
+        room: Room::below(settings.paths.config(), settings.free_disk),
         settings,
         env,
         program,

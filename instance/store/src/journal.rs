@@ -34,7 +34,7 @@ pub use record::{Op, Transaction};
 /// Why a transaction was not made durable.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The disk refused; nothing is accepted until the instance is restarted.
+    /// The disk refused; nothing is accepted until the folder is opened anew.
     #[error("storage refused a write: {0}")]
     Refused(Arc<str>),
     /// The change is larger than a record may be. It alone is refused.
@@ -106,7 +106,7 @@ impl Journal {
     /// Waits until everything that was enqueued before is durable. Costs nothing when all is.
     ///
     /// # Errors
-    /// When the disk refuses it, or the journal is closed meanwhile.
+    /// When the disk has refused some of it, or the journal is closed meanwhile.
     pub async fn barrier(&self) -> Result<(), Error> {
         if self.work.queue.is_synced() {
             return Ok(());
@@ -123,6 +123,13 @@ impl Journal {
     #[must_use]
     pub fn refusal(&self) -> Option<Error> {
         self.work.queue.refusal()
+    }
+
+    /// Waits until something is refused; memory may be ahead of the disk then.
+    pub async fn refused(&self) {
+        let mut refusing = self.work.queue.refusing();
+        // The sender lives as long as the queue.
+        let _ = refusing.wait_for(|refused| *refused).await;
     }
 
     /// Carries out what waits, empties the journal and stops. Blocks.
@@ -175,7 +182,7 @@ impl Drop for Watch {
 }
 
 fn refused(error: &io::Error) -> Error {
-    tracing::error!(%error, "storage refused a write; restart the instance after making room");
+    tracing::error!(%error, "storage refused a write");
     Error::Refused(error.to_string().into())
 }
 

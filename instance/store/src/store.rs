@@ -273,6 +273,18 @@ impl Store {
         self.ground.journal.refusal().is_none()
     }
 
+    /// Waits until storage refuses something. From then on nothing is accepted and memory may be ahead of the
+    /// disk: the store is to be opened anew.
+    pub async fn refused(&self) {
+        self.ground.journal.refused().await;
+    }
+
+    /// Why storage takes nothing any longer; `None` while it does.
+    #[must_use]
+    pub fn refusal(&self) -> Option<journal::Error> {
+        self.ground.journal.refusal()
+    }
+
     /// Writes `chat-sessions.json` for older tools. Blocks.
     ///
     /// # Errors

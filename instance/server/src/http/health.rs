@@ -7,12 +7,13 @@ use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 
 use super::answer::{self, NO_STORE};
+use super::room;
 use crate::app::Shared;
 
 /// `GET /api/health`: records that could not be read when the server started, and whether the disk takes
 /// what is to be stored. `remotelab doctor` looks at everything anew.
 pub(super) async fn health(State(app): State<Shared>) -> Response {
-    let accepts_writes = app.store.accepts_writes();
+    let accepts_writes = app.store.accepts_writes() && room::is_left(&app).await;
     let config = app.settings.paths.config();
     let damaged: Vec<Value> = app
         .store
