@@ -16,6 +16,7 @@ use crate::api_log::ApiLog;
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
+use crate::damages::Damages;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
@@ -39,6 +40,7 @@ pub(crate) struct App {
     /// Where runs find it; none when its folder could not be made.
     pub(crate) launcher: Option<Launcher>,
     pub(crate) store: Arc<Store>,
+    pub(crate) damages: Damages,
     pub(crate) catalogue: Catalogue,
     /// Whose environment executors get as well, if the owner wants it.
     pub(crate) shell: Option<LoginShell>,

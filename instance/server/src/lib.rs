@@ -15,6 +15,7 @@ mod clock;
 mod compaction;
 mod context;
 mod custom_tool;
+mod damages;
 mod delegate;
 mod drop_tools;
 mod family;

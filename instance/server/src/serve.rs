@@ -27,6 +27,7 @@ use crate::app::{App, Shared, blocking};
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
+use crate::damages::{self, Damages};
 use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
@@ -103,6 +104,7 @@ impl Server {
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
         let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
+        let looking = tokio::spawn(damages::look_regularly(Arc::clone(&app)));
         let opening = Arc::clone(&app.store);
         drop(tokio::task::spawn_blocking(move || opening.open_records()));
         let (stopping, store) = (app.stopping.clone(), Arc::clone(&app.store));
@@ -119,6 +121,7 @@ impl Server {
             exporting.abort();
             triggering.abort();
             delivering.abort();
+            looking.abort();
         });
         Ok(Self { address, app, serving })
     }
@@ -175,6 +178,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         program: program.clone(),
     });
     Ok(Arc::new(App {
+        damages: Damages::at_start(&store),
         auth: Auth::open(&settings, run_tokens),
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),

@@ -6,6 +6,7 @@ mod server {
     mod bad_input;
     mod connector;
     mod context;
+    mod damaged_files;
     mod delegation;
     mod examples;
     mod full_disk;

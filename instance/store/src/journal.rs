@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use changes::Changes;
 use disk::{Disk, RealDisk};
 use queue::Queue;
+use record::Rest;
 
 pub use files::Files;
 pub use record::{Op, Transaction};
@@ -60,6 +61,15 @@ struct Work {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What was found in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// How many transactions were carried out.
+    pub transactions: usize,
+    /// Journal files that went bad, with transactions in them that were acknowledged and are lost.
+    pub damaged: Vec<PathBuf>,
+}
+
 /// A transaction on its way to the disk.
 #[derive(Debug)]
 #[must_use = "nothing may be acknowledged before its commit is awaited"]
@@ -67,15 +77,15 @@ pub struct Commit(oneshot::Receiver<Result<(), Error>>);
 
 impl Journal {
     /// Opens the journal of a root folder: carries out what a crash left behind, then starts the
-    /// threads. Returns how many transactions were found.
+    /// threads.
     ///
     /// # Errors
     /// When the journal folder cannot be made, read or synced.
-    pub fn open(root: &Path) -> io::Result<(Self, usize)> {
+    pub fn open(root: &Path) -> io::Result<(Self, Replayed)> {
         Self::open_on(RealDisk, root)
     }
 
-    pub(crate) fn open_on<D: Disk>(disk: D, root: &Path) -> io::Result<(Self, usize)> {
+    pub(crate) fn open_on<D: Disk>(disk: D, root: &Path) -> io::Result<(Self, Replayed)> {
         let folder = root.join("journal");
         disk.make_folder(&folder)?;
         let files = journal_files(&folder)?;
@@ -187,23 +197,37 @@ fn refused(error: &io::Error) -> Error {
 }
 
 /// Carries out the transactions of all journal files, oldest first, makes that durable and removes
-/// the files.
-fn replay(disk: &impl Disk, root: &Path, files: &[(u64, PathBuf)]) -> io::Result<usize> {
-    let mut found = 0;
+/// the files. One in which acknowledged transactions cannot be read is kept under another name.
+fn replay(disk: &impl Disk, root: &Path, files: &[(u64, PathBuf)]) -> io::Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let mut done: Vec<(&Path, Rest)> = Vec::new();
     for (_, file) in files {
-        let mut changes = Changes::default();
-        // A torn tail was never acknowledged: decoding stops there.
-        for transaction in record::decode_all(&fs::read(file)?) {
-            transaction.into_ops().into_iter().for_each(|op| changes.add(op));
-            found += 1;
+        let (transactions, rest) = record::decode(&fs::read(file)?);
+        if !transactions.is_empty() {
+            // Nothing is written to a file before the one before it is whole.
+            done.iter_mut()
+                .filter(|(_, rest)| *rest == Rest::Torn)
+                .for_each(|(_, rest)| *rest = Rest::Damaged);
         }
+        done.push((file, rest));
+        replayed.transactions += transactions.len();
+        let mut changes = Changes::default();
+        transactions.into_iter().flat_map(Transaction::into_ops).for_each(|op| changes.add(op));
         apply::apply(disk, root, &changes, || true)?;
     }
-    if found > 0 {
+    if replayed.transactions > 0 {
         disk.sync_file_system(root)?;
     }
-    files.iter().try_for_each(|(_, file)| disk.remove(file))?;
-    Ok(found)
+    for (file, rest) in done {
+        if rest == Rest::Damaged {
+            let kept = file.with_extension("wal.damaged");
+            disk.rename(file, &kept)?;
+            replayed.damaged.push(kept);
+        } else {
+            disk.remove(file)?;
+        }
+    }
+    Ok(replayed)
 }
 
 /// Lists the journal files with their numbers, in order.
