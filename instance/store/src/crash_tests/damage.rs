@@ -28,13 +28,11 @@ struct Places {
 impl Places {
     fn chosen() -> Self {
         let every = std::env::var_os("REMOTELAB_EVERY_BYTE").is_some();
-        let places = if every {
+        if every {
             Self { first: 0, stride: 1 }
         } else {
             Self { first: rand::random_range(0..STRIDE), stride: STRIDE }
-        };
-        eprintln!("files are cut at every {}th byte from {} on", places.stride, places.first);
-        places
+        }
     }
 
     fn of(&self, bytes: &[u8]) -> impl Iterator<Item = usize> {
