@@ -51,6 +51,8 @@ pub struct Settings {
     /// Whether a short list of shared defaults stands in the first prompt of a session
     /// (`REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS`).
     pub shared_startup_defaults: bool,
+    /// Whether a new instance has a welcome and examples (`REMOTELAB_STARTER_SESSIONS`).
+    pub starter_sessions: bool,
     /// What runs may do through the API, where it is not what the instance has noted
     /// (`REMOTELAB_RUN_TOKEN_SCOPE`: `session`, `organise` or `owner`).
     pub run_token_scope: Option<RunScope>,
@@ -84,6 +86,10 @@ impl Settings {
                 .map(str::to_owned),
             shared_startup_defaults: !matches!(
                 env.get("REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS"),
+                Some("0" | "false" | "no" | "off")
+            ),
+            starter_sessions: !matches!(
+                env.get("REMOTELAB_STARTER_SESSIONS"),
                 Some("0" | "false" | "no" | "off")
             ),
             run_token_scope: env.get("REMOTELAB_RUN_TOKEN_SCOPE").map(RunScope::parse),

@@ -5,6 +5,7 @@ mod answer;
 mod assets;
 mod assistant_messages;
 mod body;
+mod completions;
 mod conditional;
 mod delegation;
 mod event_page;
@@ -99,6 +100,8 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
         .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
         .route("/api/webhooks/{id}", delete(webhooks::delete))
+        .route("/api/completions", get(completions::list))
+        .route("/api/completions/{id}", post(completions::report))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
         .route("/api/media/{name}", get(files::media))

@@ -18,7 +18,7 @@ use remotelab_executor::catalogue::CatalogueOptions;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ use crate::app::{App, Shared, blocking};
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
+use crate::completions;
 use crate::damages::{self, Damages};
 use crate::hub::Hub;
 use crate::recovery;
@@ -96,6 +97,7 @@ impl Server {
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
         let _ = app.address.set(address);
         recovery::resume_work(&app);
+        tokio::spawn(completions::give_up_old(Arc::clone(&app)));
         let router = crate::http::router(Arc::clone(&app));
         tokio::task::spawn_blocking({
             let app = Arc::clone(&app);
@@ -192,10 +194,12 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,
         delegating: Mutex::default(),
+        starters: OnceCell::new(),
         helper_turns: Semaphore::new(HELPERS),
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),
         webhooks: Webhooks::open(&settings.paths)?,
+        completions: completions::Waiting::open(settings.paths.config()),
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings.paths, settings.object_storage.clone()),
         body_memory: BodyMemory::new(),

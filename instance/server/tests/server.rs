@@ -4,6 +4,7 @@ mod server {
     mod assets;
     mod assistant_messages;
     mod bad_input;
+    mod completions;
     mod connector;
     mod context;
     mod damaged_files;
@@ -29,6 +30,7 @@ mod server {
     mod run_tokens;
     mod runs;
     mod slow_bodies;
+    mod starters;
     mod streams;
     mod surface;
     mod tokens;

@@ -331,7 +331,8 @@ pub(super) async fn server(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Server, remotelab_server::Error> {
     let path = format!("{}/bin:/usr/bin:/bin", root.display());
-    let fixed = [("PATH".to_owned(), path), ("CHAT_PORT".to_owned(), "1".to_owned())];
+    let fixed = [("PATH", path.as_str()), ("CHAT_PORT", "1"), ("REMOTELAB_STARTER_SESSIONS", "off")];
+    let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let env: Env = fixed.iter().chain(variables).cloned().collect();
     let mut settings = Settings::from_env(&env, root);
     settings.port = 0;
