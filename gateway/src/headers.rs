@@ -3,8 +3,8 @@
 pub mod names;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK, LOCATION, REFRESH,
-    SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, HOST, HeaderValue, LINK, LOCATION, REFRESH,
+    SET_COOKIE,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -12,19 +12,8 @@ use crate::cookie::{self, Scope};
 use crate::listener::Listener;
 use crate::location::{self, Frame};
 
-/// Belong to one hop (RFC 9110 §7.6.1) and are made anew for the next.
-const HOP_BY_HOP: [HeaderName; 6] = [names::KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT];
-
-/// Act on the whole origin, which is not one instance's to decide about when it is shared.
-const WHOLE_ORIGIN: [HeaderName; 7] = [
-    names::CLEAR_SITE_DATA,
-    names::SERVICE_WORKER_ALLOWED,
-    STRICT_TRANSPORT_SECURITY,
-    names::PUBLIC_KEY_PINS,
-    names::NEL,
-    names::REPORT_TO,
-    names::ALT_SVC,
-];
+/// How many fields the gateway adds to a request at most.
+const MADE: usize = 7;
 
 /// What the gateway tells an instance about how a request came in.
 #[derive(Clone, Debug)]
@@ -47,8 +36,7 @@ pub struct Forwarding {
 
 /// Removes from a request what belongs to the client's hop and what only a gateway may say.
 pub fn clean_request(headers: &mut HeaderMap, listener: &Listener) {
-    remove_hop_by_hop(headers);
-    remove_each(headers, |name| is_gateway_word(name.as_str()) && !listener.trusts(name));
+    remove(headers, |name| is_gateway_word(name.as_str()) && !listener.trusts(name));
 }
 
 /// Replaces a request's cookies by those of the instance. Tells whether that took the `legacy` rule.
@@ -69,6 +57,7 @@ pub fn map_request_cookies(headers: &mut HeaderMap, name_prefix: &str, legacy: b
 
 /// Says what the instance may know of the way outside.
 pub fn forward(headers: &mut HeaderMap, facts: Forwarding) {
+    headers.reserve(MADE);
     headers.insert(names::X_FORWARDED_FOR, facts.client);
     headers.insert(names::X_FORWARDED_PROTO, facts.proto);
     headers.insert(names::X_FORWARDED_PORT, facts.port);
@@ -86,9 +75,10 @@ pub fn forward(headers: &mut HeaderMap, facts: Forwarding) {
 
 /// Maps an answer's headers to the outside; `scope` is given on shared origins.
 pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Scope<'_>>) {
-    remove_hop_by_hop(headers);
-    headers.remove(SERVER);
-    headers.remove(names::X_POWERED_BY);
+    let shared = scope.is_some();
+    remove(headers, |name| {
+        matches!(name.as_str(), "server" | "x-powered-by") || (shared && is_whole_origin(name.as_str()))
+    });
     let native = headers.remove(names::X_REMOTELAB_BASE).is_some_and(|value| value == "native");
     let frame = Frame { native, ..frame };
     map_each(headers, &LOCATION, |value| location::map(value, frame).into_owned());
@@ -96,14 +86,12 @@ pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Sco
     map_each(headers, &REFRESH, |value| location::map_refresh(value, frame).into_owned());
     map_each(headers, &LINK, |value| location::map_link(value, frame).into_owned());
     if let Some(scope) = scope {
-        for name in &WHOLE_ORIGIN {
-            headers.remove(name);
-        }
         replace(headers, &SET_COOKIE, |value| cookie::from_instance(value, scope));
     }
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what belongs to one hop, and what is unwanted besides.
+fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -115,23 +103,39 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         // Without these two the message would be another one.
         .filter(|name| name != HOST && name != CONTENT_LENGTH)
         .collect();
-    headers.remove(CONNECTION);
-    for name in listed.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
-    remove_each(headers, |name| name.as_str().starts_with("proxy-"));
-}
-
-/// Takes no memory where there is nothing to remove.
-fn remove_each(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
-    for name in unwanted {
+    // One look at each name, and no memory where there is nothing to remove.
+    let is_removed =
+        |name: &&HeaderName| is_hop_by_hop(name.as_str()) || listed.contains(name) || is_unwanted(name);
+    let removed: Vec<HeaderName> = headers.keys().filter(is_removed).cloned().collect();
+    for name in removed {
         headers.remove(name);
     }
 }
 
 fn is_usual(token: &str) -> bool {
     ["keep-alive", "close", "upgrade"].iter().any(|usual| token.eq_ignore_ascii_case(usual))
+}
+
+/// Belong to one hop (RFC 9110 §7.6.1) and are made anew for the next.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect"
+    ) || name.starts_with("proxy-")
+}
+
+/// Act on the whole origin, which is not one instance's to decide about when it is shared.
+fn is_whole_origin(name: &str) -> bool {
+    matches!(
+        name,
+        "clear-site-data"
+            | "service-worker-allowed"
+            | "strict-transport-security"
+            | "public-key-pins"
+            | "nel"
+            | "report-to"
+            | "alt-svc"
+    )
 }
 
 /// Names by which gateways and edges speak to instances.
@@ -172,6 +176,7 @@ fn replace(headers: &mut HeaderMap, name: &HeaderName, map: impl Fn(&HeaderValue
 mod tests {
     use super::*;
     use crate::listener::ClientIp;
+    use http::header::STRICT_TRANSPORT_SECURITY;
 
     #[test]
     fn nothing_of_the_hop_and_nothing_forged_reaches_the_instance() {

@@ -16,7 +16,7 @@ use super::visit::Visit;
 #[derive(Debug)]
 pub(crate) struct Answer {
     source: Source,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
 }
 
 /// Where a body comes from.
@@ -47,7 +47,7 @@ impl Answer {
     }
 
     /// Ends a request when the body is gone.
-    pub(crate) fn ending(mut self, mut visit: Visit) -> Self {
+    pub(crate) fn ending(mut self, mut visit: Box<Visit>) -> Self {
         // Nobody reads a body that is empty, or one of our own that was not asked for.
         if matches!(self.source, Source::Own(_)) || self.is_end_stream() {
             visit.end = End::Whole;

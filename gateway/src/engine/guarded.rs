@@ -71,6 +71,9 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bytes {
+            return self.poll_write(cx, only);
+        }
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bytes);
         self.activity.writes(written.is_ready());
         written

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 use remotelab_config::secret::Secret;
+use remotelab_config::vouch::Signer;
 
 use super::pool::Pool;
 use super::standing::Standing;
@@ -25,7 +26,8 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) route: Arc<Route>,
-    pub(crate) secret: Option<Secret>,
+    secret: Option<Secret>,
+    pub(crate) signer: Option<Signer>,
     pub(crate) prefix: HeaderValue,
     /// `127.0.0.1:<port>`.
     pub(crate) authority: String,
@@ -102,6 +104,7 @@ impl Live {
             .filter(|old| old.route.upstream == route.upstream)
             .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
         Upstream {
+            signer: secret.as_ref().map(Signer::new),
             secret,
             prefix: HeaderValue::try_from(&route.prefix)
                 .expect("a prefix is made of letters, digits and a few marks"),

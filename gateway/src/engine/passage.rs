@@ -34,14 +34,14 @@ pub(crate) struct Passage {
     pub(crate) shared: bool,
     /// The `Host` that the client sent.
     pub(crate) host: Option<HeaderValue>,
-    pub(crate) visit: Visit,
+    pub(crate) visit: Box<Visit>,
 }
 
 impl Passage {
     /// Passes a request on and its answer back.
     pub(crate) async fn forward(
         mut self,
-        target: &str,
+        target: String,
         mut head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
@@ -50,7 +50,7 @@ impl Passage {
         self.visit.received = upload.progress();
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
-            Ok(Some(handshake)) => match self.switch(head, handshake).await {
+            Ok(Some(handshake)) => match Box::pin(self.switch(head, handshake)).await {
                 Ok(Passed::Joined(response, ends)) => {
                     upgrade::join(self.client, self.upstream, self.visit, ends);
                     return response;
@@ -115,7 +115,7 @@ impl Passage {
     /// if one was asked for.
     fn prepare(
         &mut self,
-        target: &str,
+        target: String,
         head: &mut request::Parts,
         upload: &Upload,
     ) -> Result<Option<Handshake>, Trouble> {
@@ -125,7 +125,6 @@ impl Passage {
             return Err(Trouble::TOO_LARGE);
         }
         let handshake = Handshake::of(head, upload)?;
-        let client = self.visit.client.to_string();
         headers::clean_request(&mut head.headers, listener);
         if self.shared {
             let route = &self.upstream.route;
@@ -136,7 +135,7 @@ impl Passage {
                 tracing::info!(instance = %route.name, "a login from before prefixes is used");
             }
         }
-        let facts = self.forwarding(&head.method, target, &client);
+        let facts = self.forwarding(&head.method, &target);
         headers::forward(&mut head.headers, facts);
         if chunked && !http_body::Body::is_end_stream(upload) {
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -144,23 +143,24 @@ impl Passage {
         if let Some(handshake) = &handshake {
             handshake.restore(&mut head.headers);
         }
-        head.uri = target.parse::<Uri>().map_err(|_| Trouble::BAD_REQUEST)?;
+        head.uri = Uri::try_from(target).map_err(|_| Trouble::BAD_REQUEST)?;
         head.version = Version::HTTP_11;
         Ok(handshake)
     }
 
-    fn forwarding(&self, method: &Method, target: &str, client: &str) -> Forwarding {
+    fn forwarding(&self, method: &Method, target: &str) -> Forwarding {
+        let client = &self.visit.client_text;
         let host = self.host().unwrap_or_default();
         let proto = self.scheme().as_str();
         let port = Host::parse(host).and_then(|host| host.port);
-        let signature = self.upstream.secret.as_ref().and_then(|secret| {
-            let facts =
-                vouch::Facts { method: method.as_str(), target, prefix: self.prefix(), client, proto, host };
+        let signature = self.upstream.signer.as_ref().and_then(|signer| {
+            let (method, client) = (method.as_str(), client.to_str().ok()?);
+            let facts = vouch::Facts { method, target, prefix: self.prefix(), client, proto, host };
             let seconds = i64::try_from(self.visit.now.as_secs()).ok()?;
-            HeaderValue::try_from(vouch::sign(secret, seconds, &facts)).ok()
+            HeaderValue::try_from(signer.sign(seconds, &facts)).ok()
         });
         Forwarding {
-            client: HeaderValue::try_from(client).expect("an address is a header value"),
+            client: client.clone(),
             proto: HeaderValue::from_static(proto),
             host: self.host.clone(),
             port: match (port, self.scheme()) {

@@ -111,7 +111,7 @@ pub(crate) async fn pass(
 }
 
 /// Joins the two ends on their own: the request ends with the socket.
-pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Visit, ends: Ends) {
+pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Box<Visit>, ends: Ends) {
     let core = Arc::clone(&asker.core);
     // From now on it counts as a socket.
     visit.leave();
