@@ -7,6 +7,7 @@ use http::HeaderValue;
 use remotelab_config::secret::Secret;
 use remotelab_config::vouch::Signer;
 
+use super::origin::Origin;
 use super::pool::Pool;
 use super::standing::Standing;
 use crate::route::build::Problem;
@@ -100,9 +101,13 @@ impl Live {
             .by_prefix(&route.name)
             .map(|index| &self.upstreams[index])
             .filter(|old| old.route.id == route.id);
-        let pool = old
-            .filter(|old| old.route.upstream == route.upstream)
-            .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
+        let standing = old.map(|old| Arc::clone(&old.standing)).unwrap_or_default();
+        let stays =
+            |old: &&Arc<Upstream>| old.route.upstream == route.upstream && old.route.socket == route.socket;
+        let pool = old.filter(stays).map(|old| Arc::clone(&old.pool)).unwrap_or_else(|| {
+            let has_socket = Arc::clone(&standing.has_socket);
+            Arc::new(Pool::new(Origin::new(route.upstream, route.socket.clone(), has_socket), pooled))
+        });
         Upstream {
             signer: secret.as_ref().map(Signer::new),
             secret,
@@ -110,7 +115,7 @@ impl Live {
                 .expect("a prefix is made of letters, digits and a few marks"),
             authority: route.upstream.to_string(),
             pool,
-            standing: old.map(|old| Arc::clone(&old.standing)).unwrap_or_default(),
+            standing,
             route: Arc::clone(route),
         }
     }

@@ -153,7 +153,9 @@ impl Passage {
         let host = self.host().unwrap_or_default();
         let proto = self.scheme().as_str();
         let port = Host::parse(host).and_then(|host| host.port);
-        let signature = self.upstream.signer.as_ref().and_then(|signer| {
+        // Whoever is told over its own socket knows who tells.
+        let signer = self.upstream.signer.as_ref().filter(|_| !self.upstream.pool.origin().is_private());
+        let signature = signer.and_then(|signer| {
             let (method, client) = (method.as_str(), client.to_str().ok()?);
             let facts = vouch::Facts { method, target, prefix: self.prefix(), client, proto, host };
             let seconds = i64::try_from(self.visit.now.as_secs()).ok()?;

@@ -14,6 +14,7 @@ mod identity;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod origins;
 mod recorder;
 mod reload;
 mod shared_origin;

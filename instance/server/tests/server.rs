@@ -28,6 +28,7 @@ mod server {
     mod run_tokens;
     mod runs;
     mod slow_bodies;
+    mod socket;
     mod streams;
     mod surface;
     mod tokens;
