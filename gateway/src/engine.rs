@@ -7,6 +7,7 @@ pub(crate) mod counts;
 pub(crate) mod exchange;
 pub(crate) mod gate;
 pub(crate) mod guarded;
+pub(crate) mod interim;
 pub(crate) mod join;
 pub(crate) mod ledger;
 pub(crate) mod limits;

@@ -4,7 +4,7 @@ pub mod names;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, HOST, HeaderValue, LINK, LOCATION, REFRESH,
-    SET_COOKIE,
+    SET_COOKIE, TE, TRAILER,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -73,12 +73,99 @@ pub fn forward(headers: &mut HeaderMap, facts: Forwarding) {
     }
 }
 
+/// What a message says about its trailers. It belongs to the hop, and the next one is told the same: each
+/// passes them on to whoever takes them (RFC 9110 §6.6.2, §10.1.4).
+#[derive(Debug)]
+pub struct Trailers {
+    taken: bool,
+    announced: Option<HeaderValue>,
+}
+
+impl Trailers {
+    /// Reads a head before it is cleaned.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let tokens = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let is_token = |token: &str| token.trim().eq_ignore_ascii_case("trailers");
+        let announced: Vec<&str> = tokens(TRAILER)
+            .flat_map(|value| value.split(',').map(str::trim))
+            .filter(|name| name.parse().is_ok_and(|name| is_trailer(&name)))
+            .collect();
+        Self {
+            taken: tokens(TE).any(|value| value.split(',').any(is_token)),
+            announced: (!announced.is_empty())
+                .then(|| HeaderValue::try_from(announced.join(", ")).ok())
+                .flatten(),
+        }
+    }
+
+    /// Says it again in a request.
+    pub fn ask(self, headers: &mut HeaderMap) {
+        if self.taken {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        self.announce(headers);
+    }
+
+    /// Says again which ones come.
+    pub fn announce(self, headers: &mut HeaderMap) {
+        if let Some(announced) = self.announced {
+            headers.insert(TRAILER, announced);
+        }
+    }
+}
+
+/// Removes from trailers what only a head may say.
+pub fn clean_trailers<D>(frame: http_body::Frame<D>) -> http_body::Frame<D> {
+    match frame.into_trailers() {
+        Ok(trailers) => http_body::Frame::trailers(
+            trailers
+                .iter()
+                .filter(|(name, _)| is_trailer(name))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect(),
+        ),
+        Err(frame) => frame,
+    }
+}
+
+/// Neither frames nor routes a message, nor signs anybody in, nor speaks for the gateway.
+fn is_trailer(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !(is_hop_by_hop(name)
+        || is_gateway_word(name)
+        || is_whole_origin(name)
+        || name.starts_with("content-")
+        || matches!(
+            name,
+            "host"
+                | "cookie"
+                | "set-cookie"
+                | "authorization"
+                | "www-authenticate"
+                | "location"
+                | "link"
+                | "refresh"
+                | "cache-control"
+                | "vary"
+                | "age"
+                | "expires"
+                | "server"
+                | "x-powered-by"
+        ))
+}
+
 /// Maps an answer's headers to the outside; `scope` is given on shared origins.
 pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Scope<'_>>) {
     let shared = scope.is_some();
+    let trailers = headers.contains_key(TRAILER).then(|| Trailers::of(headers));
     remove(headers, |name| {
         matches!(name.as_str(), "server" | "x-powered-by") || (shared && is_whole_origin(name.as_str()))
     });
+    if let Some(trailers) = trailers {
+        trailers.announce(headers);
+    }
     let native = headers.remove(names::X_REMOTELAB_BASE).is_some_and(|value| value == "native");
     let frame = Frame { native, ..frame };
     map_each(headers, &LOCATION, |value| location::map(value, frame).into_owned());

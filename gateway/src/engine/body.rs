@@ -58,7 +58,8 @@ impl Answer {
 
     /// Counts what passes.
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, Error>>) {
-        let is_end = frame.is_none() || self.is_end_stream();
+        let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+        let is_end = frame.is_none_or(is_last) || self.is_end_stream();
         let Some(visit) = &mut self.visit else { return };
         match frame {
             Some(Ok(frame)) => visit.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64),

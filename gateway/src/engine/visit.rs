@@ -101,6 +101,7 @@ impl Visit {
 
     /// Notes the head of the answer.
     pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.connection.activity.hints.end();
         self.status = Some(status);
         self.until_head = Some(self.began.elapsed());
     }

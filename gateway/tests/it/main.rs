@@ -11,6 +11,7 @@ mod forwarding;
 mod fuzz_corpus;
 mod hostile;
 mod identity;
+mod interim;
 mod isolation;
 mod lifecycle;
 mod limits;
