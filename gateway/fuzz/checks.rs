@@ -178,7 +178,13 @@ pub fn location(data: &[u8]) {
 pub fn routes(data: &[u8]) {
     let Ok(found) = serde_json::from_slice::<Vec<(Record, Option<String>)>>(data) else { return };
     let inputs = Inputs {
-        main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
+        main: Some(Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            socket: "x".into(),
+            secret_file: "x".into(),
+        }),
         guests: found.iter().map(|(record, definition)| Guest::new(record, definition.as_deref())).collect(),
         own_ports: vec![7699],
         own_hosts: vec!["bridge.example".into()],
@@ -269,12 +275,19 @@ fn table() -> Table {
         name: name.into(),
         hostname: hostname.into(),
         ports: [None, None, Some(port)],
+        socket: "x".into(),
         secret_file: "x".into(),
         limits: Some(Overrides::default()),
         logged: true,
     };
     let inputs = Inputs {
-        main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
+        main: Some(Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            socket: "x".into(),
+            secret_file: "x".into(),
+        }),
         guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],
         ..Inputs::default()
     };

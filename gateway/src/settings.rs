@@ -133,6 +133,7 @@ impl Settings {
                 name: prefix.map_or_else(|| DEFAULT_MAIN_PREFIX.to_owned(), |(_, prefix)| prefix),
                 port: main_port.map_or(DEFAULT_MAIN_PORT, |(_, port)| port),
                 hosts: Vec::new(),
+                socket: paths.instance().chat_socket(),
                 secret_file: paths.instance().gateway_secret(),
             },
             services: Vec::new(),

@@ -50,6 +50,8 @@ pub struct Main {
     pub port: u16,
     /// Its host names.
     pub hosts: Vec<String>,
+    /// The socket at which it listens beside its port, if it is new enough.
+    pub socket: PathBuf,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
 }
@@ -76,6 +78,8 @@ pub struct Guest {
     pub hostname: String,
     /// Ports by falling precedence.
     pub ports: [Option<u16>; 3],
+    /// The socket at which it listens beside its port, if it is new enough.
+    pub socket: PathBuf,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
     /// Upper bounds of its own; `None` when they make no sense.
@@ -100,6 +104,7 @@ impl Guest {
             name,
             hostname: record.hostname.trim().to_owned(),
             ports: [defined, port_of_url(&record.local_base_url), Some(record.port)],
+            socket: record.paths().chat_socket(),
             secret_file: record.paths().gateway_secret(),
             logged: record.rest.get("accessLog") != Some(&Value::Bool(false)),
             limits: match record.rest.get("limits") {
@@ -189,6 +194,7 @@ fn main_route(main: &Main, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", main.name),
         hosts: main.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
+        socket: Some(main.socket.clone()),
         secret_file: Some(main.secret_file.clone()),
         policy: Policy { limits: inputs.limits, logged: true },
     }
@@ -203,6 +209,7 @@ fn service_route(service: &Service, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", service.name),
         hosts: service.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, service.port),
+        socket: None,
         secret_file: None,
         policy: Policy { limits: inputs.limits, logged: true },
     }
@@ -238,6 +245,7 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         cookie_prefix: format!("{}__", guest.name),
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
+        socket: Some(guest.socket.clone()),
         secret_file: Some(guest.secret_file.clone()),
         policy: Policy { limits, logged: guest.logged },
     })
@@ -299,6 +307,7 @@ mod tests {
             name: name.to_owned(),
             hostname: hostname.to_owned(),
             ports: [None, None, Some(port)],
+            socket: PathBuf::new(),
             secret_file: PathBuf::new(),
             limits: Some(Overrides::default()),
             logged: true,
@@ -306,7 +315,13 @@ mod tests {
     }
 
     fn built(guests: Vec<Guest>) -> (Vec<(String, u16)>, Vec<Problem>) {
-        let main = Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: PathBuf::new() };
+        let main = Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            socket: PathBuf::new(),
+            secret_file: PathBuf::new(),
+        };
         let inputs = Inputs {
             main: Some(main),
             guests,

@@ -1,6 +1,7 @@
 //! Starting and stopping a chat server.
 
 mod connections;
+mod socket;
 
 use std::future::Future;
 use std::io;
@@ -22,6 +23,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::connections::Listeners;
 use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
 use crate::assets::Assets;
@@ -38,6 +40,8 @@ use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
 use crate::webhooks::{self, Webhooks};
+
+pub(crate) use connections::Peer;
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -96,6 +100,8 @@ impl Server {
             TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
         let _ = app.address.set(address);
+        let socket = socket::bind(&app.settings.paths.chat_socket());
+        let listeners = Listeners { port: listener, socket };
         recovery::resume_work(&app);
         tokio::spawn(completions::give_up_old(Arc::clone(&app)));
         let router = crate::http::router(Arc::clone(&app));
@@ -119,7 +125,7 @@ impl Server {
             stopping.cancel();
         };
         let serving = tokio::spawn(async move {
-            connections::serve(listener, router, stop, DRAIN).await;
+            connections::serve(listeners, router, stop, DRAIN).await;
             exporting.abort();
             triggering.abort();
             delivering.abort();

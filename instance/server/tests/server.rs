@@ -30,6 +30,7 @@ mod server {
     mod run_tokens;
     mod runs;
     mod slow_bodies;
+    mod socket;
     mod starters;
     mod streams;
     mod surface;
