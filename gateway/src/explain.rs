@@ -127,6 +127,7 @@ fn forwarded(request: &Request, listener: &Listener, route: &Route, target: &str
         "tenant": route.name,
         "instanceId": route.id,
         "kind": route.kind.as_str(),
+        "foreign": route.policy.foreign,
         "by": if shared { "prefix" } else { "host" },
         "upstream": route.upstream.to_string(),
         "target": target,

@@ -3,12 +3,14 @@
 pub mod names;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, EXPECT, HOST, HeaderValue, LINK, LOCATION, REFRESH,
-    SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, ETAG, EXPECT, HOST, HeaderValue,
+    LINK, LOCATION, REFRESH, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderMap, HeaderName};
 
 use crate::cookie::{self, Scope};
+use crate::etag::{self, Mark};
 use crate::listener::Listener;
 use crate::location::{self, Frame};
 
@@ -24,6 +26,16 @@ const WHOLE_ORIGIN: [HeaderName; 7] = [
     names::NEL,
     names::REPORT_TO,
     names::ALT_SVC,
+];
+
+/// Tell of a body as it came.
+const OF_BODY: [HeaderName; 6] = [
+    CONTENT_LENGTH,
+    ACCEPT_RANGES,
+    names::CONTENT_MD5,
+    names::DIGEST,
+    names::CONTENT_DIGEST,
+    names::REPR_DIGEST,
 ];
 
 /// What the gateway tells an instance about how a request came in.
@@ -101,6 +113,19 @@ pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Sco
         }
         replace(headers, &SET_COOKIE, |value| cookie::from_instance(value, scope));
     }
+}
+
+/// Takes from an answer's head what is not true of its body any more once that is changed.
+pub fn change_body(headers: &mut HeaderMap, mark: Mark) {
+    for name in &OF_BODY {
+        headers.remove(name);
+    }
+    mark_tag(headers, mark);
+}
+
+/// Marks the tag of an answer, if it has one.
+pub fn mark_tag(headers: &mut HeaderMap, mark: Mark) {
+    replace(headers, &ETAG, |tag| etag::mark(tag, mark));
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {

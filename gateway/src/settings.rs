@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use remotelab_config::{Env, OwnerPaths, atomic};
 
+use crate::compression::Compression;
 use crate::listener::Listener;
 use crate::route::build::{Main, Service};
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub root: Root,
     /// Pass the owner's login cookies of before prefixes existed.
     pub legacy_owner_cookies: bool,
+    /// What is packed on its way.
+    pub compression: Compression,
     /// Limits.
     pub limits: Limits,
     /// Timeouts.
@@ -133,6 +136,7 @@ impl Settings {
                 name: prefix.map_or_else(|| DEFAULT_MAIN_PREFIX.to_owned(), |(_, prefix)| prefix),
                 port: main_port.map_or(DEFAULT_MAIN_PORT, |(_, port)| port),
                 hosts: Vec::new(),
+                foreign: false,
                 secret_file: paths.instance().gateway_secret(),
             },
             services: Vec::new(),
@@ -141,6 +145,7 @@ impl Settings {
             gone: paths.runtime().join("gateway-gone.json"),
             root: Root::default(),
             legacy_owner_cookies: false,
+            compression: Compression::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             // The service manager reads our output: its journal takes the requests, too.
@@ -240,6 +245,7 @@ mod tests {
                 r#"
                 legacy_owner_cookies = true
                 referer_guard = "strict"
+                compression = "all"
                 [listener.natapp]
                 bind = "127.0.0.1:7699"
                 client_ip = "x-forwarded-for:last"
@@ -260,6 +266,7 @@ mod tests {
                 hosts = ["Lab.example.com"]
                 [service.wiki]
                 port = 8080
+                kind = "foreign"
                 [root]
                 index = "off"
                 last_prefix_redirect = false
@@ -294,7 +301,11 @@ mod tests {
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
         assert_eq!((settings.main.name.as_str(), settings.main.port), ("owner", 7690));
         assert_eq!(settings.main.hosts, ["lab.example.com"]);
-        assert_eq!(settings.services, [Service { name: "wiki".into(), port: 8080, hosts: vec![] }]);
+        assert_eq!(
+            settings.services,
+            [Service { name: "wiki".into(), port: 8080, hosts: vec![], foreign: true }]
+        );
+        assert_eq!(settings.compression, Compression::All);
         assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));

@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, requ
 use hyper::body::Incoming;
 use remotelab_config::vouch;
 
-use super::body::{Answer, Source};
+use super::body::Answer;
 use super::exchange::{self, Failure, Reply};
+use super::filter::Wish;
 use super::live::Upstream;
 use super::pages::{self, Trouble};
 use super::proxy::Client;
@@ -60,11 +61,14 @@ impl Passage {
             },
             Ok(None) => {
                 let began = Instant::now();
+                let foreign = self.shared && self.upstream.route.policy.foreign;
+                let wish = Wish::take(&mut head.headers, &head.method, target, foreign);
                 let sent = self.send(Request::from_parts(head, upload)).await;
                 self.visit.upstream_time = Some(began.elapsed());
                 self.settle(sent.as_ref().ok());
                 sent.map(|response| {
-                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+                    let compression = self.settings().compression;
+                    self.map_response(wish.apply(response, compression, self.prefix()))
                 })
             }
         };
@@ -214,6 +218,9 @@ impl Passage {
             secure: self.scheme() == Scheme::Https,
         });
         *response.version_mut() = Version::HTTP_11;
+        if route.policy.foreign {
+            response.headers_mut().remove(names::X_REMOTELAB_BASE);
+        }
         headers::map_response(response.headers_mut(), frame, scope);
         if self.visit.notes_prefix {
             last_prefix::note(route, self.scheme() == Scheme::Https, response.headers_mut());

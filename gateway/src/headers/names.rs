@@ -13,10 +13,14 @@ names! {
     ALT_SVC = "alt-svc";
     CF_CONNECTING_IP = "cf-connecting-ip";
     CLEAR_SITE_DATA = "clear-site-data";
+    CONTENT_DIGEST = "content-digest";
+    CONTENT_MD5 = "content-md5";
+    DIGEST = "digest";
     KEEP_ALIVE = "keep-alive";
     NEL = "nel";
     PUBLIC_KEY_PINS = "public-key-pins";
     REPORT_TO = "report-to";
+    REPR_DIGEST = "repr-digest";
     SEC_FETCH_DEST = "sec-fetch-dest";
     SEC_FETCH_SITE = "sec-fetch-site";
     SERVICE_WORKER_ALLOWED = "service-worker-allowed";

@@ -50,6 +50,8 @@ pub struct Main {
     pub port: u16,
     /// Its host names.
     pub hosts: Vec<String>,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
 }
@@ -63,6 +65,8 @@ pub struct Service {
     pub port: u16,
     /// Its host names.
     pub hosts: Vec<String>,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
 }
 
 /// What the registry and its service definition say about one guest.
@@ -82,6 +86,8 @@ pub struct Guest {
     pub limits: Option<Overrides>,
     /// Whether its requests are logged.
     pub logged: bool,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
 }
 
 impl Guest {
@@ -102,6 +108,7 @@ impl Guest {
             ports: [defined, port_of_url(&record.local_base_url), Some(record.port)],
             secret_file: record.paths().gateway_secret(),
             logged: record.rest.get("accessLog") != Some(&Value::Bool(false)),
+            foreign: record.rest.get("kind").is_some_and(|kind| kind == "foreign"),
             limits: match record.rest.get("limits") {
                 None | Some(Value::Null) => Some(Overrides::default()),
                 Some(limits) => Overrides::deserialize(limits).ok(),
@@ -189,8 +196,8 @@ fn main_route(main: &Main, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", main.name),
         hosts: main.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
-        secret_file: Some(main.secret_file.clone()),
-        policy: Policy { limits: inputs.limits, logged: true },
+        secret_file: (!main.foreign).then(|| main.secret_file.clone()),
+        policy: Policy { limits: inputs.limits, logged: true, foreign: main.foreign },
     }
 }
 
@@ -204,7 +211,7 @@ fn service_route(service: &Service, inputs: &Inputs) -> Route {
         hosts: service.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, service.port),
         secret_file: None,
-        policy: Policy { limits: inputs.limits, logged: true },
+        policy: Policy { limits: inputs.limits, logged: true, foreign: service.foreign },
     }
 }
 
@@ -238,8 +245,8 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         cookie_prefix: format!("{}__", guest.name),
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
-        secret_file: Some(guest.secret_file.clone()),
-        policy: Policy { limits, logged: guest.logged },
+        secret_file: (!guest.foreign).then(|| guest.secret_file.clone()),
+        policy: Policy { limits, logged: guest.logged, foreign: guest.foreign },
     })
 }
 
@@ -302,11 +309,18 @@ mod tests {
             secret_file: PathBuf::new(),
             limits: Some(Overrides::default()),
             logged: true,
+            foreign: false,
         }
     }
 
     fn built(guests: Vec<Guest>) -> (Vec<(String, u16)>, Vec<Problem>) {
-        let main = Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: PathBuf::new() };
+        let main = Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            foreign: false,
+            secret_file: PathBuf::new(),
+        };
         let inputs = Inputs {
             main: Some(main),
             guests,
@@ -364,8 +378,12 @@ mod tests {
 
     #[test]
     fn services_of_the_settings_come_before_guests() {
-        let service =
-            |name: &str, port| Service { name: name.into(), port, hosts: vec![format!("{name}.example")] };
+        let service = |name: &str, port| Service {
+            name: name.into(),
+            port,
+            hosts: vec![format!("{name}.example")],
+            foreign: false,
+        };
         let inputs = Inputs {
             services: vec![service("wiki", 8080), service("self", 7699)],
             guests: vec![

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{Error, Settings, limits, log, root, service, timeouts};
+use crate::compression::Compression;
 use crate::guard::RefererGuard;
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
@@ -15,6 +16,8 @@ use crate::listener::{ClientIp, Listener, Mode, Scheme};
 struct File {
     legacy_owner_cookies: Option<bool>,
     referer_guard: Option<RefererGuard>,
+    #[serde(default)]
+    compression: Compression,
     #[serde(default)]
     listener: BTreeMap<String, ListenerTable>,
     #[serde(default)]
@@ -93,6 +96,7 @@ impl File {
             settings.legacy_owner_cookies = legacy;
         }
         settings.root = self.root.index;
+        settings.compression = self.compression;
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;
