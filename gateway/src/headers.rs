@@ -3,9 +3,9 @@
 pub mod names;
 
 use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, ETAG, EXPECT, HOST, HeaderValue,
-    LINK, LOCATION, REFRESH, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    COOKIE, ETAG, EXPECT, HOST, HeaderValue, LINK, LOCATION, REFRESH, SERVER, SET_COOKIE,
+    STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -37,6 +37,15 @@ const OF_BODY: [HeaderName; 6] = [
     names::CONTENT_DIGEST,
     names::REPR_DIGEST,
 ];
+
+/// What is added to answers on an origin that tenants share, when it is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// What instances show without a policy of their own, which are files of people, runs no script.
+    pub sandbox: bool,
+    /// Pages of other origins show nothing of what is here.
+    pub same_origin_resources: bool,
+}
 
 /// What the gateway tells an instance about how a request came in.
 #[derive(Clone, Debug)]
@@ -113,6 +122,24 @@ pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Sco
         }
         replace(headers, &SET_COOKIE, |value| cookie::from_instance(value, scope));
     }
+}
+
+/// Adds to an answer what keeps it apart from others of its origin; what the instance says itself holds.
+pub fn isolate(headers: &mut HeaderMap, isolation: Isolation) {
+    if isolation.same_origin_resources {
+        headers.entry(names::CROSS_ORIGIN_RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+    }
+    if isolation.sandbox && is_active(headers) {
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("sandbox allow-downloads"));
+    }
+}
+
+/// Tells whether a browser would run what an answer says.
+fn is_active(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase());
+    // Browsers guess where nothing is said.
+    essence.is_none_or(|essence| essence == "text/html" || essence.ends_with("xml"))
 }
 
 /// Takes from an answer's head what is not true of its body any more once that is changed.
@@ -272,6 +299,33 @@ mod tests {
         assert_eq!(own[LOCATION], "/login");
         assert_eq!(own[SET_COOKIE], "a=1");
         assert!(own.contains_key(STRICT_TRANSPORT_SECURITY));
+    }
+
+    #[test]
+    fn what_has_no_policy_of_its_own_gets_one_when_that_is_wanted() {
+        let all = Isolation { sandbox: true, same_origin_resources: true };
+        for (kind, sandboxed) in [
+            (Some("text/html; charset=utf-8"), true),
+            (Some("image/svg+XML"), true),
+            (Some("application/xml"), true),
+            (None, true),
+            (Some("text/plain"), false),
+            (Some("application/json"), false),
+        ] {
+            let mut headers = map(&kind.map(|kind| ("content-type", kind)).into_iter().collect::<Vec<_>>());
+            let before = headers.clone();
+            isolate(&mut headers, Isolation::default());
+            assert_eq!(headers, before);
+            isolate(&mut headers, all);
+            assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
+            let policy =
+                headers.get(CONTENT_SECURITY_POLICY).map(|policy| policy == "sandbox allow-downloads");
+            assert_eq!(policy, sandboxed.then_some(true), "{kind:?}");
+        }
+        let own = map(&[("content-security-policy", "x"), ("cross-origin-resource-policy", "cross-origin")]);
+        let mut headers = own.clone();
+        isolate(&mut headers, all);
+        assert_eq!(headers, own);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod limits;
 mod log;
 mod root;
 mod service;
+mod shared_origin;
 mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use remotelab_config::{Env, OwnerPaths, atomic};
 
 use crate::compression::Compression;
+use crate::headers::Isolation;
 use crate::listener::Listener;
 use crate::route::build::{Main, Service};
 
@@ -54,6 +56,8 @@ pub struct Settings {
     pub root: Root,
     /// Pass the owner's login cookies of before prefixes existed.
     pub legacy_owner_cookies: bool,
+    /// What is added to answers on an origin that tenants share.
+    pub isolation: Isolation,
     /// What is packed on its way.
     pub compression: Compression,
     /// Limits.
@@ -145,6 +149,7 @@ impl Settings {
             gone: paths.runtime().join("gateway-gone.json"),
             root: Root::default(),
             legacy_owner_cookies: false,
+            isolation: Isolation::default(),
             compression: Compression::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -267,6 +272,8 @@ mod tests {
                 [service.wiki]
                 port = 8080
                 kind = "foreign"
+                [shared_origin]
+                sandbox = true
                 [root]
                 index = "off"
                 last_prefix_redirect = false
@@ -306,6 +313,7 @@ mod tests {
             [Service { name: "wiki".into(), port: 8080, hosts: vec![], foreign: true }]
         );
         assert_eq!(settings.compression, Compression::All);
+        assert_eq!(settings.isolation, Isolation { sandbox: true, same_origin_resources: false });
         assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));

@@ -222,6 +222,9 @@ impl Passage {
             response.headers_mut().remove(names::X_REMOTELAB_BASE);
         }
         headers::map_response(response.headers_mut(), frame, scope);
+        if self.shared && !route.policy.foreign {
+            headers::isolate(response.headers_mut(), self.settings().isolation);
+        }
         if self.visit.notes_prefix {
             last_prefix::note(route, self.scheme() == Scheme::Https, response.headers_mut());
         }

@@ -15,6 +15,7 @@ names! {
     CLEAR_SITE_DATA = "clear-site-data";
     CONTENT_DIGEST = "content-digest";
     CONTENT_MD5 = "content-md5";
+    CROSS_ORIGIN_RESOURCE_POLICY = "cross-origin-resource-policy";
     DIGEST = "digest";
     KEEP_ALIVE = "keep-alive";
     NEL = "nel";

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Error, Settings, limits, log, root, service, timeouts};
+use super::{Error, Settings, limits, log, root, service, shared_origin, timeouts};
 use crate::compression::Compression;
 use crate::guard::RefererGuard;
 use crate::host::Host;
@@ -22,6 +22,8 @@ struct File {
     listener: BTreeMap<String, ListenerTable>,
     #[serde(default)]
     service: BTreeMap<String, service::Table>,
+    #[serde(default)]
+    shared_origin: shared_origin::Table,
     #[serde(default)]
     root: root::Table,
     #[serde(default)]
@@ -97,6 +99,7 @@ impl File {
         }
         settings.root = self.root.index;
         settings.compression = self.compression;
+        settings.isolation = self.shared_origin.isolation();
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;

@@ -14,6 +14,7 @@ mod fuzz_corpus;
 mod hostile;
 mod identity;
 mod isolation;
+mod isolation_holds;
 mod lifecycle;
 mod limits;
 mod recorder;
