@@ -2,6 +2,7 @@
 
 mod aborts;
 mod access_log;
+mod advisories;
 mod bytes;
 mod client;
 mod compression;
