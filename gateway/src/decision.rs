@@ -357,6 +357,7 @@ mod tests {
             secret_file: "x".into(),
             limits: Some(Overrides::default()),
             logged: true,
+            foreign: false,
         };
         let inputs = Inputs {
             main: Some(Main {
@@ -364,6 +365,7 @@ mod tests {
                 port: 7690,
                 hosts: vec![],
                 socket: "x".into(),
+                foreign: false,
                 secret_file: "x".into(),
             }),
             guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],

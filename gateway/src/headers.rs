@@ -3,17 +3,37 @@
 pub mod names;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, COOKIE, HOST, HeaderValue, LINK, LOCATION, REFRESH,
-    SET_COOKIE, TE, TRAILER,
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    COOKIE, ETAG, HOST, HeaderValue, LINK, LOCATION, REFRESH, SET_COOKIE, TE, TRAILER,
 };
 use http::{HeaderMap, HeaderName};
 
 use crate::cookie::{self, Scope};
+use crate::etag::{self, Mark};
 use crate::listener::Listener;
 use crate::location::{self, Frame};
 
 /// How many fields the gateway adds to a request at most.
 const MADE: usize = 7;
+
+/// Tell of a body as it came.
+const OF_BODY: [HeaderName; 6] = [
+    CONTENT_LENGTH,
+    ACCEPT_RANGES,
+    names::CONTENT_MD5,
+    names::DIGEST,
+    names::CONTENT_DIGEST,
+    names::REPR_DIGEST,
+];
+
+/// What is added to answers on an origin that tenants share, when it is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Isolation {
+    /// What instances show without a policy of their own, which are files of people, runs no script.
+    pub sandbox: bool,
+    /// Pages of other origins show nothing of what is here.
+    pub same_origin_resources: bool,
+}
 
 /// What the gateway tells an instance about how a request came in.
 #[derive(Clone, Debug)]
@@ -175,6 +195,37 @@ pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Sco
     if let Some(scope) = scope {
         replace(headers, &SET_COOKIE, |value| cookie::from_instance(value, scope));
     }
+}
+
+/// Adds to an answer what keeps it apart from others of its origin; what the instance says itself holds.
+pub fn isolate(headers: &mut HeaderMap, isolation: Isolation) {
+    if isolation.same_origin_resources {
+        headers.entry(names::CROSS_ORIGIN_RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+    }
+    if isolation.sandbox && is_active(headers) {
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static("sandbox allow-downloads"));
+    }
+}
+
+/// Tells whether a browser would run what an answer says.
+fn is_active(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).map(|kind| kind.trim().to_ascii_lowercase());
+    // Browsers guess where nothing is said.
+    essence.is_none_or(|essence| essence == "text/html" || essence.ends_with("xml"))
+}
+
+/// Takes from an answer's head what is not true of its body any more once that is changed.
+pub fn change_body(headers: &mut HeaderMap, mark: Mark) {
+    for name in &OF_BODY {
+        headers.remove(name);
+    }
+    mark_tag(headers, mark);
+}
+
+/// Marks the tag of an answer, if it has one.
+pub fn mark_tag(headers: &mut HeaderMap, mark: Mark) {
+    replace(headers, &ETAG, |tag| etag::mark(tag, mark));
 }
 
 /// Removes what belongs to one hop, and what is unwanted besides.
@@ -339,6 +390,33 @@ mod tests {
         assert_eq!(own[LOCATION], "/login");
         assert_eq!(own[SET_COOKIE], "a=1");
         assert!(own.contains_key(STRICT_TRANSPORT_SECURITY));
+    }
+
+    #[test]
+    fn what_has_no_policy_of_its_own_gets_one_when_that_is_wanted() {
+        let all = Isolation { sandbox: true, same_origin_resources: true };
+        for (kind, sandboxed) in [
+            (Some("text/html; charset=utf-8"), true),
+            (Some("image/svg+XML"), true),
+            (Some("application/xml"), true),
+            (None, true),
+            (Some("text/plain"), false),
+            (Some("application/json"), false),
+        ] {
+            let mut headers = map(&kind.map(|kind| ("content-type", kind)).into_iter().collect::<Vec<_>>());
+            let before = headers.clone();
+            isolate(&mut headers, Isolation::default());
+            assert_eq!(headers, before);
+            isolate(&mut headers, all);
+            assert_eq!(headers["cross-origin-resource-policy"], "same-origin");
+            let policy =
+                headers.get(CONTENT_SECURITY_POLICY).map(|policy| policy == "sandbox allow-downloads");
+            assert_eq!(policy, sandboxed.then_some(true), "{kind:?}");
+        }
+        let own = map(&[("content-security-policy", "x"), ("cross-origin-resource-policy", "cross-origin")]);
+        let mut headers = own.clone();
+        isolate(&mut headers, all);
+        assert_eq!(headers, own);
     }
 
     #[test]

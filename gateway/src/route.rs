@@ -44,6 +44,8 @@ pub struct Policy {
     pub limits: limit::Tenant,
     /// Whether its requests are logged.
     pub logged: bool,
+    /// It does not know the prefix that leads to it, and nothing that it says of that is believed.
+    pub foreign: bool,
 }
 
 /// What kind of instance a route leads to.

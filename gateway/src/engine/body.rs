@@ -1,5 +1,6 @@
 //! The body of an answer to a client.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::admin::trace::Trace;
 use super::exchange::{self, Reply};
+use super::filter::Filtered;
 use super::ledger::End;
 use super::visit::Visit;
 
@@ -26,6 +28,8 @@ pub(crate) enum Source {
     Own(Option<Bytes>),
     /// Passed on from an instance.
     Instance(Reply),
+    /// Passed on from an instance otherwise than it came.
+    Filtered(Box<Filtered>),
     /// Passed on from an instance that was asked for a WebSocket and said something else.
     Refusal(Incoming),
     /// Lines for the control socket.
@@ -39,6 +43,8 @@ pub(crate) enum Error {
     Instance(#[from] exchange::Error),
     #[error("the instance broke off its answer")]
     Refusal(#[source] hyper::Error),
+    #[error("an answer cannot be changed on its way")]
+    Filter(#[source] io::Error),
 }
 
 impl Answer {
@@ -79,6 +85,7 @@ impl Source {
             Self::Instance(reply) => {
                 Pin::new(reply).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::from)))
             }
+            Self::Filtered(filtered) => filtered.poll_frame(cx),
             Self::Refusal(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::Refusal)))
             }
@@ -111,7 +118,7 @@ impl Body for Answer {
             Source::Own(bytes) => bytes.is_none(),
             Source::Instance(reply) => reply.is_end_stream(),
             Source::Refusal(body) => body.is_end_stream(),
-            Source::Trace(_) => false,
+            Source::Filtered(_) | Source::Trace(_) => false,
         }
     }
 
@@ -123,7 +130,7 @@ impl Body for Answer {
             }
             Source::Instance(reply) => reply.size_hint(),
             Source::Refusal(body) => body.size_hint(),
-            Source::Trace(_) => SizeHint::default(),
+            Source::Filtered(_) | Source::Trace(_) => SizeHint::default(),
         }
     }
 }

@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use hyper::body::Incoming;
 use remotelab_config::vouch;
 
-use super::body::{Answer, Source};
+use super::body::Answer;
 use super::exchange::{self, Failure, Reply};
+use super::filter::Wish;
 use super::interim::Wanted;
 use super::live::Upstream;
 use super::pages::{self, Trouble};
@@ -63,6 +64,8 @@ impl Passage {
             },
             Ok(None) => {
                 let began = Instant::now();
+                let foreign = self.shared && self.upstream.route.policy.foreign;
+                let wish = Wish::take(&mut head.headers, &head.method, &head.uri, foreign);
                 let mut request = Request::from_parts(head, upload);
                 if wanted.is_some() || takes_hints {
                     self.listen(&mut request, wanted, takes_hints);
@@ -71,7 +74,8 @@ impl Passage {
                 self.visit.upstream_time = Some(began.elapsed());
                 self.settle(sent.as_ref().ok());
                 sent.map(|response| {
-                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+                    let compression = self.settings().compression;
+                    self.map_response(wish.apply(response, compression, self.prefix()))
                 })
             }
         };
@@ -245,7 +249,13 @@ impl Passage {
             secure: self.scheme() == Scheme::Https,
         });
         *response.version_mut() = Version::HTTP_11;
+        if route.policy.foreign {
+            response.headers_mut().remove(names::X_REMOTELAB_BASE);
+        }
         headers::map_response(response.headers_mut(), frame, scope);
+        if self.shared && !route.policy.foreign {
+            headers::isolate(response.headers_mut(), self.settings().isolation);
+        }
         if self.visit.notes_prefix {
             last_prefix::note(route, self.scheme() == Scheme::Https, response.headers_mut());
         }

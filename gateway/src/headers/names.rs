@@ -11,6 +11,11 @@ macro_rules! names {
 
 names! {
     CF_CONNECTING_IP = "cf-connecting-ip";
+    CONTENT_DIGEST = "content-digest";
+    CONTENT_MD5 = "content-md5";
+    CROSS_ORIGIN_RESOURCE_POLICY = "cross-origin-resource-policy";
+    DIGEST = "digest";
+    REPR_DIGEST = "repr-digest";
     SEC_FETCH_DEST = "sec-fetch-dest";
     SEC_FETCH_SITE = "sec-fetch-site";
     X_FORWARDED_FOR = "x-forwarded-for";

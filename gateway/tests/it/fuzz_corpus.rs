@@ -15,6 +15,10 @@ fn the_corpus_holds() {
     replay("location", checks::location);
     replay("host", checks::host);
     replay("routes", checks::routes);
+    replay("html", checks::html);
+    replay("css", checks::css);
+    replay("manifest", checks::manifest);
+    replay("etag", checks::etag);
 }
 
 fn replay(target: &str, check: fn(&[u8])) {
