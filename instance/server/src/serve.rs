@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remotelab_config::auth::{self, Auth as AuthFile};
 use remotelab_config::chat::Settings;
@@ -47,8 +47,10 @@ pub(crate) use connections::Peer;
 const DRAIN: Duration = Duration::from_secs(3);
 /// How many executors are asked about sessions at once.
 const HELPERS: usize = 2;
-/// How often `chat-sessions.json` is brought up to date for older tools.
+/// How often `chat-sessions.json` is brought up to date for older tools, where that takes no time.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
+/// The part of the time that may be spent on it, as a divisor: it tells all sessions, however many there are.
+const EXPORT_SHARE: u32 = 100;
 
 /// Why a chat server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -241,15 +243,19 @@ fn ask_shell(app: &App) {
 
 async fn export_regularly(app: Shared) {
     let mut exported = None;
+    let mut pause = EXPORT_EVERY;
     loop {
-        tokio::time::sleep(EXPORT_EVERY).await;
+        tokio::time::sleep(pause).await;
         let revisions: Vec<_> =
             app.store.sessions().iter().map(|cell| (cell.id().clone(), cell.revision())).collect();
         if exported.as_ref() == Some(&revisions) {
             continue;
         }
         let worker = Arc::clone(&app);
-        match blocking(move || worker.store.export()).await {
+        let began = Instant::now();
+        let outcome = blocking(move || worker.store.export()).await;
+        pause = EXPORT_EVERY.max(began.elapsed() * EXPORT_SHARE);
+        match outcome {
             Ok(()) => exported = Some(revisions),
             Err(error) => tracing::warn!(%error, "cannot write chat-sessions.json"),
         }
