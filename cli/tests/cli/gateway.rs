@@ -79,7 +79,7 @@ fn bytes_that_mean_harm_end_no_gateway_and_leave_nothing_open() {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            *byte = (state >> 32) as u8;
+            *byte = state.to_le_bytes()[4];
         }
         let head: &[u8] = if round % 2 == 0 { b"POST /owner/ HTTP/1.1\r\nhost: h\r\n" } else { b"" };
         let mut stream = TcpStream::connect(("127.0.0.1", home.gateway_port())).expect("it accepts");
