@@ -68,6 +68,7 @@ mod tests {
             port: 7690,
             hosts: vec![],
             foreign: false,
+            socket: "x".into(),
             secret_file: "x".into(),
         };
         let (table, _) = build(&Inputs { main: Some(main("trial4")), ..Inputs::default() });

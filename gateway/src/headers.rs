@@ -4,8 +4,7 @@ pub mod names;
 
 use http::header::{
     ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    COOKIE, ETAG, EXPECT, HOST, HeaderValue, LINK, LOCATION, REFRESH, SERVER, SET_COOKIE,
-    STRICT_TRANSPORT_SECURITY, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    COOKIE, ETAG, HOST, HeaderValue, LINK, LOCATION, REFRESH, SET_COOKIE, TE, TRAILER,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -14,22 +13,12 @@ use crate::etag::{self, Mark};
 use crate::listener::Listener;
 use crate::location::{self, Frame};
 
-/// Belong to one hop (RFC 9110 §7.6.1) and are made anew for the next.
-const HOP_BY_HOP: [HeaderName; 6] = [names::KEEP_ALIVE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, EXPECT];
-
-/// Act on the whole origin, which is not one instance's to decide about when it is shared.
-const WHOLE_ORIGIN: [HeaderName; 7] = [
-    names::CLEAR_SITE_DATA,
-    names::SERVICE_WORKER_ALLOWED,
-    STRICT_TRANSPORT_SECURITY,
-    names::PUBLIC_KEY_PINS,
-    names::NEL,
-    names::REPORT_TO,
-    names::ALT_SVC,
-];
+/// How many fields the gateway adds to a request at most.
+const MADE: usize = 7;
 
 /// Tell of a body as it came.
-const OF_BODY: [HeaderName; 6] = [
+const OF_BODY: [HeaderName; 7] = [
+    TRAILER,
     CONTENT_LENGTH,
     ACCEPT_RANGES,
     names::CONTENT_MD5,
@@ -68,8 +57,7 @@ pub struct Forwarding {
 
 /// Removes from a request what belongs to the client's hop and what only a gateway may say.
 pub fn clean_request(headers: &mut HeaderMap, listener: &Listener) {
-    remove_hop_by_hop(headers);
-    remove_each(headers, |name| is_gateway_word(name.as_str()) && !listener.trusts(name));
+    remove(headers, |name| is_gateway_word(name.as_str()) && !listener.trusts(name));
 }
 
 /// Replaces a request's cookies by those of the instance. Tells whether that took the `legacy` rule.
@@ -90,6 +78,7 @@ pub fn map_request_cookies(headers: &mut HeaderMap, name_prefix: &str, legacy: b
 
 /// Says what the instance may know of the way outside.
 pub fn forward(headers: &mut HeaderMap, facts: Forwarding) {
+    headers.reserve(MADE);
     headers.insert(names::X_FORWARDED_FOR, facts.client);
     headers.insert(names::X_FORWARDED_PROTO, facts.proto);
     headers.insert(names::X_FORWARDED_PORT, facts.port);
@@ -105,11 +94,99 @@ pub fn forward(headers: &mut HeaderMap, facts: Forwarding) {
     }
 }
 
+/// What a message says about its trailers. It belongs to the hop, and the next one is told the same: each
+/// passes them on to whoever takes them (RFC 9110 §6.6.2, §10.1.4).
+#[derive(Debug)]
+pub struct Trailers {
+    taken: bool,
+    announced: Option<HeaderValue>,
+}
+
+impl Trailers {
+    /// Reads a head before it is cleaned.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let tokens = |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let is_token = |token: &str| token.trim().eq_ignore_ascii_case("trailers");
+        let announced: Vec<&str> = tokens(TRAILER)
+            .flat_map(|value| value.split(',').map(str::trim))
+            .filter(|name| name.parse().is_ok_and(|name| is_trailer(&name)))
+            .collect();
+        Self {
+            taken: tokens(TE).any(|value| value.split(',').any(is_token)),
+            announced: (!announced.is_empty())
+                .then(|| HeaderValue::try_from(announced.join(", ")).ok())
+                .flatten(),
+        }
+    }
+
+    /// Says it again in a request.
+    pub fn ask(self, headers: &mut HeaderMap) {
+        if self.taken {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        self.announce(headers);
+    }
+
+    /// Says again which ones come.
+    pub fn announce(self, headers: &mut HeaderMap) {
+        if let Some(announced) = self.announced {
+            headers.insert(TRAILER, announced);
+        }
+    }
+}
+
+/// Removes from trailers what only a head may say.
+pub fn clean_trailers<D>(frame: http_body::Frame<D>) -> http_body::Frame<D> {
+    match frame.into_trailers() {
+        Ok(trailers) => http_body::Frame::trailers(
+            trailers
+                .iter()
+                .filter(|(name, _)| is_trailer(name))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect(),
+        ),
+        Err(frame) => frame,
+    }
+}
+
+/// Neither frames nor routes a message, nor signs anybody in, nor speaks for the gateway.
+fn is_trailer(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !(is_hop_by_hop(name)
+        || is_gateway_word(name)
+        || is_whole_origin(name)
+        || name.starts_with("content-")
+        || matches!(
+            name,
+            "host"
+                | "cookie"
+                | "set-cookie"
+                | "authorization"
+                | "www-authenticate"
+                | "location"
+                | "link"
+                | "refresh"
+                | "cache-control"
+                | "vary"
+                | "age"
+                | "expires"
+                | "server"
+                | "x-powered-by"
+        ))
+}
+
 /// Maps an answer's headers to the outside; `scope` is given on shared origins.
 pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Scope<'_>>) {
-    remove_hop_by_hop(headers);
-    headers.remove(SERVER);
-    headers.remove(names::X_POWERED_BY);
+    let shared = scope.is_some();
+    let trailers = headers.contains_key(TRAILER).then(|| Trailers::of(headers));
+    remove(headers, |name| {
+        matches!(name.as_str(), "server" | "x-powered-by") || (shared && is_whole_origin(name.as_str()))
+    });
+    if let Some(trailers) = trailers {
+        trailers.announce(headers);
+    }
     let native = headers.remove(names::X_REMOTELAB_BASE).is_some_and(|value| value == "native");
     let frame = Frame { native, ..frame };
     map_each(headers, &LOCATION, |value| location::map(value, frame).into_owned());
@@ -117,9 +194,6 @@ pub fn map_response(headers: &mut HeaderMap, frame: Frame<'_>, scope: Option<Sco
     map_each(headers, &REFRESH, |value| location::map_refresh(value, frame).into_owned());
     map_each(headers, &LINK, |value| location::map_link(value, frame).into_owned());
     if let Some(scope) = scope {
-        for name in &WHOLE_ORIGIN {
-            headers.remove(name);
-        }
         replace(headers, &SET_COOKIE, |value| cookie::from_instance(value, scope));
     }
 }
@@ -155,7 +229,8 @@ pub fn mark_tag(headers: &mut HeaderMap, mark: Mark) {
     replace(headers, &ETAG, |tag| etag::mark(tag, mark));
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what belongs to one hop, and what is unwanted besides.
+fn remove(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
     let listed: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -167,23 +242,39 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         // Without these two the message would be another one.
         .filter(|name| name != HOST && name != CONTENT_LENGTH)
         .collect();
-    headers.remove(CONNECTION);
-    for name in listed.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
-    remove_each(headers, |name| name.as_str().starts_with("proxy-"));
-}
-
-/// Takes no memory where there is nothing to remove.
-fn remove_each(headers: &mut HeaderMap, is_unwanted: impl Fn(&HeaderName) -> bool) {
-    let unwanted: Vec<HeaderName> = headers.keys().filter(|name| is_unwanted(name)).cloned().collect();
-    for name in unwanted {
+    // One look at each name, and no memory where there is nothing to remove.
+    let is_removed =
+        |name: &&HeaderName| is_hop_by_hop(name.as_str()) || listed.contains(name) || is_unwanted(name);
+    let removed: Vec<HeaderName> = headers.keys().filter(is_removed).cloned().collect();
+    for name in removed {
         headers.remove(name);
     }
 }
 
 fn is_usual(token: &str) -> bool {
     ["keep-alive", "close", "upgrade"].iter().any(|usual| token.eq_ignore_ascii_case(usual))
+}
+
+/// Belong to one hop (RFC 9110 §7.6.1) and are made anew for the next.
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect"
+    ) || name.starts_with("proxy-")
+}
+
+/// Act on the whole origin, which is not one instance's to decide about when it is shared.
+fn is_whole_origin(name: &str) -> bool {
+    matches!(
+        name,
+        "clear-site-data"
+            | "service-worker-allowed"
+            | "strict-transport-security"
+            | "public-key-pins"
+            | "nel"
+            | "report-to"
+            | "alt-svc"
+    )
 }
 
 /// Names by which gateways and edges speak to instances.
@@ -224,6 +315,7 @@ fn replace(headers: &mut HeaderMap, name: &HeaderName, map: impl Fn(&HeaderValue
 mod tests {
     use super::*;
     use crate::listener::ClientIp;
+    use http::header::STRICT_TRANSPORT_SECURITY;
 
     #[test]
     fn nothing_of_the_hop_and_nothing_forged_reaches_the_instance() {

@@ -29,6 +29,8 @@ pub struct Route {
     pub hosts: Vec<String>,
     /// Where the instance listens.
     pub upstream: SocketAddr,
+    /// The socket at which it listens beside its port, if it is one that does.
+    pub socket: Option<PathBuf>,
     /// The file with the key that vouches for our headers; a program of others has none.
     pub secret_file: Option<PathBuf>,
     /// What it may use.

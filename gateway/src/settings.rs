@@ -141,6 +141,7 @@ impl Settings {
                 port: main_port.map_or(DEFAULT_MAIN_PORT, |(_, port)| port),
                 hosts: Vec::new(),
                 foreign: false,
+                socket: paths.instance().chat_socket(),
                 secret_file: paths.instance().gateway_secret(),
             },
             services: Vec::new(),

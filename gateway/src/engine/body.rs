@@ -18,7 +18,7 @@ use super::visit::Visit;
 #[derive(Debug)]
 pub(crate) struct Answer {
     source: Source,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
 }
 
 /// Where a body comes from.
@@ -53,7 +53,7 @@ impl Answer {
     }
 
     /// Ends a request when the body is gone.
-    pub(crate) fn ending(mut self, mut visit: Visit) -> Self {
+    pub(crate) fn ending(mut self, mut visit: Box<Visit>) -> Self {
         // Nobody reads a body that is empty, or one of our own that was not asked for.
         if matches!(self.source, Source::Own(_)) || self.is_end_stream() {
             visit.end = End::Whole;
@@ -64,7 +64,8 @@ impl Answer {
 
     /// Counts what passes.
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, Error>>) {
-        let is_end = frame.is_none() || self.is_end_stream();
+        let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+        let is_end = frame.is_none_or(is_last) || self.is_end_stream();
         let Some(visit) = &mut self.visit else { return };
         match frame {
             Some(Ok(frame)) => visit.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64),

@@ -39,7 +39,7 @@ pub(crate) struct Wish {
 
 impl Wish {
     /// Reads it from the head that goes to the instance, and asks the instance by the tags that it gave.
-    pub(crate) fn take(headers: &mut HeaderMap, method: &Method, target: &str, foreign: bool) -> Self {
+    pub(crate) fn take(headers: &mut HeaderMap, method: &Method, root: bool, foreign: bool) -> Self {
         let unmarked = headers.get(IF_NONE_MATCH).and_then(etag::unmark);
         let has = unmarked.map(|(tags, mark)| {
             headers.insert(IF_NONE_MATCH, tags);
@@ -51,7 +51,7 @@ impl Wish {
             personal: headers.contains_key(COOKIE) || headers.contains_key(AUTHORIZATION),
             has,
             foreign,
-            root: target == "/",
+            root,
         }
     }
 

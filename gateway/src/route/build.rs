@@ -52,6 +52,8 @@ pub struct Main {
     pub hosts: Vec<String>,
     /// It does not know the prefix that leads to it.
     pub foreign: bool,
+    /// The socket at which it listens beside its port, if it is new enough.
+    pub socket: PathBuf,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
 }
@@ -80,6 +82,8 @@ pub struct Guest {
     pub hostname: String,
     /// Ports by falling precedence.
     pub ports: [Option<u16>; 3],
+    /// The socket at which it listens beside its port, if it is new enough.
+    pub socket: PathBuf,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
     /// Upper bounds of its own; `None` when they make no sense.
@@ -106,6 +110,7 @@ impl Guest {
             name,
             hostname: record.hostname.trim().to_owned(),
             ports: [defined, port_of_url(&record.local_base_url), Some(record.port)],
+            socket: record.paths().chat_socket(),
             secret_file: record.paths().gateway_secret(),
             logged: record.rest.get("accessLog") != Some(&Value::Bool(false)),
             foreign: record.rest.get("kind").is_some_and(|kind| kind == "foreign"),
@@ -196,6 +201,7 @@ fn main_route(main: &Main, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", main.name),
         hosts: main.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
+        socket: (!main.foreign).then(|| main.socket.clone()),
         secret_file: (!main.foreign).then(|| main.secret_file.clone()),
         policy: Policy { limits: inputs.limits, logged: true, foreign: main.foreign },
     }
@@ -210,6 +216,7 @@ fn service_route(service: &Service, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", service.name),
         hosts: service.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, service.port),
+        socket: None,
         secret_file: None,
         policy: Policy { limits: inputs.limits, logged: true, foreign: service.foreign },
     }
@@ -245,6 +252,7 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         cookie_prefix: format!("{}__", guest.name),
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
+        socket: (!guest.foreign).then(|| guest.socket.clone()),
         secret_file: (!guest.foreign).then(|| guest.secret_file.clone()),
         policy: Policy { limits, logged: guest.logged, foreign: guest.foreign },
     })
@@ -306,6 +314,7 @@ mod tests {
             name: name.to_owned(),
             hostname: hostname.to_owned(),
             ports: [None, None, Some(port)],
+            socket: PathBuf::new(),
             secret_file: PathBuf::new(),
             limits: Some(Overrides::default()),
             logged: true,
@@ -319,6 +328,7 @@ mod tests {
             port: 7690,
             hosts: vec![],
             foreign: false,
+            socket: PathBuf::new(),
             secret_file: PathBuf::new(),
         };
         let inputs = Inputs {
