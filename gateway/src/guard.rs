@@ -67,8 +67,8 @@ mod tests {
             name: name.into(),
             port: 7690,
             hosts: vec![],
-            foreign: false,
             socket: "x".into(),
+            foreign: false,
             secret_file: "x".into(),
         };
         let (table, _) = build(&Inputs { main: Some(main("trial4")), ..Inputs::default() });

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, HeaderMap, HeaderValue, IF_NONE_MATCH, VARY};
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use http_body::Frame;
 use tokio::io::AsyncRead;
 use tokio_util::io::poll_read_buf;
@@ -39,7 +39,7 @@ pub(crate) struct Wish {
 
 impl Wish {
     /// Reads it from the head that goes to the instance, and asks the instance by the tags that it gave.
-    pub(crate) fn take(headers: &mut HeaderMap, method: &Method, root: bool, foreign: bool) -> Self {
+    pub(crate) fn take(headers: &mut HeaderMap, method: &Method, target: &Uri, foreign: bool) -> Self {
         let unmarked = headers.get(IF_NONE_MATCH).and_then(etag::unmark);
         let has = unmarked.map(|(tags, mark)| {
             headers.insert(IF_NONE_MATCH, tags);
@@ -51,7 +51,7 @@ impl Wish {
             personal: headers.contains_key(COOKIE) || headers.contains_key(AUTHORIZATION),
             has,
             foreign,
-            root,
+            root: *target == "/",
         }
     }
 

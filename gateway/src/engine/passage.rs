@@ -52,7 +52,6 @@ impl Passage {
         self.visit.received = upload.progress();
         let wanted = upload.wanted();
         let takes_hints = takes_hints(&head);
-        let is_root = target == "/";
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
             Ok(Some(handshake)) => match Box::pin(self.switch(head, handshake)).await {
@@ -66,7 +65,7 @@ impl Passage {
             Ok(None) => {
                 let began = Instant::now();
                 let foreign = self.shared && self.upstream.route.policy.foreign;
-                let wish = Wish::take(&mut head.headers, &head.method, is_root, foreign);
+                let wish = Wish::take(&mut head.headers, &head.method, &head.uri, foreign);
                 let mut request = Request::from_parts(head, upload);
                 if wanted.is_some() || takes_hints {
                     self.listen(&mut request, wanted, takes_hints);

@@ -50,10 +50,10 @@ pub struct Main {
     pub port: u16,
     /// Its host names.
     pub hosts: Vec<String>,
-    /// It does not know the prefix that leads to it.
-    pub foreign: bool,
     /// The socket at which it listens beside its port, if it is new enough.
     pub socket: PathBuf,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
 }
@@ -327,8 +327,8 @@ mod tests {
             name: "owner".into(),
             port: 7690,
             hosts: vec![],
-            foreign: false,
             socket: PathBuf::new(),
+            foreign: false,
             secret_file: PathBuf::new(),
         };
         let inputs = Inputs {
