@@ -4,6 +4,8 @@
 //! tells the one who wrote the request about the secret. So only what is the same for everybody is packed.
 
 use http::StatusCode;
+use std::borrow::Cow;
+
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap,
     HeaderName, SET_COOKIE, TRAILER,
@@ -147,7 +149,9 @@ enum Kind {
 
 impl Kind {
     fn of(content_type: &str) -> Option<Self> {
-        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let is_plain = !essence.bytes().any(|byte| byte.is_ascii_uppercase());
+        let essence = if is_plain { Cow::Borrowed(essence) } else { essence.to_ascii_lowercase().into() };
         let (class, name) = essence.split_once('/')?;
         match (class, name) {
             ("text", "event-stream") => None,

@@ -25,6 +25,7 @@ pub(crate) mod serve;
 pub(crate) mod standing;
 pub(crate) mod stream;
 pub(crate) mod survive;
+pub(crate) mod throttle;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 pub(crate) mod visit;

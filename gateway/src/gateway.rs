@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,6 +87,10 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     for listener in &settings.listeners {
         listeners.push(bind(listener).await?);
     }
+    let figures = match settings.metrics_port {
+        Some(port) => Some(bind_figures(port).await?),
+        None => None,
+    };
     let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
     let socket = admin::bind(&settings.socket)
         .await
@@ -94,7 +98,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     for remark in &settings.remarks {
         tracing::info!("{remark}");
     }
-    let own_ports = addresses.iter().map(SocketAddr::port).collect();
+    let own_ports = addresses.iter().map(SocketAddr::port).chain(settings.metrics_port).collect();
     let source = Arc::new(Mutex::new(Source::new(&settings, own_ports)));
     let core = Arc::new(Core {
         ledger: Ledger::start(&settings.log),
@@ -110,6 +114,9 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let (reload, requests) = mpsc::channel(WAITING_RELOADS);
     core.tasks.spawn(watch::follow(Arc::clone(&core), source, requests));
     core.tasks.spawn(admin::serve(Arc::clone(&core), socket, reload.clone()));
+    if let Some(figures) = figures {
+        core.tasks.spawn(admin::scrape::serve(Arc::clone(&core), figures));
+    }
     let places = Arc::new(Semaphore::new(core.settings.limits.connections));
     for (index, (listener, _)) in listeners.into_iter().enumerate() {
         let places = Arc::clone(&places);
@@ -169,6 +176,12 @@ async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
     let bound = TcpListener::bind(listener.bind).await.map_err(failed)?;
     let address = bound.local_addr().map_err(failed)?;
     Ok((bound, address))
+}
+
+async fn bind_figures(port: u16) -> Result<TcpListener, Error> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let failed = |source| Error::Bind { name: "metrics".to_owned(), address, source };
+    TcpListener::bind(address).await.map_err(failed)
 }
 
 /// The routes must be there before the first request; what cannot be read is reported by the watch, which

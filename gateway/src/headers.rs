@@ -17,7 +17,8 @@ use crate::location::{self, Frame};
 const MADE: usize = 7;
 
 /// Tell of a body as it came.
-const OF_BODY: [HeaderName; 6] = [
+const OF_BODY: [HeaderName; 7] = [
+    TRAILER,
     CONTENT_LENGTH,
     ACCEPT_RANGES,
     names::CONTENT_MD5,

@@ -3,6 +3,7 @@
 mod file;
 mod limits;
 mod log;
+mod metrics;
 mod root;
 mod service;
 mod shared_origin;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// The log of requests.
     pub log: Log,
+    /// The port of this machine that shows figures.
+    pub metrics_port: Option<u16>,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
 }
@@ -155,6 +158,7 @@ impl Settings {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             // The service manager reads our output: its journal takes the requests, too.
+            metrics_port: None,
             log: Log::new(paths.logs().join("access.jsonl"), env.get("JOURNAL_STREAM").is_some()),
             remarks,
         }
@@ -284,6 +288,8 @@ mod tests {
                 drain = 3
                 [log]
                 max_mib = 1
+                [metrics]
+                port = 9469
                 [sleep]
                 idle_after = 5
                 "#,
@@ -313,6 +319,7 @@ mod tests {
             settings.services,
             [Service { name: "wiki".into(), port: 8080, hosts: vec![], foreign: true }]
         );
+        assert_eq!(settings.metrics_port, Some(9469));
         assert_eq!(settings.compression, Compression::All);
         assert_eq!(settings.isolation, Isolation { sandbox: true, same_origin_resources: false });
         assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
@@ -345,6 +352,7 @@ mod tests {
         assert!(message("[service.owner]\nhosts = [\"a b\"]").contains("service.owner.hosts"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
         assert!(message("[log]\nsample = 0").contains("log.sample"));
+        assert!(message("[metrics]\nport = 0").contains("metrics.port"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
         for key in ["client_header", "keep_alive", "websocket_idle", "drain"] {

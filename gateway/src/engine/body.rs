@@ -12,6 +12,7 @@ use super::admin::trace::Trace;
 use super::exchange::{self, Reply};
 use super::filter::Filtered;
 use super::ledger::End;
+use super::throttle::Throttle;
 use super::visit::Visit;
 
 /// A body, and the request that ends with it.
@@ -19,6 +20,7 @@ use super::visit::Visit;
 pub(crate) struct Answer {
     source: Source,
     visit: Option<Box<Visit>>,
+    throttle: Option<Box<Throttle>>,
 }
 
 /// Where a body comes from.
@@ -49,7 +51,7 @@ pub(crate) enum Error {
 
 impl Answer {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, visit: None }
+        Self { source, visit: None, throttle: None }
     }
 
     /// Ends a request when the body is gone.
@@ -57,6 +59,11 @@ impl Answer {
         // Nobody reads a body that is empty, or one of our own that was not asked for.
         if matches!(self.source, Source::Own(_)) || self.is_end_stream() {
             visit.end = End::Whole;
+        }
+        if let Some(upstream) = &visit.upstream {
+            let bandwidth = upstream.route.policy.limits.bandwidth;
+            let throttle = || Box::new(Throttle::new(&upstream.standing, bandwidth));
+            self.throttle = (!bandwidth.is_unlimited()).then(throttle);
         }
         self.visit = Some(visit);
         self
@@ -108,7 +115,13 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(throttle) = &mut self.throttle {
+            ready!(throttle.poll(cx));
+        }
         let frame = ready!(self.source.poll_frame(cx));
+        if let (Some(throttle), Some(Ok(frame))) = (&self.throttle, &frame) {
+            throttle.left(frame.data_ref().map_or(0, Bytes::len));
+        }
         self.note(frame.as_ref());
         Poll::Ready(frame)
     }

@@ -68,14 +68,20 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 struct Patience {
     progress: Option<Arc<Progress>>,
     mark: u32,
+    bytes: u64,
     client: Duration,
+    /// What a client that is waited for has to send in that time.
+    least: u64,
     instance: Duration,
 }
 
 impl Patience {
     fn new(timeouts: &Timeouts, progress: Option<Arc<Progress>>) -> Self {
         let mark = progress.as_ref().map_or(0, |progress| progress.mark());
-        Self { progress, mark, client: timeouts.client_body_idle, instance: timeouts.response_header }
+        let (client, instance) = (timeouts.client_body_idle, timeouts.response_header);
+        let least = u128::from(timeouts.client_body_rate) * client.as_millis() / 1000;
+        let least = u64::try_from(least).unwrap_or(u64::MAX);
+        Self { progress, mark, bytes: 0, client, least, instance }
     }
 
     fn first(&self) -> Duration {
@@ -96,7 +102,11 @@ impl Patience {
                 let failure = if ended { Failure::InstanceTimedOut } else { Failure::ClientTimedOut };
                 return Poll::Ready(failure);
             }
-            self.mark = mark;
+            let bytes = progress.bytes();
+            if !ended && progress.waits() && bytes - self.bytes < self.least {
+                return Poll::Ready(Failure::ClientTimedOut);
+            }
+            (self.mark, self.bytes) = (mark, bytes);
             let next = Instant::now() + if ended { self.instance } else { self.client };
             sleep.as_mut().reset(next);
         }

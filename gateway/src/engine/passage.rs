@@ -232,6 +232,9 @@ impl Passage {
             }
             StatusCode::EARLY_HINTS if takes_hints => {
                 let mut links = interim.headers().clone();
+                if upstream.route.policy.foreign {
+                    links.remove(names::X_REMOTELAB_BASE);
+                }
                 headers::map_response(&mut links, frame(&upstream, shared, host.as_ref()), None);
                 activity.hints.add(&links);
             }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ pub(crate) struct Upload {
 pub(crate) struct Progress {
     mark: AtomicU32,
     bytes: AtomicU64,
+    waits: AtomicBool,
 }
 
 const ENDED: u32 = u32::MAX;
@@ -48,6 +49,11 @@ impl Progress {
     /// What came so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Tells whether somebody waits for what the client sends next.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Tells whether a mark says that everything was read.
@@ -113,10 +119,15 @@ impl Body for Upload {
             ready!(held_back.poll(cx));
             self.held_back = None;
         }
-        let Some(body) = &mut self.body else {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        if let Some(progress) = &this.progress {
+            progress.waits.store(polled.is_pending(), Ordering::Relaxed);
+        }
+        let frame = ready!(polled);
         let frame = frame.map(|frame| frame.map(headers::clean_trailers));
         let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
         let ended = frame.as_ref().is_none_or(is_last) || body.is_end_stream();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Error, Settings, limits, log, root, service, shared_origin, timeouts};
+use super::{Error, Settings, limits, log, metrics, root, service, shared_origin, timeouts};
 use crate::compression::Compression;
 use crate::guard::RefererGuard;
 use crate::host::Host;
@@ -32,6 +32,8 @@ struct File {
     timeouts: timeouts::Table,
     #[serde(default)]
     log: log::Table,
+    #[serde(default)]
+    metrics: metrics::Table,
     sleep: Option<toml::Table>,
 }
 
@@ -103,6 +105,7 @@ impl File {
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;
+        settings.metrics_port = self.metrics.port()?;
         if self.sleep.is_some() {
             settings.remarks.push("[sleep] has no effect in this version".into());
         }

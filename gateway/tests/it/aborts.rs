@@ -137,6 +137,37 @@ async fn a_silent_instance_is_a_504_and_a_silent_client_a_408() {
     assert!(stalled.ends_with("piece\r\n"), "{stalled}");
 }
 
+/// Each piece comes in time, and all of them together would take for ever.
+#[tokio::test]
+async fn a_body_that_trickles_is_a_408() {
+    let owner = Toy::hello("owner").await;
+    let world = World::with(&owner, &[], |settings| {
+        settings.timeouts.client_body_idle = Duration::from_millis(200);
+        settings.timeouts.client_body_rate = 1000;
+    })
+    .await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(b"POST /owner/ HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\n").await.unwrap();
+    let (mut from, mut to) = client.into_split();
+    let trickle = tokio::spawn(async move {
+        while to.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = [0; 12];
+    from.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    trickle.abort();
+    // Fast enough, however long it takes in all.
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    client.write_all(b"POST /owner/ HTTP/1.1\r\nhost: h\r\ncontent-length: 50000\r\n\r\n").await.unwrap();
+    for _ in 0..50 {
+        client.write_all(&[b'x'; 1000]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(read_until(&mut client, "owner").await.starts_with("HTTP/1.1 200"));
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_frees_the_instance() {
     let (address, open) = flood().await;
