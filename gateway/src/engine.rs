@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod admin;
+pub(crate) mod arrival;
 pub(crate) mod body;
 pub(crate) mod counts;
 pub(crate) mod exchange;
@@ -26,6 +27,7 @@ pub(crate) mod standing;
 pub(crate) mod stream;
 pub(crate) mod survive;
 pub(crate) mod throttle;
+pub(crate) mod tls;
 pub(crate) mod upgrade;
 pub(crate) mod upload;
 pub(crate) mod visit;
@@ -40,6 +42,7 @@ use ledger::Ledger;
 use limits::Desk;
 use live::Snapshot;
 use metrics::Metrics;
+use tls::Certificates;
 
 /// What every task of a gateway shares.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) limits: Desk,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger,
+    /// Of each listener, in their order.
+    pub(crate) certificates: Vec<Option<Certificates>>,
     /// Cancelled when nothing new is to begin.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is left is cut off.

@@ -133,7 +133,7 @@ fn redirected(status: StatusCode, location: &str) -> Value {
 
 fn forwarded(request: &Request, listener: &Listener, route: &Route, target: &str, shared: bool) -> Value {
     let mut sent = request.headers.clone();
-    headers::clean_request(&mut sent, listener);
+    headers::clean_request(&mut sent, |name| listener.trusts(name));
     if shared {
         headers::map_request_cookies(&mut sent, &route.cookie_prefix, false);
     }

@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderName};
 
 use crate::cookie::{self, Scope};
 use crate::etag::{self, Mark};
-use crate::listener::Listener;
 use crate::location::{self, Frame};
 
 /// How many fields the gateway adds to a request at most.
@@ -56,8 +55,9 @@ pub struct Forwarding {
 }
 
 /// Removes from a request what belongs to the client's hop and what only a gateway may say.
-pub fn clean_request(headers: &mut HeaderMap, listener: &Listener) {
-    remove(headers, |name| is_gateway_word(name.as_str()) && !listener.trusts(name));
+/// `trusts` tells what of it may be said by whatever stands before the gateway.
+pub fn clean_request(headers: &mut HeaderMap, trusts: impl Fn(&HeaderName) -> bool) {
+    remove(headers, |name| is_gateway_word(name.as_str()) && !trusts(name));
 }
 
 /// Replaces a request's cookies by those of the instance. Tells whether that took the `legacy` rule.
@@ -314,7 +314,7 @@ fn replace(headers: &mut HeaderMap, name: &HeaderName, map: impl Fn(&HeaderValue
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::ClientIp;
+    use crate::listener::{ClientIp, Listener};
     use http::header::STRICT_TRANSPORT_SECURITY;
 
     #[test]
@@ -347,10 +347,10 @@ mod tests {
         ]);
         let plain = Listener::plain("x", "127.0.0.1:0".parse().unwrap());
         let mut behind_cloudflare = headers.clone();
-        clean_request(&mut headers, &plain);
+        clean_request(&mut headers, |name| plain.trusts(name));
         assert_eq!(names_of(&headers), ["accept-encoding", "content-length", "host", "origin"]);
         let edge = Listener { client_ip: ClientIp::CfConnectingIp, ..plain };
-        clean_request(&mut behind_cloudflare, &edge);
+        clean_request(&mut behind_cloudflare, |name| edge.trusts(name));
         assert_eq!(
             names_of(&behind_cloudflare),
             ["accept-encoding", "cf-connecting-ip", "cf-ray", "content-length", "host", "origin"]

@@ -32,6 +32,7 @@ pub mod gateway;
 pub mod guard;
 pub mod headers;
 pub mod host;
+pub mod http2;
 pub mod last_prefix;
 pub mod limit;
 pub mod listener;

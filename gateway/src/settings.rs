@@ -2,6 +2,7 @@
 
 mod file;
 mod limits;
+mod listener;
 mod log;
 mod metrics;
 mod root;
@@ -187,7 +188,7 @@ fn main_prefix(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::guard::RefererGuard;
-    use crate::listener::{ClientIp, Mode, Scheme};
+    use crate::listener::{ClientIp, Mode, Pair, Scheme, Tls};
     use std::path::Path;
     use std::time::Duration;
 
@@ -270,6 +271,13 @@ mod tests {
                 scheme = "https"
                 domains = ["example.com"]
                 mode = "host"
+                [listener.tailscale]
+                bind = "100.64.1.2:443"
+                client_ip = "proxy-protocol"
+                peers = ["10.0.0.0/8"]
+                h2c = true
+                [listener.tailscale.tls]
+                certificates = [{ cert = "a.pem", key = "/k.pem" }]
                 [service.owner]
                 prefix = "owner"
                 port = 7690
@@ -303,6 +311,9 @@ mod tests {
                 name: "natapp".into(),
                 bind: "127.0.0.1:7699".parse().unwrap(),
                 client_ip: ClientIp::LastForwardedFor,
+                peers: vec![],
+                tls: None,
+                h2c: false,
                 scheme: Scheme::Https,
                 hosts: vec!["cn.example.net".into()],
                 domains: vec![],
@@ -312,6 +323,12 @@ mod tests {
                 last_prefix_redirect: false,
             }
         );
+        let own = &listeners[2];
+        let certificate = settings.registry.with_file_name("a.pem");
+        let pair = Pair { certificate, key: "/k.pem".into() };
+        assert_eq!(own.tls, Some(Tls { certificates: vec![pair], http2: true }));
+        assert_eq!((own.scheme, own.client_ip, own.h2c), (Scheme::Https, ClientIp::ProxyProtocol, true));
+        assert_eq!(own.peers, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
         assert_eq!((settings.main.name.as_str(), settings.main.port), ("owner", 7690));
         assert_eq!(settings.main.hosts, ["lab.example.com"]);
@@ -343,6 +360,11 @@ mod tests {
         assert!(
             message("[listener.a]\nbind = \"1.1.1.1:1\"\norigins=[\"x\"]").contains("listener.a.origins")
         );
+        let open = "[listener.a]\nbind = \"0.0.0.0:1\"\nclient_ip = \"cf-connecting-ip\"";
+        assert!(message(open).contains("listener.a.peers"));
+        assert!(message(&format!("{open}\npeers = [\"x\"]")).contains("peers"));
+        let empty = "[listener.a]\nbind = \"0.0.0.0:1\"\ntls = { certificates = [] }";
+        assert!(message(empty).contains("listener.a.tls.certificates"));
         assert!(message("[limits.tenant]\nburst = 1").contains("limits.tenant.burst"));
         assert!(message("[service.owner]\nprefix = \"a__b\"").contains("service.owner.prefix"));
         assert!(message("[service.owner]\nport = 0").contains("service.owner.port"));

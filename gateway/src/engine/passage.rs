@@ -48,7 +48,7 @@ impl Passage {
         body: Incoming,
     ) -> Response<Answer> {
         let limit = self.upstream.route.policy.limits.body;
-        let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
+        let upload = Upload::new(body, limit, expects_continue(&head));
         self.visit.received = upload.progress();
         let wanted = upload.wanted();
         let takes_hints = takes_hints(&head);
@@ -131,14 +131,17 @@ impl Passage {
         upload: &Upload,
     ) -> Result<Option<Handshake>, Trouble> {
         let listener = self.client.listener();
-        let chunked = is_chunked(&head.headers)?;
+        // HTTP/2 has no codings: a body without a length is one whose end shows when it comes.
+        let is_framed = head.version == Version::HTTP_2 && !head.headers.contains_key(CONTENT_LENGTH);
+        let chunked = is_chunked(&head.headers)? || is_framed;
         if is_longer(&head.headers, self.upstream.route.policy.limits.body) {
             return Err(Trouble::TOO_LARGE);
         }
         let handshake = Handshake::of(head, upload)?;
         let has_trailers = head.headers.contains_key(TE) || head.headers.contains_key(TRAILER);
         let trailers = has_trailers.then(|| Trailers::of(&head.headers));
-        headers::clean_request(&mut head.headers, listener);
+        let is_believed = self.client.peer.is_believed;
+        headers::clean_request(&mut head.headers, |name| is_believed && listener.trusts(name));
         if self.shared {
             let route = &self.upstream.route;
             let legacy = self.settings().legacy_owner_cookies && route.cookie_prefix == "owner__";
@@ -156,7 +159,7 @@ impl Passage {
         if upload.wanted().is_some() {
             head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
         }
-        if let Some(trailers) = trailers.filter(|_| head.version == Version::HTTP_11) {
+        if let Some(trailers) = trailers.filter(|_| head.version != Version::HTTP_10) {
             trailers.ask(&mut head.headers);
         }
         if let Some(handshake) = &handshake {
@@ -289,6 +292,11 @@ impl Passage {
         tracing::debug!(instance = %self.upstream.route.name, code = trouble.code, error, "no answer");
         trouble
     }
+}
+
+/// Older clients do not ask, and newer ones begin at once.
+pub(crate) fn expects_continue(head: &request::Parts) -> bool {
+    head.version == Version::HTTP_11 && head.headers.contains_key(EXPECT)
 }
 
 /// Pages have use for early hints, and only HTTP/1.1 knows them among what comes over a plain connection.

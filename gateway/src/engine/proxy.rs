@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
-use http::header::{CONNECTION, EXPECT, HOST};
+use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,12 +16,13 @@ use super::counts::Counted;
 use super::live::Upstream;
 use super::metrics::Metrics;
 use super::pages::{self, Form, Trouble};
-use super::passage::Passage;
+use super::passage::{Passage, expects_continue};
 use super::standing::Seat;
 use super::survive::survive;
 use super::upload::Upload;
 use super::visit::Visit;
 use crate::decision::{Decision, Own, decide};
+use crate::http2;
 use crate::listener::Listener;
 use crate::settings::Root;
 
@@ -45,6 +46,8 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) ip: IpAddr,
+    /// Its word about the client's address counts.
+    pub(crate) is_believed: bool,
     text: HeaderValue,
 }
 
@@ -55,8 +58,8 @@ enum Way {
 }
 
 impl Peer {
-    pub(crate) fn new(ip: IpAddr) -> Self {
-        Self { ip, text: text_of(ip) }
+    pub(crate) fn new(ip: IpAddr, is_believed: bool) -> Self {
+        Self { ip, is_believed, text: text_of(ip) }
     }
 
     /// Writes out a client's address, which mostly is the peer's.
@@ -76,7 +79,8 @@ impl Client {
 
     /// Answers one request, whatever happens.
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Answer> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        http2::settle(&mut head);
         let visit = Visit::begin(&self, &head);
         let (form, request_id) = (visit.form, visit.request_id.clone());
         let core = Arc::clone(&self.core);
@@ -167,7 +171,7 @@ fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Box<Vi
 
 /// What the client still sends is read on for a while when this is dropped.
 fn unread(head: &request::Parts, body: Incoming) -> Upload {
-    Upload::new(body, u64::MAX, head.headers.contains_key(EXPECT))
+    Upload::new(body, u64::MAX, expects_continue(head))
 }
 
 /// Answers for a request that ran into a defect. Nobody knows in which state its connection is.

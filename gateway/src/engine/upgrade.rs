@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Core;
+use super::arrival::Downstream;
 use super::body::{Answer, Source};
 use super::guarded::Guarded;
 use super::join::{self, End, Traffic};
@@ -160,7 +160,7 @@ async fn removed(standing: &Standing, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-fn bare_client(upgraded: Upgraded) -> Option<End<TcpStream>> {
+fn bare_client(upgraded: Upgraded) -> Option<End<Downstream>> {
     let parts = upgraded.downcast::<TokioIo<Guarded>>().ok()?;
     Some(End { stream: parts.io.into_inner().into_inner(), first: parts.read_buf })
 }

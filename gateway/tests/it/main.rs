@@ -23,6 +23,8 @@ mod origins;
 mod recorder;
 mod reload;
 mod shared_origin;
+mod tls;
 mod toy;
+mod ways_in;
 mod websockets;
 mod world;

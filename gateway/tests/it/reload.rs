@@ -179,8 +179,7 @@ async fn the_control_socket_tells_what_is_in_force() {
         })
     );
     let health: Value = world.admin("GET", "/health").await.1;
-    let expected =
-        json!({ "status": "ok", "generation": 1, "routes": 2, "problems": 0, "panics": 0, "refused": {} });
+    let expected = json!({ "status": "ok", "generation": 1, "routes": 2, "problems": 0, "certificates": [], "panics": 0, "refused": {} });
     assert_eq!(health, expected);
     assert_eq!(world.admin("GET", "/nothing").await.0, 404);
 }

@@ -76,7 +76,11 @@ impl Entry {
         line.push_str(r#"","path":""#);
         push_target(&mut line, head.uri.path(), head.uri.query());
         line.push_str(r#"","protocol":""#);
-        line.push_str(if head.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" });
+        line.push_str(match head.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            _ => "HTTP/1.1",
+        });
         if let Some(agent) = head.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
             line.push_str(r#"","ua":""#);
             push_json(&mut line, cut(agent, MAX_AGENT));
