@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use crate::engine::ledger::Ledger;
 use crate::engine::limits::Desk;
 use crate::engine::live::Snapshot;
 use crate::engine::metrics::Metrics;
+use crate::engine::tls::{self, Certificates};
 use crate::engine::watch::{self, Source};
 use crate::engine::{Core, admin, serve};
 use crate::listener::Listener;
@@ -62,6 +63,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The certificates of a listener cannot be used.
+    #[error("cannot serve TLS for {name}")]
+    Certificate {
+        /// The listener's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: tls::Error,
+    },
     /// The control socket cannot be taken; `AddrInUse` means that another gateway is running.
     #[error("cannot listen on the control socket {}", path.display())]
     Socket {
@@ -83,10 +93,15 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     if settings.listeners.is_empty() {
         return Err(Error::NoListener);
     }
+    let certificates = certificates(&settings.listeners).await?;
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
         listeners.push(bind(listener).await?);
     }
+    let figures = match settings.metrics_port {
+        Some(port) => Some(bind_figures(port).await?),
+        None => None,
+    };
     let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
     let socket = admin::bind(&settings.socket)
         .await
@@ -94,11 +109,12 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     for remark in &settings.remarks {
         tracing::info!("{remark}");
     }
-    let own_ports = addresses.iter().map(SocketAddr::port).collect();
+    let own_ports = addresses.iter().map(SocketAddr::port).chain(settings.metrics_port).collect();
     let source = Arc::new(Mutex::new(Source::new(&settings, own_ports)));
     let core = Arc::new(Core {
         ledger: Ledger::start(&settings.log),
         settings,
+        certificates,
         snapshot: Snapshot::default(),
         limits: Desk::new(),
         metrics: Metrics::default(),
@@ -110,15 +126,29 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let (reload, requests) = mpsc::channel(WAITING_RELOADS);
     core.tasks.spawn(watch::follow(Arc::clone(&core), source, requests));
     core.tasks.spawn(admin::serve(Arc::clone(&core), socket, reload.clone()));
+    if let Some(figures) = figures {
+        core.tasks.spawn(admin::scrape::serve(Arc::clone(&core), figures));
+    }
     let places = Arc::new(Semaphore::new(core.settings.limits.connections));
     for (index, (listener, _)) in listeners.into_iter().enumerate() {
-        let places = Arc::clone(&places);
-        core.tasks.spawn(serve::listen(Arc::clone(&core), index, listener, places));
+        let (core, places) = (Arc::clone(&core), Arc::clone(&places));
+        let tasks = core.tasks.clone();
+        match listener {
+            Some(listener) => tasks.spawn(serve::listen(core, index, listener, places)),
+            None => tasks.spawn(serve::listen_later(core, index, places)),
+        };
     }
     Ok(Running { core, addresses, reload })
 }
 
 impl Running {
+    /// Where it is reached, in the order of the listeners.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        let scheme = |listener: &Listener| if listener.tls.is_some() { "https" } else { "http" };
+        let listeners = self.core.settings.listeners.iter();
+        listeners.zip(&self.addresses).map(move |(listener, at)| format!("{}://{at}", scheme(listener)))
+    }
+
     /// The bound addresses, in the order of the listeners.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
@@ -164,11 +194,40 @@ impl Running {
     }
 }
 
-async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
+/// Takes a listener's address. One that the machine does not have may come later, as those of other networks
+/// do after a start.
+async fn bind(listener: &Listener) -> Result<(Option<TcpListener>, SocketAddr), Error> {
     let failed = |source| Error::Bind { name: listener.name.clone(), address: listener.bind, source };
-    let bound = TcpListener::bind(listener.bind).await.map_err(failed)?;
-    let address = bound.local_addr().map_err(failed)?;
-    Ok((bound, address))
+    match TcpListener::bind(listener.bind).await {
+        Ok(bound) => {
+            let address = bound.local_addr().map_err(failed)?;
+            Ok((Some(bound), address))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+            let (name, address) = (&listener.name, listener.bind);
+            tracing::warn!(name, %address, "this machine does not have the address yet");
+            Ok((None, address))
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+async fn certificates(listeners: &[Listener]) -> Result<Vec<Option<Certificates>>, Error> {
+    let listeners = listeners.to_vec();
+    let load = move || {
+        let load = |listener: &Listener| {
+            let certificates = listener.tls.as_ref().map(Certificates::load).transpose();
+            certificates.map_err(|source| Error::Certificate { name: listener.name.clone(), source })
+        };
+        listeners.iter().map(load).collect()
+    };
+    tokio::task::spawn_blocking(load).await.expect("reading certificates does not panic")
+}
+
+async fn bind_figures(port: u16) -> Result<TcpListener, Error> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let failed = |source| Error::Bind { name: "metrics".to_owned(), address, source };
+    TcpListener::bind(address).await.map_err(failed)
 }
 
 /// The routes must be there before the first request; what cannot be read is reported by the watch, which

@@ -1,5 +1,6 @@
 //! How much one client and one tenant may ask for. Pure: clocks and counters are handed in.
 
+pub mod bandwidth;
 pub mod client;
 pub mod login;
 pub mod rate;

@@ -1,8 +1,12 @@
 //! What one listener serves and whom it believes.
 
+pub mod proxy_protocol;
+
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use http::{HeaderMap, HeaderName};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::guard::RefererGuard;
@@ -15,8 +19,14 @@ pub struct Listener {
     pub name: String,
     /// The address it is bound to.
     pub bind: SocketAddr,
-    /// Which header, if any, tells the client's address.
+    /// What, if anything, tells the client's address.
     pub client_ip: ClientIp,
+    /// Whose word about the client's address counts; empty is everybody's.
+    pub peers: Vec<IpNet>,
+    /// TLS that ends here.
+    pub tls: Option<Tls>,
+    /// HTTP/2 is understood without TLS, too.
+    pub h2c: bool,
     /// What the outside sees.
     pub scheme: Scheme,
     /// Hosts that are served by prefix; empty serves any.
@@ -33,6 +43,24 @@ pub struct Listener {
     pub last_prefix_redirect: bool,
 }
 
+/// How TLS ends at a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Chosen by the name that the client asks for; the first one where no name fits.
+    pub certificates: Vec<Pair>,
+    /// HTTP/2 is offered.
+    pub http2: bool,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The certificate and those that lead to its root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 /// Where the client's address is taken from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum ClientIp {
@@ -46,6 +74,9 @@ pub enum ClientIp {
     /// The last `X-Forwarded-For` entry, added by the tunnel that connects here.
     #[serde(rename = "x-forwarded-for:last")]
     LastForwardedFor,
+    /// A header of the PROXY protocol, with which every connection begins.
+    #[serde(rename = "proxy-protocol")]
+    ProxyProtocol,
 }
 
 /// The scheme that browsers use to come here.
@@ -55,7 +86,7 @@ pub enum Scheme {
     /// Plain.
     #[default]
     Http,
-    /// TLS, ended by whatever stands before this listener.
+    /// TLS, ended here or by whatever stands before this listener.
     Https,
 }
 
@@ -91,6 +122,9 @@ impl Listener {
             name: name.to_owned(),
             bind,
             client_ip: ClientIp::default(),
+            peers: Vec::new(),
+            tls: None,
+            h2c: false,
             scheme: Scheme::default(),
             hosts: Vec::new(),
             domains: Vec::new(),
@@ -101,11 +135,19 @@ impl Listener {
         }
     }
 
+    /// Tells whether a peer's word about the client's address counts.
+    #[must_use]
+    pub fn believes(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.peers.is_empty() || self.peers.iter().any(|network| network.contains(&peer))
+    }
+
     /// Returns the client's address: what the trusted header says, else the peer.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let told = match self.client_ip {
-            ClientIp::Peer => None,
+            _ if !self.believes(peer) => None,
+            ClientIp::Peer | ClientIp::ProxyProtocol => None,
             ClientIp::CfConnectingIp => {
                 headers.get(names::CF_CONNECTING_IP).and_then(|value| value.to_str().ok())
             }
@@ -147,5 +189,17 @@ mod tests {
         headers.append("x-forwarded-for", "".parse().unwrap());
         assert_eq!(client(ClientIp::LastForwardedFor, &headers), "127.0.0.1");
         assert_eq!(client(ClientIp::CfConnectingIp, &headers), "127.0.0.1");
+    }
+
+    #[test]
+    fn only_listed_peers_are_believed() {
+        let bind = "0.0.0.0:0".parse().unwrap();
+        let peers = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let listener = Listener { peers, client_ip: ClientIp::CfConnectingIp, ..Listener::plain("x", bind) };
+        let mut headers = HeaderMap::new();
+        headers.append("cf-connecting-ip", "8.8.8.8".parse().unwrap());
+        let client = |peer: &str| listener.client(peer.parse().unwrap(), &headers).to_string();
+        assert_eq!(["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"].map(client), ["8.8.8.8"; 3]);
+        assert_eq!(["11.0.0.1", "::1"].map(client), ["11.0.0.1", "::1"]);
     }
 }

@@ -2,9 +2,12 @@
 
 mod file;
 mod limits;
+mod listener;
 mod log;
+mod metrics;
 mod root;
 mod service;
+mod shared_origin;
 mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,6 +15,8 @@ use std::path::PathBuf;
 
 use remotelab_config::{Env, OwnerPaths, atomic};
 
+use crate::compression::Compression;
+use crate::headers::Isolation;
 use crate::listener::Listener;
 use crate::route::build::{Main, Service};
 
@@ -53,12 +58,18 @@ pub struct Settings {
     pub root: Root,
     /// Pass the owner's login cookies of before prefixes existed.
     pub legacy_owner_cookies: bool,
+    /// What is added to answers on an origin that tenants share.
+    pub isolation: Isolation,
+    /// What is packed on its way.
+    pub compression: Compression,
     /// Limits.
     pub limits: Limits,
     /// Timeouts.
     pub timeouts: Timeouts,
     /// The log of requests.
     pub log: Log,
+    /// The port of this machine that shows figures.
+    pub metrics_port: Option<u16>,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
 }
@@ -133,6 +144,8 @@ impl Settings {
                 name: prefix.map_or_else(|| DEFAULT_MAIN_PREFIX.to_owned(), |(_, prefix)| prefix),
                 port: main_port.map_or(DEFAULT_MAIN_PORT, |(_, port)| port),
                 hosts: Vec::new(),
+                socket: paths.instance().chat_socket(),
+                foreign: false,
                 secret_file: paths.instance().gateway_secret(),
             },
             services: Vec::new(),
@@ -141,9 +154,12 @@ impl Settings {
             gone: paths.runtime().join("gateway-gone.json"),
             root: Root::default(),
             legacy_owner_cookies: false,
+            isolation: Isolation::default(),
+            compression: Compression::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             // The service manager reads our output: its journal takes the requests, too.
+            metrics_port: None,
             log: Log::new(paths.logs().join("access.jsonl"), env.get("JOURNAL_STREAM").is_some()),
             remarks,
         }
@@ -172,7 +188,7 @@ fn main_prefix(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::guard::RefererGuard;
-    use crate::listener::{ClientIp, Mode, Scheme};
+    use crate::listener::{ClientIp, Mode, Pair, Scheme, Tls};
     use std::path::Path;
     use std::time::Duration;
 
@@ -240,6 +256,7 @@ mod tests {
                 r#"
                 legacy_owner_cookies = true
                 referer_guard = "strict"
+                compression = "all"
                 [listener.natapp]
                 bind = "127.0.0.1:7699"
                 client_ip = "x-forwarded-for:last"
@@ -254,12 +271,22 @@ mod tests {
                 scheme = "https"
                 domains = ["example.com"]
                 mode = "host"
+                [listener.tailscale]
+                bind = "100.64.1.2:443"
+                client_ip = "proxy-protocol"
+                peers = ["10.0.0.0/8"]
+                h2c = true
+                [listener.tailscale.tls]
+                certificates = [{ cert = "a.pem", key = "/k.pem" }]
                 [service.owner]
                 prefix = "owner"
                 port = 7690
                 hosts = ["Lab.example.com"]
                 [service.wiki]
                 port = 8080
+                kind = "foreign"
+                [shared_origin]
+                sandbox = true
                 [root]
                 index = "off"
                 last_prefix_redirect = false
@@ -269,6 +296,8 @@ mod tests {
                 drain = 3
                 [log]
                 max_mib = 1
+                [metrics]
+                port = 9469
                 [sleep]
                 idle_after = 5
                 "#,
@@ -282,6 +311,9 @@ mod tests {
                 name: "natapp".into(),
                 bind: "127.0.0.1:7699".parse().unwrap(),
                 client_ip: ClientIp::LastForwardedFor,
+                peers: vec![],
+                tls: None,
+                h2c: false,
                 scheme: Scheme::Https,
                 hosts: vec!["cn.example.net".into()],
                 domains: vec![],
@@ -291,10 +323,22 @@ mod tests {
                 last_prefix_redirect: false,
             }
         );
+        let own = &listeners[2];
+        let certificate = settings.registry.with_file_name("a.pem");
+        let pair = Pair { certificate, key: "/k.pem".into() };
+        assert_eq!(own.tls, Some(Tls { certificates: vec![pair], http2: true }));
+        assert_eq!((own.scheme, own.client_ip, own.h2c), (Scheme::Https, ClientIp::ProxyProtocol, true));
+        assert_eq!(own.peers, ["10.0.0.0/8".parse().unwrap()]);
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
         assert_eq!((settings.main.name.as_str(), settings.main.port), ("owner", 7690));
         assert_eq!(settings.main.hosts, ["lab.example.com"]);
-        assert_eq!(settings.services, [Service { name: "wiki".into(), port: 8080, hosts: vec![] }]);
+        assert_eq!(
+            settings.services,
+            [Service { name: "wiki".into(), port: 8080, hosts: vec![], foreign: true }]
+        );
+        assert_eq!(settings.metrics_port, Some(9469));
+        assert_eq!(settings.compression, Compression::All);
+        assert_eq!(settings.isolation, Isolation { sandbox: true, same_origin_resources: false });
         assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));
@@ -316,6 +360,11 @@ mod tests {
         assert!(
             message("[listener.a]\nbind = \"1.1.1.1:1\"\norigins=[\"x\"]").contains("listener.a.origins")
         );
+        let open = "[listener.a]\nbind = \"0.0.0.0:1\"\nclient_ip = \"cf-connecting-ip\"";
+        assert!(message(open).contains("listener.a.peers"));
+        assert!(message(&format!("{open}\npeers = [\"x\"]")).contains("peers"));
+        let empty = "[listener.a]\nbind = \"0.0.0.0:1\"\ntls = { certificates = [] }";
+        assert!(message(empty).contains("listener.a.tls.certificates"));
         assert!(message("[limits.tenant]\nburst = 1").contains("limits.tenant.burst"));
         assert!(message("[service.owner]\nprefix = \"a__b\"").contains("service.owner.prefix"));
         assert!(message("[service.owner]\nport = 0").contains("service.owner.port"));
@@ -325,6 +374,7 @@ mod tests {
         assert!(message("[service.owner]\nhosts = [\"a b\"]").contains("service.owner.hosts"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
         assert!(message("[log]\nsample = 0").contains("log.sample"));
+        assert!(message("[metrics]\nport = 0").contains("metrics.port"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));
         for key in ["client_header", "keep_alive", "websocket_idle", "drain"] {

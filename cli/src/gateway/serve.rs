@@ -15,8 +15,8 @@ pub(super) fn run() -> anyhow::Result<()> {
     runtime::block_on(async {
         let shutdown = Shutdown::listen()?;
         let gateway = remotelab_gateway::start(settings).await?;
-        for address in gateway.addresses() {
-            output::line(&format!("listening on http://{address}"))?;
+        for url in gateway.urls() {
+            output::line(&format!("listening on {url}"))?;
         }
         reload_on_hangup(gateway.reloader())?;
         gateway.run_until(shutdown.wanted()).await;

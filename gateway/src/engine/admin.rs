@@ -1,5 +1,6 @@
 //! The control socket: plain HTTP/1.1 for the manager and the command line.
 
+pub(crate) mod scrape;
 mod tell;
 pub(crate) mod trace;
 
@@ -112,13 +113,7 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/routes") => json_answer(StatusCode::OK, &tell::routes(&live)),
         (&Method::GET, "/health") => json_answer(StatusCode::OK, &tell::health(core, &live)),
-        (&Method::GET, "/metrics") => {
-            let mut response = Response::new(Answer::from(Bytes::from(render(core, &live))));
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
-            response
-        }
+        (&Method::GET, "/metrics") => figures(core),
         (&Method::GET, "/explain") => {
             let asked = thought_of(request.uri().query().unwrap_or_default(), core);
             let mut told = explain(&core.settings, &live.table, &asked);
@@ -140,6 +135,13 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
         }
         _ => refusal(StatusCode::NOT_FOUND, "not_found"),
     }
+}
+
+fn figures(core: &Core) -> Response<Answer> {
+    let text = render(core, &core.snapshot.load_full());
+    let mut response = Response::new(Answer::from(Bytes::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
+    response
 }
 
 fn refusal(status: StatusCode, code: &str) -> Response<Answer> {

@@ -1,5 +1,6 @@
 //! The body of an answer to a client.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,14 +10,17 @@ use hyper::body::Incoming;
 
 use super::admin::trace::Trace;
 use super::exchange::{self, Reply};
+use super::filter::Filtered;
 use super::ledger::End;
+use super::throttle::Throttle;
 use super::visit::Visit;
 
 /// A body, and the request that ends with it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     source: Source,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
+    throttle: Option<Box<Throttle>>,
 }
 
 /// Where a body comes from.
@@ -26,6 +30,8 @@ pub(crate) enum Source {
     Own(Option<Bytes>),
     /// Passed on from an instance.
     Instance(Reply),
+    /// Passed on from an instance otherwise than it came.
+    Filtered(Box<Filtered>),
     /// Passed on from an instance that was asked for a WebSocket and said something else.
     Refusal(Incoming),
     /// Lines for the control socket.
@@ -39,18 +45,25 @@ pub(crate) enum Error {
     Instance(#[from] exchange::Error),
     #[error("the instance broke off its answer")]
     Refusal(#[source] hyper::Error),
+    #[error("an answer cannot be changed on its way")]
+    Filter(#[source] io::Error),
 }
 
 impl Answer {
     pub(crate) fn new(source: Source) -> Self {
-        Self { source, visit: None }
+        Self { source, visit: None, throttle: None }
     }
 
     /// Ends a request when the body is gone.
-    pub(crate) fn ending(mut self, mut visit: Visit) -> Self {
+    pub(crate) fn ending(mut self, mut visit: Box<Visit>) -> Self {
         // Nobody reads a body that is empty, or one of our own that was not asked for.
         if matches!(self.source, Source::Own(_)) || self.is_end_stream() {
             visit.end = End::Whole;
+        }
+        if let Some(upstream) = &visit.upstream {
+            let bandwidth = upstream.route.policy.limits.bandwidth;
+            let throttle = || Box::new(Throttle::new(&upstream.standing, bandwidth));
+            self.throttle = (!bandwidth.is_unlimited()).then(throttle);
         }
         self.visit = Some(visit);
         self
@@ -58,7 +71,8 @@ impl Answer {
 
     /// Counts what passes.
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, Error>>) {
-        let is_end = frame.is_none() || self.is_end_stream();
+        let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+        let is_end = frame.is_none_or(is_last) || self.is_end_stream();
         let Some(visit) = &mut self.visit else { return };
         match frame {
             Some(Ok(frame)) => visit.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -78,6 +92,7 @@ impl Source {
             Self::Instance(reply) => {
                 Pin::new(reply).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::from)))
             }
+            Self::Filtered(filtered) => filtered.poll_frame(cx),
             Self::Refusal(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::Refusal)))
             }
@@ -100,7 +115,13 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(throttle) = &mut self.throttle {
+            ready!(throttle.poll(cx));
+        }
         let frame = ready!(self.source.poll_frame(cx));
+        if let (Some(throttle), Some(Ok(frame))) = (&self.throttle, &frame) {
+            throttle.left(frame.data_ref().map_or(0, Bytes::len));
+        }
         self.note(frame.as_ref());
         Poll::Ready(frame)
     }
@@ -110,7 +131,7 @@ impl Body for Answer {
             Source::Own(bytes) => bytes.is_none(),
             Source::Instance(reply) => reply.is_end_stream(),
             Source::Refusal(body) => body.is_end_stream(),
-            Source::Trace(_) => false,
+            Source::Filtered(_) | Source::Trace(_) => false,
         }
     }
 
@@ -122,7 +143,7 @@ impl Body for Answer {
             }
             Source::Instance(reply) => reply.size_hint(),
             Source::Refusal(body) => body.size_hint(),
-            Source::Trace(_) => SizeHint::default(),
+            Source::Filtered(_) | Source::Trace(_) => SizeHint::default(),
         }
     }
 }

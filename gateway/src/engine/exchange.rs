@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pool::{Link, Pool, poll_answer};
 use super::upload::{Progress, Upload};
+use crate::headers;
 use crate::settings::Timeouts;
 
 /// Why there is no answer.
@@ -67,14 +68,20 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 struct Patience {
     progress: Option<Arc<Progress>>,
     mark: u32,
+    bytes: u64,
     client: Duration,
+    /// What a client that is waited for has to send in that time.
+    least: u64,
     instance: Duration,
 }
 
 impl Patience {
     fn new(timeouts: &Timeouts, progress: Option<Arc<Progress>>) -> Self {
         let mark = progress.as_ref().map_or(0, |progress| progress.mark());
-        Self { progress, mark, client: timeouts.client_body_idle, instance: timeouts.response_header }
+        let (client, instance) = (timeouts.client_body_idle, timeouts.response_header);
+        let least = u128::from(timeouts.client_body_rate) * client.as_millis() / 1000;
+        let least = u64::try_from(least).unwrap_or(u64::MAX);
+        Self { progress, mark, bytes: 0, client, least, instance }
     }
 
     fn first(&self) -> Duration {
@@ -95,7 +102,11 @@ impl Patience {
                 let failure = if ended { Failure::InstanceTimedOut } else { Failure::ClientTimedOut };
                 return Poll::Ready(failure);
             }
-            self.mark = mark;
+            let bytes = progress.bytes();
+            if !ended && progress.waits() && bytes - self.bytes < self.least {
+                return Poll::Ready(Failure::ClientTimedOut);
+            }
+            (self.mark, self.bytes) = (mark, bytes);
             let next = Instant::now() + if ended { self.instance } else { self.client };
             sleep.as_mut().reset(next);
         }
@@ -149,9 +160,10 @@ impl Body for Reply {
                 Poll::Pending
             }
             Poll::Ready(frame) => {
-                this.ended = frame.is_none();
+                let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+                this.ended = frame.as_ref().is_none_or(is_last);
                 this.silence.broken = true;
-                Poll::Ready(frame.map(|frame| frame.map_err(Error::Instance)))
+                Poll::Ready(frame.map(|frame| frame.map(headers::clean_trailers).map_err(Error::Instance)))
             }
             Poll::Pending => this.silence.poll(cx).map(|()| Some(Err(Error::Silent))),
         }

@@ -1,7 +1,8 @@
 //! What is known of a tenant beside its route. It outlives changes of the route.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,11 @@ pub(crate) struct Standing {
     pub(crate) logins: AtomicU64,
     pub(crate) sockets: AtomicU32,
     pub(crate) connections: AtomicU32,
+    /// When what its answers took is paid for.
+    pub(crate) paid: Mutex<Option<Instant>>,
     pub(crate) traffic: Traffic,
+    /// It has been reached at a socket of its own.
+    pub(crate) has_socket: Arc<AtomicBool>,
     /// Cancelled when its route is gone.
     pub(crate) gone: CancellationToken,
 }

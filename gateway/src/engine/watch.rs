@@ -1,6 +1,6 @@
 //! Keeps the routes in step with the registry, off the request path.
 
-mod files;
+pub(super) mod files;
 mod folders;
 mod key;
 mod source;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::Core;
 use super::live::Draft;
+use super::tls::Certificates;
 use crate::route::build::Problem;
 use folders::Folders;
 
@@ -64,7 +65,9 @@ pub(crate) async fn follow(core: Arc<Core>, source: Shared, mut requests: Reques
             }
         }
         if let Some(folders) = &mut folders {
-            folders.follow(&lock(&source).folders());
+            let mut wanted = lock(&source).folders();
+            wanted.extend(core.certificates.iter().flatten().flat_map(Certificates::folders));
+            folders.follow(&wanted);
         }
     }
 }
@@ -76,9 +79,13 @@ struct Reports {
     problems: HashSet<Problem>,
 }
 
-async fn reload(core: &Core, source: &Shared, reports: &mut Reports) -> Result<u64, String> {
-    let source = Arc::clone(source);
-    let read = tokio::task::spawn_blocking(move || lock(&source).read()).await;
+async fn reload(core: &Arc<Core>, source: &Shared, reports: &mut Reports) -> Result<u64, String> {
+    let (shared, source) = (Arc::clone(core), Arc::clone(source));
+    let read = tokio::task::spawn_blocking(move || {
+        shared.certificates.iter().flatten().for_each(Certificates::refresh);
+        lock(&source).read()
+    })
+    .await;
     let draft = match read {
         Ok(Ok(draft)) => draft,
         Ok(Err(error)) => return Err(keep(core, chain(&error), reports)),
@@ -114,7 +121,7 @@ fn lock(source: &Shared) -> std::sync::MutexGuard<'_, Source> {
     source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

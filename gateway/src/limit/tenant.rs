@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::Rate;
+use super::bandwidth::Bandwidth;
 
 /// Upper bounds of one tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Tenant {
     pub connections: u32,
     /// Failed sign-ins before further ones are slowed down.
     pub logins: Rate,
+    /// What its answers may take.
+    pub bandwidth: Bandwidth,
 }
 
 impl Default for Tenant {
@@ -33,6 +36,7 @@ impl Default for Tenant {
             sockets: 64,
             connections: 1_000,
             logins: Rate::per_minute(60),
+            bandwidth: Bandwidth::default(),
         }
     }
 }
@@ -49,6 +53,7 @@ pub struct Overrides {
     sockets: Option<u32>,
     connections: Option<u32>,
     logins: Option<u32>,
+    bandwidth: Option<u64>,
 }
 
 impl Overrides {
@@ -70,6 +75,7 @@ impl Overrides {
             sockets: self.sockets.unwrap_or(tenant.sockets),
             connections: self.connections.unwrap_or(tenant.connections),
             logins: self.logins.map_or(tenant.logins, Rate::per_minute),
+            bandwidth: self.bandwidth.map_or(tenant.bandwidth, Bandwidth),
         })
     }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Error, Settings, limits, log, root, service, timeouts};
+use super::{Error, Settings, limits, listener, log, metrics, root, service, shared_origin, timeouts};
+use crate::compression::Compression;
 use crate::guard::RefererGuard;
 use crate::host::Host;
-use crate::listener::{ClientIp, Listener, Mode, Scheme};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,9 +16,13 @@ struct File {
     legacy_owner_cookies: Option<bool>,
     referer_guard: Option<RefererGuard>,
     #[serde(default)]
-    listener: BTreeMap<String, ListenerTable>,
+    compression: Compression,
+    #[serde(default)]
+    listener: BTreeMap<String, listener::Table>,
     #[serde(default)]
     service: BTreeMap<String, service::Table>,
+    #[serde(default)]
+    shared_origin: shared_origin::Table,
     #[serde(default)]
     root: root::Table,
     #[serde(default)]
@@ -27,26 +31,9 @@ struct File {
     timeouts: timeouts::Table,
     #[serde(default)]
     log: log::Table,
+    #[serde(default)]
+    metrics: metrics::Table,
     sleep: Option<toml::Table>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListenerTable {
-    bind: String,
-    #[serde(default)]
-    client_ip: ClientIp,
-    #[serde(default)]
-    scheme: Scheme,
-    #[serde(default)]
-    hosts: Vec<String>,
-    #[serde(default)]
-    domains: Vec<String>,
-    #[serde(default)]
-    mode: Mode,
-    #[serde(default)]
-    origins: Vec<String>,
-    referer_guard: Option<RefererGuard>,
 }
 
 /// A value that cannot be used.
@@ -66,15 +53,12 @@ impl Wrong {
 pub(super) fn lay_over(settings: &mut Settings, path: &Path, text: &str) -> Result<(), Error> {
     let file: File = toml::from_str(text)
         .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?;
-    file.lay_over(settings).map_err(|Wrong { key, problem }| Error::Value {
-        path: path.to_owned(),
-        key,
-        problem,
-    })
+    file.lay_over(settings, path.parent().unwrap_or(Path::new("/")))
+        .map_err(|Wrong { key, problem }| Error::Value { path: path.to_owned(), key, problem })
 }
 
 impl File {
-    fn lay_over(self, settings: &mut Settings) -> Result<(), Wrong> {
+    fn lay_over(self, settings: &mut Settings, folder: &Path) -> Result<(), Wrong> {
         let [usual, ..] = &mut settings.listeners[..] else {
             return Err(Wrong::new("listener", "is missing"));
         };
@@ -83,7 +67,7 @@ impl File {
         let listeners = self
             .listener
             .into_iter()
-            .map(|(name, table)| listener(&name, table, usual))
+            .map(|(name, table)| table.listener(&name, usual, folder))
             .collect::<Result<Vec<_>, _>>()?;
         if !listeners.is_empty() {
             settings.listeners = listeners;
@@ -93,36 +77,17 @@ impl File {
             settings.legacy_owner_cookies = legacy;
         }
         settings.root = self.root.index;
+        settings.compression = self.compression;
+        settings.isolation = self.shared_origin.isolation();
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;
+        settings.metrics_port = self.metrics.port()?;
         if self.sleep.is_some() {
             settings.remarks.push("[sleep] has no effect in this version".into());
         }
         Ok(())
     }
-}
-
-/// Reads a listener; `usual` has what is said for all.
-fn listener(name: &str, table: ListenerTable, usual: &Listener) -> Result<Listener, Wrong> {
-    let wrong = |key, problem| Wrong::new(format!("listener.{name}.{key}"), problem);
-    let bind = table.bind.parse().map_err(|_| wrong("bind", "is not <address>:<port>"))?;
-    let names = |key, list: Vec<String>| {
-        host_names(&list).ok_or_else(|| wrong(key, "holds something that is no host name"))
-    };
-    Ok(Listener {
-        name: name.to_owned(),
-        bind,
-        client_ip: table.client_ip,
-        scheme: table.scheme,
-        hosts: names("hosts", table.hosts)?,
-        domains: names("domains", table.domains)?,
-        mode: table.mode,
-        origins: origins(table.origins)
-            .ok_or_else(|| wrong("origins", "holds something that is no <scheme>://<host>"))?,
-        referer_guard: table.referer_guard.unwrap_or(usual.referer_guard),
-        last_prefix_redirect: usual.last_prefix_redirect,
-    })
 }
 
 /// Host names in the one spelling; `None` when one is none.
@@ -131,15 +96,4 @@ pub(super) fn host_names(list: &[String]) -> Option<Vec<String>> {
         .map(|text| Host::parse(text).filter(|host| host.port.is_none()))
         .map(|host| host.map(|host| host.name.into_owned()))
         .collect()
-}
-
-/// Origins as browsers write them.
-fn origins(list: Vec<String>) -> Option<Vec<String>> {
-    let origin = |text: String| {
-        let text = text.trim_end_matches('/').to_ascii_lowercase();
-        let (scheme, authority) = text.split_once("://")?;
-        Host::parse(authority)?;
-        ["http", "https"].contains(&scheme).then_some(text)
-    };
-    list.into_iter().map(origin).collect()
 }

@@ -16,6 +16,8 @@ pub struct Timeouts {
     pub client_header: Duration,
     /// Between two pieces of a request body.
     pub client_body_idle: Duration,
+    /// Bytes in a second that a request body has to come with, on average over that time; zero is any.
+    pub client_body_rate: u32,
     /// Between two requests of a client connection.
     pub keep_alive: Duration,
     /// For a client to take anything of what is written to it.
@@ -39,6 +41,7 @@ impl Default for Timeouts {
         Self {
             client_header: Duration::from_secs(10),
             client_body_idle: Duration::from_secs(30),
+            client_body_rate: 1024,
             keep_alive: Duration::from_secs(60),
             client_write: Duration::from_secs(60),
             connect: Duration::from_secs(2),
@@ -51,12 +54,13 @@ impl Default for Timeouts {
     }
 }
 
-/// Whole seconds.
+/// Whole seconds, but for the rate.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
     client_header: Option<u64>,
     client_body_idle: Option<u64>,
+    client_body_rate: Option<u32>,
     keep_alive: Option<u64>,
     client_write: Option<u64>,
     connect: Option<u64>,
@@ -87,6 +91,7 @@ impl Table {
             }
             *timeout = Duration::from_secs(seconds);
         }
+        timeouts.client_body_rate = self.client_body_rate.unwrap_or(timeouts.client_body_rate);
         Ok(())
     }
 }

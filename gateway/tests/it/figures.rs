@@ -64,3 +64,17 @@ async fn figures_of(world: &World) -> String {
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     body.to_owned()
 }
+
+#[tokio::test]
+async fn a_port_of_this_machine_shows_figures_and_nothing_else() {
+    let owner = Toy::hello("owner").await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let _world = World::with(&owner, &[], |settings| settings.metrics_port = Some(free.port())).await;
+    let got = crate::client::get(free, "/metrics", &[]).await;
+    assert!(got.text().contains("gateway_routes 1\n"), "{}", got.text());
+    for (path, host, status) in
+        [("/routes", "localhost", 404), ("/metrics", "evil.example", 421), ("/metrics", "localhost:1", 200)]
+    {
+        assert_eq!(crate::client::get(free, path, &[("host", host)]).await.status, status, "{path} {host}");
+    }
+}

@@ -4,6 +4,7 @@ use http::Response;
 use http_body_util::Full;
 use remotelab_gateway::Settings;
 use remotelab_gateway::limit::Rate;
+use remotelab_gateway::limit::bandwidth::Bandwidth;
 use remotelab_gateway::listener::ClientIp;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -242,4 +243,20 @@ async fn before(world: &World, instance: &TcpListener) {
     let port = instance.local_addr().unwrap().port();
     world.write_registry(&json!([world.record("trial1", "", port)]).to_string());
     world.admin("POST", "/reload").await;
+}
+
+#[tokio::test]
+async fn answers_of_a_tenant_share_its_bandwidth() {
+    let toy = Toy::start(|_| Response::new(Full::from(vec![b'x'; 20_000]))).await;
+    let world = World::with(&toy, &[], |settings| {
+        settings.limits.tenant.bandwidth = Bandwidth(100_000);
+    })
+    .await;
+    let began = std::time::Instant::now();
+    let ask = || get(world.address, "/owner/", &[]);
+    let first = tokio::join!(ask(), ask(), ask(), ask());
+    assert_eq!(first.3.body.len(), 20_000);
+    assert_eq!(ask().await.body.len(), 20_000);
+    // The first 100 KB take a second, but for what may leave at once after a rest and the last piece.
+    assert!(began.elapsed() > std::time::Duration::from_millis(500), "{:?}", began.elapsed());
 }

@@ -17,9 +17,11 @@ use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
 use crate::completions;
+use crate::damages::Damages;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
+use crate::room::Room;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
@@ -39,6 +41,7 @@ pub(crate) struct App {
     /// Where runs find it; none when its folder could not be made.
     pub(crate) launcher: Option<Launcher>,
     pub(crate) store: Arc<Store>,
+    pub(crate) damages: Damages,
     pub(crate) catalogue: Catalogue,
     /// Whose environment executors get as well, if the owner wants it.
     pub(crate) shell: Option<LoginShell>,
@@ -67,6 +70,8 @@ pub(crate) struct App {
     pub(crate) assets: Assets,
     /// Room for bodies that are read into memory.
     pub(crate) body_memory: BodyMemory,
+    /// Room on the disk for what is to be stored.
+    pub(crate) room: Room,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

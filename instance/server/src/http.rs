@@ -26,6 +26,7 @@ mod query;
 mod range;
 mod reply;
 mod request_log;
+mod room;
 mod run_scope;
 mod run_views;
 mod runs;
@@ -138,6 +139,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
         // Handlers read bodies themselves, each with its own limit.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), room::guard))
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(answer::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), request_log::note))

@@ -1,13 +1,14 @@
 //! Starting and stopping a chat server.
 
 mod connections;
+mod socket;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remotelab_config::auth::{self, Auth as AuthFile};
 use remotelab_config::chat::Settings;
@@ -22,27 +23,34 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::connections::Listeners;
 use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
 use crate::completions;
+use crate::damages::{self, Damages};
 use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
+use crate::room::Room;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
 use crate::webhooks::{self, Webhooks};
 
+pub(crate) use connections::Peer;
+
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
 /// How many executors are asked about sessions at once.
 const HELPERS: usize = 2;
-/// How often `chat-sessions.json` is brought up to date for older tools.
+/// How often `chat-sessions.json` is brought up to date for older tools, where that takes no time.
 const EXPORT_EVERY: Duration = Duration::from_secs(30);
+/// The part of the time that may be spent on it, as a divisor: it tells all sessions, however many there are.
+const EXPORT_SHARE: u32 = 100;
 
 /// Why a chat server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +86,7 @@ pub struct Server {
 impl Server {
     /// Opens the instance, listens, and goes on with the work that the last server left. `program` is
     /// this binary, which is also the runner; `env` is the ground of what executors get. The server
-    /// stops when `stop` is done.
+    /// stops when `stop` is done, or when storage refuses something.
     ///
     /// # Errors
     /// [`Error`]: nothing is left running then.
@@ -94,6 +102,8 @@ impl Server {
             TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
         let _ = app.address.set(address);
+        let socket = socket::bind(&app.settings.paths.chat_socket());
+        let listeners = Listeners { port: listener, socket };
         recovery::resume_work(&app);
         tokio::spawn(completions::give_up_old(Arc::clone(&app)));
         let router = crate::http::router(Arc::clone(&app));
@@ -104,18 +114,24 @@ impl Server {
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
         let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
+        let looking = tokio::spawn(damages::look_regularly(Arc::clone(&app)));
         let opening = Arc::clone(&app.store);
         drop(tokio::task::spawn_blocking(move || opening.open_records()));
-        let stopping = app.stopping.clone();
+        let (stopping, store) = (app.stopping.clone(), Arc::clone(&app.store));
         let stop = async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                // Memory is ahead of the disk: whoever starts next goes on from what the disk has.
+                () = store.refused() => {}
+            }
             stopping.cancel();
         };
         let serving = tokio::spawn(async move {
-            connections::serve(listener, router, stop, DRAIN).await;
+            connections::serve(listeners, router, stop, DRAIN).await;
             exporting.abort();
             triggering.abort();
             delivering.abort();
+            looking.abort();
         });
         Ok(Self { address, app, serving })
     }
@@ -129,15 +145,19 @@ impl Server {
     /// Waits until the server has stopped; runs that are under way live on.
     ///
     /// # Errors
-    /// When serving failed.
+    /// When serving failed, or when it stopped because storage refused something: then it is to be started anew.
     pub async fn stopped(self) -> io::Result<()> {
         self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
+        let refusal = app.store.refusal();
         let closed = blocking(move || {
             app.api_log.flush();
             app.store.close()
         })
         .await;
+        if let Some(refusal) = refusal {
+            return Err(io::Error::other(refusal));
+        }
         if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
@@ -168,6 +188,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         program: program.clone(),
     });
     Ok(Arc::new(App {
+        damages: Damages::at_start(&store),
         auth: Auth::open(&settings, run_tokens),
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),
@@ -190,6 +211,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings.paths, settings.object_storage.clone()),
         body_memory: BodyMemory::new(),
+        room: Room::below(settings.paths.config(), settings.free_disk),
         settings,
         env,
         program,
@@ -221,15 +243,19 @@ fn ask_shell(app: &App) {
 
 async fn export_regularly(app: Shared) {
     let mut exported = None;
+    let mut pause = EXPORT_EVERY;
     loop {
-        tokio::time::sleep(EXPORT_EVERY).await;
+        tokio::time::sleep(pause).await;
         let revisions: Vec<_> =
             app.store.sessions().iter().map(|cell| (cell.id().clone(), cell.revision())).collect();
         if exported.as_ref() == Some(&revisions) {
             continue;
         }
         let worker = Arc::clone(&app);
-        match blocking(move || worker.store.export()).await {
+        let began = Instant::now();
+        let outcome = blocking(move || worker.store.export()).await;
+        pause = EXPORT_EVERY.max(began.elapsed() * EXPORT_SHARE);
+        match outcome {
             Ok(()) => exported = Some(revisions),
             Err(error) => tracing::warn!(%error, "cannot write chat-sessions.json"),
         }

@@ -7,6 +7,7 @@ mod server {
     mod completions;
     mod connector;
     mod context;
+    mod damaged_files;
     mod delegation;
     mod examples;
     mod full_disk;
@@ -29,6 +30,7 @@ mod server {
     mod run_tokens;
     mod runs;
     mod slow_bodies;
+    mod socket;
     mod starters;
     mod streams;
     mod surface;

@@ -1,17 +1,22 @@
 //! The black-box tests, one binary so that they link once.
 
+mod coming_and_going;
 mod cookies;
 mod crash;
+mod crash_set;
 mod executors;
 mod files;
 mod harness;
 mod idle;
+mod lockout;
 mod mail;
 mod more_executors;
 mod object_storage;
 mod real_work;
+mod replay;
 mod triggers;
 mod turns;
 mod ui;
 mod up;
 mod walk;
+mod websocket_fuzz;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::engine::Core;
 use crate::engine::live::Live;
+use crate::engine::tls::Certificates;
 use crate::limit::Reason;
 
 pub(super) fn routes(live: &Live) -> Value {
@@ -18,6 +19,7 @@ pub(super) fn routes(live: &Live) -> Value {
                 "name": route.name,
                 "id": route.id,
                 "kind": route.kind.as_str(),
+                "foreign": route.policy.foreign,
                 "prefix": route.prefix,
                 "hosts": route.hosts,
                 "upstream": route.upstream.to_string(),
@@ -42,6 +44,7 @@ pub(super) fn health(core: &Core, live: &Live) -> Value {
         "generation": live.generation,
         "routes": live.table.routes().len(),
         "problems": live.problems.len(),
+        "certificates": core.certificates.iter().flatten().filter_map(Certificates::trouble).collect::<Vec<_>>(),
         "panics": core.metrics.panics.get(),
         "refused": refused,
     })

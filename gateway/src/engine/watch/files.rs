@@ -14,7 +14,7 @@ const UNSETTLED_NS: i128 = 1_000_000_000;
 
 /// Which state of a file was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(in crate::engine) struct Stamp {
     device: u64,
     inode: u64,
     len: u64,
@@ -24,7 +24,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// Looks at a file; `None` when it is not there.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(in crate::engine) fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|metadata| Self::new(&metadata))
     }
 
@@ -39,12 +39,12 @@ impl Stamp {
         }
     }
 
-    pub(super) fn is_longer_than(&self, len: u64) -> bool {
+    pub(in crate::engine) fn is_longer_than(&self, len: u64) -> bool {
         self.len > len
     }
 
     /// Tells whether a change from now on would show.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(in crate::engine) fn is_settled(&self) -> bool {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
         let age = i128::try_from(now).unwrap_or(i128::MAX) - self.modified_ns.max(self.changed_ns);
         age >= UNSETTLED_NS

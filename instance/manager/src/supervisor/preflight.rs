@@ -146,6 +146,8 @@ fn wait_for_port(listen: &Listen, deadline: Instant) -> Result<(), Error> {
     loop {
         match TcpListener::bind(address) {
             Ok(_) => return Ok(()),
+            // Some come after the start; whoever listens waits for them.
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => return Ok(()),
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
                 return Err(Error::BadAddress { address, user, setting, source: error });
             }

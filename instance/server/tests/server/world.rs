@@ -89,9 +89,19 @@ impl World {
     /// Starts a server with more variables in its environment.
     pub(super) async fn start_with(script: &str, variables: &[(&str, &str)]) -> Self {
         let mut world = Self::furnished(script);
-        world.variables = variables.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        world.set(variables);
         world.serve().await;
         world
+    }
+
+    /// As [`World::restart`], with other variables in the server's environment.
+    pub(super) async fn restart_with(&mut self, variables: &[(&str, &str)]) {
+        self.set(variables);
+        self.restart().await;
+    }
+
+    fn set(&mut self, variables: &[(&str, &str)]) {
+        self.variables = variables.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     }
 
     /// Stops the server, as its supervisor does, and starts another one on the same folders.

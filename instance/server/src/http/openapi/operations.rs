@@ -52,7 +52,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/health",
         summary: "What is wrong with the instance's data, if anything.",
         access: Owner,
-        query: &[],
+        query: &[("scan", "1: look at every file now")],
         body: None,
         answers: &[(200, "The report.", "Any")],
     },
