@@ -198,6 +198,10 @@ fn by_prefix(
 ) -> Result<Decision, Refusal> {
     let (segment, slash) = target.first_segment();
     let Some(route) = table.by_prefix(segment) else {
+        if let Some(route) = table.by_legacy_prefix(segment) {
+            let below = target.without(1 + segment.len());
+            return Ok(Decision::Answer(Own::Redirect(format!("{}{below}", route.prefix))));
+        }
         return match target.path() {
             "/" | "/index.html" => Ok(Decision::Answer(root(listener, table, method, headers))),
             _ => Err(absent(table, segment)),

@@ -4,7 +4,7 @@ pub mod build;
 pub mod definition;
 pub mod gone;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,6 +78,7 @@ pub struct Table {
     by_prefix: HashMap<String, usize>,
     by_host: HashMap<String, usize>,
     gone: Gone,
+    legacy: HashMap<String, usize>,
 }
 
 impl Table {
@@ -91,7 +92,15 @@ impl Table {
             route.hosts.iter().map(move |host| (host.clone(), at)).collect::<Vec<_>>()
         };
         let by_host = routes.iter().enumerate().flat_map(hosts).collect();
-        Self { routes, by_prefix, by_host, gone }
+        Self { routes, by_prefix, by_host, gone, legacy: HashMap::new() }
+    }
+
+    /// Adds prefixes of before; what is a prefix now stays what it is.
+    #[must_use]
+    fn with_legacy(mut self, legacy: &BTreeMap<String, String>) -> Self {
+        let known = |(prefix, name): (&String, &String)| Some((prefix.clone(), self.by_prefix(name)?));
+        self.legacy = legacy.iter().filter_map(known).collect();
+        self
     }
 
     /// All routes; their position is their index.
@@ -110,6 +119,18 @@ impl Table {
     #[must_use]
     pub fn by_prefix(&self, segment: &str) -> Option<usize> {
         self.by_prefix.get(segment).copied()
+    }
+
+    /// Prefixes of before, with the routes that they lead on to.
+    #[must_use]
+    pub fn legacy(&self) -> &HashMap<String, usize> {
+        &self.legacy
+    }
+
+    /// Finds a route by a prefix of before.
+    #[must_use]
+    pub fn by_legacy_prefix(&self, segment: &str) -> Option<&Route> {
+        self.legacy.get(segment).map(|&index| &*self.routes[index])
     }
 
     /// Finds a route by a normalised host name.

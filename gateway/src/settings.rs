@@ -10,8 +10,10 @@ mod service;
 mod shared_origin;
 mod timeouts;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use remotelab_config::{Env, OwnerPaths, atomic};
 
@@ -70,8 +72,39 @@ pub struct Settings {
     pub log: Log,
     /// The port of this machine that shows figures.
     pub metrics_port: Option<u16>,
+    /// Prefixes of before, and the names that they lead on to.
+    pub legacy_prefixes: BTreeMap<String, String>,
+    /// Where they come from, to be read again.
+    pub origin: Option<Arc<Origin>>,
     /// Sentences for the log about settings that have no effect, and about old names in use.
     pub remarks: Vec<String>,
+}
+
+/// A file over what holds without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    path: PathBuf,
+    before: Settings,
+}
+
+impl Origin {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file as it is now.
+    ///
+    /// # Errors
+    /// See [`Settings::load`].
+    pub fn read(&self) -> Result<Settings, Error> {
+        let mut settings = self.before.clone();
+        if let Some(bytes) = atomic::read(&self.path)? {
+            file::lay_over(&mut settings, &self.path, &String::from_utf8_lossy(&bytes))?;
+        }
+        Ok(settings)
+    }
 }
 
 /// Why the settings cannot be used.
@@ -108,10 +141,9 @@ impl Settings {
     /// [`Error`] when the file is there and cannot be used; unusable variables count as unset.
     pub fn load(env: &Env, paths: &OwnerPaths) -> Result<Self, Error> {
         let mut settings = Self::from_env(env, paths);
-        let path = paths.gateway_settings();
-        if let Some(bytes) = atomic::read(&path)? {
-            file::lay_over(&mut settings, &path, &String::from_utf8_lossy(&bytes))?;
-        }
+        let origin = Arc::new(Origin { path: paths.gateway_settings(), before: settings });
+        settings = origin.read()?;
+        settings.origin = Some(origin);
         Ok(settings)
     }
 
@@ -160,6 +192,8 @@ impl Settings {
             timeouts: Timeouts::default(),
             // The service manager reads our output: its journal takes the requests, too.
             metrics_port: None,
+            legacy_prefixes: BTreeMap::new(),
+            origin: None,
             log: Log::new(paths.logs().join("access.jsonl"), env.get("JOURNAL_STREAM").is_some()),
             remarks,
         }
@@ -296,6 +330,8 @@ mod tests {
                 drain = 3
                 [log]
                 max_mib = 1
+                [legacy_prefixes]
+                "Trial_4" = "trial4"
                 [metrics]
                 port = 9469
                 [sleep]
@@ -336,6 +372,7 @@ mod tests {
             settings.services,
             [Service { name: "wiki".into(), port: 8080, hosts: vec![], foreign: true }]
         );
+        assert_eq!(settings.legacy_prefixes["Trial_4"], "trial4");
         assert_eq!(settings.metrics_port, Some(9469));
         assert_eq!(settings.compression, Compression::All);
         assert_eq!(settings.isolation, Isolation { sandbox: true, same_origin_resources: false });
@@ -374,6 +411,7 @@ mod tests {
         assert!(message("[service.owner]\nhosts = [\"a b\"]").contains("service.owner.hosts"));
         assert!(message("[root]\nindex = \"loud\"").contains("index"));
         assert!(message("[log]\nsample = 0").contains("log.sample"));
+        assert!(message("[legacy_prefixes]\n\"a/b\" = \"x\"").contains("legacy_prefixes.a/b"));
         assert!(message("[metrics]\nport = 0").contains("metrics.port"));
         assert!(message("[rooot]").contains("rooot"));
         assert!(message("[timeouts]\ndrain = -1").contains("drain"));

@@ -90,6 +90,7 @@ impl Live {
     fn says(&self, draft: &Draft) -> bool {
         self.table.routes() == draft.table.routes()
             && self.table.gone() == draft.table.gone()
+            && self.table.legacy() == draft.table.legacy()
             && self.problems == draft.problems
             && self.upstreams.iter().map(|upstream| &upstream.secret).eq(&draft.secrets)
     }

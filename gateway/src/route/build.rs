@@ -3,7 +3,7 @@
 //! A record that cannot be routed removes itself and is reported; it never takes over, or falls back to,
 //! a route of another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::limit::tenant::Overrides;
 const UPSTREAM_HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Everything that a table is built from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
     /// The main service.
     pub main: Option<Main>,
@@ -39,6 +39,8 @@ pub struct Inputs {
     pub limits: limit::Tenant,
     /// What was here not long ago.
     pub gone: Gone,
+    /// Prefixes of before, and the names that they lead on to.
+    pub legacy: BTreeMap<String, String>,
 }
 
 /// The main service.
@@ -189,7 +191,7 @@ pub fn build(inputs: &Inputs) -> (Table, Vec<Problem>) {
         }
     }
     drop_colliding(&mut routes, inputs, &mut problems);
-    (Table::new(routes, inputs.gone.clone()), problems)
+    (Table::new(routes, inputs.gone.clone()).with_legacy(&inputs.legacy), problems)
 }
 
 fn main_route(main: &Main, inputs: &Inputs) -> Route {

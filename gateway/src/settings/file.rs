@@ -33,6 +33,8 @@ struct File {
     log: log::Table,
     #[serde(default)]
     metrics: metrics::Table,
+    #[serde(default)]
+    legacy_prefixes: BTreeMap<String, String>,
     sleep: Option<toml::Table>,
 }
 
@@ -83,6 +85,14 @@ impl File {
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;
         settings.metrics_port = self.metrics.port()?;
+        let is_segment = |prefix: &&String| {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-~".contains(c);
+            prefix.chars().all(is_plain) && !prefix.trim_matches('.').is_empty()
+        };
+        if let Some(wrong) = self.legacy_prefixes.keys().find(|prefix| !is_segment(prefix)) {
+            return Err(Wrong::new(format!("legacy_prefixes.{wrong}"), "is not a path segment"));
+        }
+        settings.legacy_prefixes = self.legacy_prefixes;
         if self.sleep.is_some() {
             settings.remarks.push("[sleep] has no effect in this version".into());
         }

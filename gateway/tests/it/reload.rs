@@ -183,3 +183,36 @@ async fn the_control_socket_tells_what_is_in_force() {
     assert_eq!(health, expected);
     assert_eq!(world.admin("GET", "/nothing").await.0, 404);
 }
+
+#[tokio::test]
+async fn changed_settings_hold_for_routes_at_once_and_wrong_ones_never() {
+    let (owner, wiki) = (Toy::hello("owner").await, Toy::hello("wiki").await);
+    let world = World::new(&owner, &[]).await;
+    let file = world.settings.origin.as_ref().unwrap().path().to_owned();
+    let write = |text: String| std::fs::write(&file, text).unwrap();
+    let service = format!(
+        "[service.owner]\nport = {}\n[service.wiki]\nport = {}\n[legacy_prefixes]\n\"Old_Wiki\" = \"wiki\"\n\"none\" = \"nobody\"\n",
+        owner.port(),
+        wiki.port()
+    );
+    write(service.clone());
+    assert_eq!(world.admin("POST", "/reload").await.0, 200);
+    assert_eq!(get(world.address, "/wiki/", &[]).await.text(), "wiki");
+    let mut client = Client::connect(world.address).await;
+    for (method, path, location) in [
+        ("GET", "/Old_Wiki/x?token=a", "/wiki/x?token=a"),
+        ("POST", "/Old_Wiki", "/wiki/"),
+        ("GET", "/Old_Wiki//h/x", "/wiki//h/x"),
+    ] {
+        let got = client.send(method, path, &[], "").await;
+        assert_eq!((got.status.as_u16(), got.header("location")), (308, Some(location)), "{path}");
+    }
+    assert_eq!(client.send("GET", "/none/", &[], "").await.status, 404);
+    write(format!("{service}[limits.tenant]\nrate = \"many\"\n"));
+    assert_eq!(world.admin("POST", "/reload").await.0, 200);
+    assert_eq!(get(world.address, "/wiki/", &[]).await.text(), "wiki");
+    write(format!("[service.owner]\nport = {}\n", owner.port()));
+    world.admin("POST", "/reload").await;
+    assert_eq!(get(world.address, "/wiki/", &[]).await.status, 404);
+    assert_eq!(get(world.address, "/owner/", &[]).await.text(), "owner");
+}

@@ -17,7 +17,7 @@ use crate::listener::Listener;
 use crate::route::build::{Guest, Inputs, Problem, build};
 use crate::route::gone::{Left, Memory, Named};
 use crate::route::{Route, Table, definition};
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings};
 
 /// A registry of a hundred thousand guests is shorter.
 const MAX_REGISTRY: u64 = 256 << 20;
@@ -29,6 +29,8 @@ pub(crate) struct Source {
     gone_file: PathBuf,
     /// What the settings say; the guests are added.
     inputs: Inputs,
+    settings: Option<Arc<Origin>>,
+    settings_stamp: Option<Stamp>,
     memory: Memory,
     registry_stamp: Option<Stamp>,
     definitions: Files<Option<u16>>,
@@ -40,7 +42,11 @@ impl Source {
     pub(crate) fn new(settings: &Settings, own_ports: Vec<u16>) -> Self {
         let hosts = |listener: &Listener| listener.hosts.clone();
         let left: Option<BTreeMap<String, Left>> = atomic::read_json(&settings.gone).unwrap_or_default();
+        let settings_stamp =
+            settings.origin.as_ref().and_then(|origin| Stamp::of(origin.path()).filter(Stamp::is_settled));
         Self {
+            settings: settings.origin.clone(),
+            settings_stamp,
             registry: settings.registry.clone(),
             gone_file: settings.gone.clone(),
             inputs: Inputs {
@@ -50,6 +56,7 @@ impl Source {
                 own_ports,
                 own_hosts: settings.listeners.iter().flat_map(hosts).collect(),
                 limits: settings.limits.tenant,
+                legacy: settings.legacy_prefixes.clone(),
                 ..Inputs::default()
             },
             memory: Memory::new(left.unwrap_or_default()),
@@ -68,7 +75,7 @@ impl Source {
         let before = self.memory.left().clone();
         self.memory.forget(now);
         let stamp = Stamp::of(&self.registry);
-        let is_same = stamp.is_some() && stamp == self.registry_stamp;
+        let is_same = !self.reread_settings() && stamp.is_some() && stamp == self.registry_stamp;
         let is_same = is_same && self.definitions.are_unchanged() && self.keys.are_unchanged();
         if is_same && before == *self.memory.left() {
             return Ok(None);
@@ -89,6 +96,36 @@ impl Source {
         let draft = self.draft(&registry.guests);
         self.registry_stamp = stamp.filter(Stamp::is_settled);
         Ok(Some(draft))
+    }
+
+    /// Takes from changed settings what routes are made of; tells whether there was any.
+    fn reread_settings(&mut self) -> bool {
+        let Some(origin) = &self.settings else { return false };
+        let stamp = Stamp::of(origin.path());
+        if stamp == self.settings_stamp {
+            return false;
+        }
+        self.settings_stamp = stamp.filter(Stamp::is_settled);
+        let settings = match origin.read() {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "changed settings are not used");
+                return false;
+            }
+        };
+        let fresh = Inputs {
+            main: Some(settings.main),
+            services: settings.services,
+            limits: settings.limits.tenant,
+            legacy: settings.legacy_prefixes,
+            ..self.inputs.clone()
+        };
+        let is_other = fresh != self.inputs;
+        if is_other {
+            tracing::info!("changed settings hold, as far as they are about routes");
+            self.inputs = fresh;
+        }
+        is_other
     }
 
     /// What is left without a registry. Blocks.
