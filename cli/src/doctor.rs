@@ -46,6 +46,7 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         paths: chosen.paths,
         port: chosen.port,
         bind_host: chosen.settings.bind_host,
+        containment: chosen.containment,
         executors,
     });
     let is_well = findings.iter().all(|finding| finding.status != Status::Fail);

@@ -1,12 +1,14 @@
 //! What is wrong with an instance, and what helps. Everything is read; nothing is changed.
 
 mod access;
+mod containment;
 mod disk;
 mod records;
 mod server;
 mod tools;
 
 use remotelab_config::InstancePaths;
+use remotelab_config::containment::Containment;
 use remotelab_protocol::tool::Tool;
 use serde::Serialize;
 
@@ -21,6 +23,8 @@ pub struct Patient {
     pub port: Option<u16>,
     /// The address that it listens on.
     pub bind_host: String,
+    /// What was decided about its runs, where it is a guest.
+    pub containment: Option<Containment>,
     /// The executors that it knows, without the demo.
     pub executors: Vec<Tool>,
 }
@@ -76,6 +80,7 @@ pub fn examine(patient: &Patient) -> Vec<Finding> {
         records::damaged(patient),
         records::half_written(patient),
         tools::executors(patient),
+        containment::walls(patient),
         disk::room(patient),
     ]
     .into_iter()

@@ -17,6 +17,7 @@ use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
+use crate::quota::Quota;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
 use crate::runs::Runs;
@@ -60,6 +61,8 @@ pub(crate) struct App {
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
     pub(crate) assets: Assets,
+    /// What the instance may use.
+    pub(crate) quota: Quota,
     /// Room for bodies that are read into memory.
     pub(crate) body_memory: BodyMemory,
     /// What this instance shares with its gateway.

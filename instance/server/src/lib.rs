@@ -13,6 +13,7 @@ mod body_memory;
 mod build;
 mod clock;
 mod compaction;
+mod contained;
 mod context;
 mod custom_tool;
 mod delegate;
@@ -25,6 +26,7 @@ mod models;
 mod outside;
 mod patch;
 mod prompt;
+mod quota;
 #[doc(hidden)]
 pub mod readers;
 mod records;

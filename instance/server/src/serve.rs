@@ -28,6 +28,7 @@ use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
 use crate::hub::Hub;
+use crate::quota::Quota;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
@@ -146,6 +147,10 @@ impl Server {
 fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error> {
     // Refuses to start where anybody could sign in.
     AuthFile::load(&settings.paths.auth())?;
+    if let Some(contained) = &settings.contained {
+        // Sessions may begin in it before there is a run.
+        atomic::create_private_dir(&contained.workspace())?;
+    }
     let (store, recovery) = Store::open(&settings.paths)?;
     for path in &recovery.damaged {
         tracing::warn!(path = %path.display(), "a file is damaged and was left alone");
@@ -184,7 +189,8 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         api_log: ApiLog::new(settings.paths.api_logs()),
         webhooks: Webhooks::open(&settings.paths)?,
         stopping: CancellationToken::new(),
-        assets: Assets::open(&settings.paths, settings.object_storage.clone()),
+        assets: Assets::open(&settings),
+        quota: Quota::open(&settings),
         body_memory: BodyMemory::new(),
         settings,
         env,
