@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use remotelab_config::chat::{OWNER_PORT, Settings};
+use remotelab_config::containment::Containment;
 use remotelab_config::registry::Registry;
 use remotelab_config::{Env, InstanceName, InstancePaths};
 
@@ -25,6 +26,8 @@ pub(crate) struct Chosen {
     pub(crate) port: Option<u16>,
     /// Its address from outside, if it has one.
     pub(crate) public_base: Option<String>,
+    /// What was decided about its runs, where it is a guest.
+    pub(crate) containment: Option<Containment>,
     /// What its server is set to.
     pub(crate) settings: Settings,
 }
@@ -65,6 +68,7 @@ fn guest(place: &Place, name: &str) -> anyhow::Result<Chosen> {
         paths: record.paths(),
         port: Some(record.port),
         public_base: (!record.public_base_url.is_empty()).then(|| record.public_base_url.clone()),
+        containment: Some(record.containment.clone()),
         settings,
     })
 }
@@ -80,6 +84,7 @@ fn by_environment(place: &Place) -> Chosen {
         paths: settings.paths.clone(),
         port,
         public_base: None,
+        containment: None,
         settings,
     }
 }

@@ -50,6 +50,7 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         port: chosen.port,
         bind_host: chosen.settings.bind_host,
         neighbours,
+        containment: chosen.containment,
         executors,
     });
     let is_well = findings.iter().all(|finding| finding.status != Status::Fail);

@@ -1,11 +1,13 @@
 //! `remotelab guest-instance`
 
 mod access;
+mod bounds;
 mod create;
 mod delete;
 mod logs;
 mod look;
 mod rename;
+mod report;
 mod service;
 mod trash;
 
@@ -28,9 +30,12 @@ pub(crate) enum Command {
     List(look::List),
     Links(look::Links),
     Show(look::Show),
+    Report(report::Arguments),
     Start(service::Start),
     Stop(service::Stop),
     Restart(service::Restart),
+    Limits(bounds::Limits),
+    Quota(bounds::Quota),
     Logs(logs::Arguments),
     RotateToken(access::RotateToken),
     SetPassword(access::SetPassword),
@@ -57,9 +62,12 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::List(arguments) => look::list(&arguments),
         Command::Links(arguments) => look::links(&arguments),
         Command::Show(arguments) => look::show(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Start(arguments) => service::start(&arguments),
         Command::Stop(arguments) => service::stop(&arguments),
         Command::Restart(arguments) => service::restart(&arguments),
+        Command::Limits(arguments) => bounds::limits(&arguments),
+        Command::Quota(arguments) => bounds::quota(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::RotateToken(arguments) => access::rotate_token(&arguments),
         Command::SetPassword(arguments) => return access::set_password(arguments),
@@ -82,9 +90,12 @@ impl Command {
             Self::List(look::List { format, .. })
             | Self::Links(look::Links { format, .. })
             | Self::Show(look::Show { format, .. })
+            | Self::Report(report::Arguments { format, .. })
             | Self::Start(service::Start { format, .. })
             | Self::Stop(service::Stop { format, .. })
             | Self::Restart(service::Restart { format, .. })
+            | Self::Limits(bounds::Limits { format, .. })
+            | Self::Quota(bounds::Quota { format, .. })
             | Self::RotateToken(access::RotateToken { format, .. })
             | Self::SetPassword(access::SetPassword { format, .. })
             | Self::Rename(rename::Arguments { format, .. })

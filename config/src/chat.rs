@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::after_turn::AfterTurn;
+use crate::containment::{Contained, Containment, Level};
+use crate::limits::{Limits, Quota};
 use crate::object_storage::ObjectStorage;
 use crate::paths::expand;
 use crate::run_tokens::RunScope;
@@ -34,8 +36,12 @@ pub struct Settings {
     /// Where the product's own notes lie, in a folder `memory`, if not beside the program
     /// (`REMOTELAB_SOURCE_PROJECT_ROOT`).
     pub source_project_root: Option<PathBuf>,
-    /// The service user's home folder, the meaning of `~`.
+    /// The service user's home folder.
     pub home: PathBuf,
+    /// What `~` means in the names of folders: the home folder, or the workspace where runs are contained.
+    pub work_home: PathBuf,
+    /// Set where runs are contained (`REMOTELAB_CONTAIN`); only an instance with a root of its own can be.
+    pub contained: Option<Contained>,
     /// The instance's name, shown to people; `owner` when unset (`REMOTELAB_INSTANCE_NAME`).
     pub instance_name: String,
     /// The registry's opaque id of this instance, answered to probes (`REMOTELAB_INSTANCE_ID`).
@@ -56,6 +62,10 @@ pub struct Settings {
     /// What runs may do through the API, where it is not what the instance has noted
     /// (`REMOTELAB_RUN_TOKEN_SCOPE`: `session`, `organise` or `owner`).
     pub run_token_scope: Option<RunScope>,
+    /// What runs may take at a time (`REMOTELAB_LIMIT_*`).
+    pub limits: Limits,
+    /// What the instance may use (`REMOTELAB_QUOTA_*`).
+    pub quota: Quota,
     /// What happens after a turn by itself.
     pub after_turn: AfterTurn,
     /// What is to stay free on the disk (bytes): nothing more is accepted below it
@@ -70,6 +80,7 @@ impl Settings {
     #[must_use]
     pub fn from_env(env: &Env, home: &Path) -> Self {
         let home = env.get("HOME").map_or_else(|| home.to_owned(), |text| expand(text, home));
+        let contained = contained(env, &home);
         Self {
             bind_host: env.get("CHAT_BIND_HOST").unwrap_or("127.0.0.1").to_owned(),
             port: env.port("CHAT_PORT").unwrap_or(OWNER_PORT),
@@ -93,9 +104,13 @@ impl Settings {
                 Some("0" | "false" | "no" | "off")
             ),
             run_token_scope: env.get("REMOTELAB_RUN_TOKEN_SCOPE").map(RunScope::parse),
+            limits: Limits::from_env(env),
+            quota: Quota::from_env(env),
             after_turn: AfterTurn::from_env(env),
             free_disk: free_disk(env.get("REMOTELAB_FREE_DISK_MIB")),
             object_storage: ObjectStorage::from_env(env),
+            work_home: contained.as_ref().map_or_else(|| home.clone(), Contained::workspace),
+            contained,
             home,
         }
     }
@@ -104,6 +119,12 @@ impl Settings {
 fn free_disk(text: Option<&str>) -> u64 {
     let mib = text.and_then(|text| text.parse().ok()).unwrap_or(FREE_DISK_MIB);
     mib.saturating_mul(1 << 20)
+}
+
+fn contained(env: &Env, home: &Path) -> Option<Contained> {
+    let containment = Containment::from_env(env);
+    let root = expand(env.get("REMOTELAB_INSTANCE_ROOT")?, home);
+    (containment.level != Level::Off).then_some(Contained { root, containment })
 }
 
 /// Reads `SESSION_EXPIRY`: above 30 days is cut to 30 days, anything else unusable is one day.

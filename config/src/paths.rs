@@ -167,6 +167,12 @@ impl InstancePaths {
         self.config.join("provider-runtime-homes/codex")
     }
 
+    /// The Claude home that contained runs of this instance use.
+    #[must_use]
+    pub fn managed_claude_home(&self) -> PathBuf {
+        self.config.join("provider-runtime-homes/claude")
+    }
+
     /// How runs find this program.
     #[must_use]
     pub fn program(&self) -> PathBuf {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::containment::Containment;
+use crate::limits::{self, Limits, Quota};
 use crate::lock::{self, FileLock};
 use crate::{InstanceName, InstancePaths, atomic};
 
@@ -74,6 +76,24 @@ pub struct Record {
     /// Whether the operator has stopped it: it then stays so, until it is started by hand.
     #[serde(default, skip_serializing_if = "is_false", deserialize_with = "flag")]
     pub stopped: bool,
+    /// How far its runs are kept to its own files.
+    #[serde(
+        default,
+        skip_serializing_if = "Containment::is_unset",
+        deserialize_with = "Containment::lenient"
+    )]
+    pub containment: Containment,
+    /// What its runs may take at a time. `limits` are those of the front door.
+    #[serde(
+        rename = "runLimits",
+        default,
+        skip_serializing_if = "Limits::is_unset",
+        deserialize_with = "limits::lenient"
+    )]
+    pub limits: Limits,
+    /// What it may use before it is told to wait.
+    #[serde(default, skip_serializing_if = "Quota::is_unset", deserialize_with = "limits::lenient")]
+    pub quota: Quota,
     /// Fields of other versions.
     #[serde(flatten)]
     pub rest: Map<String, Value>,

@@ -9,6 +9,7 @@ pub(crate) use npm::bin as npm_bin;
 
 /// A browser with its driver, faces for every script that a page may show, a mail server.
 const FOR_TESTS: &[&str] = &[
+    "bubblewrap",
     "chromium",
     "chromium-driver",
     "fonts-noto-core",

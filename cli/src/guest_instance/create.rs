@@ -5,6 +5,7 @@ use std::path::{self, PathBuf};
 use anyhow::{Context, ensure};
 use remotelab_config::auth::Login;
 use remotelab_config::password;
+use remotelab_executor::contain::Walls;
 use remotelab_manager::guests::create::{Error, Name, Planned};
 use remotelab_manager::guests::hostname::Wish;
 use remotelab_manager::guests::{Created, Request};
@@ -73,6 +74,9 @@ struct Options {
     /// The password. Other users of this machine may see it here; prefer `--password-stdin`.
     #[arg(long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
     password: Option<String>,
+    /// Give its runs a file tree and processes of their own (by bubblewrap), or do not run anything.
+    #[arg(long)]
+    isolated: bool,
     /// Leave the routes at the mail provider alone.
     #[arg(long)]
     no_mailbox_sync: bool,
@@ -184,6 +188,11 @@ fn print<T>(
 
 fn request(name: Name, options: Options) -> anyhow::Result<Request> {
     let login = login(&options)?;
+    if options.isolated && !Walls::here().namespaces {
+        return Err(
+            Hinted::new("there are no namespaces for --isolated here", "apt-get install bubblewrap").into()
+        );
+    }
     let root = options.instance_root.map(path::absolute).transpose();
     Ok(Request {
         name,
@@ -197,6 +206,7 @@ fn request(name: Name, options: Options) -> anyhow::Result<Request> {
         root: root.context("cannot use --instance-root")?,
         session_expiry_days: options.session_expiry_days,
         login,
+        isolated: options.isolated,
         sync_mail_routes: !options.no_mailbox_sync,
     })
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use remotelab_config::chat::Settings;
+use remotelab_config::containment::Contained;
+use remotelab_config::limits::Limits;
 use remotelab_config::{Env, paths};
 use remotelab_protocol::run::Manifest;
 use remotelab_protocol::tool::{RuntimeFamily, Tool};
@@ -29,7 +31,7 @@ pub const RESUME_FIELD: &str = "providerResumeId";
 /// What calls have in common on one server.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The service user's home folder, the meaning of `~`.
+    /// What `~` means in the names of folders.
     pub home: PathBuf,
     /// Where executors find programs, joined as a `PATH`.
     pub search_path: String,
@@ -49,6 +51,8 @@ pub struct Context {
     pub is_root: bool,
     /// What the owner's login shell sets; the server's own variables count more.
     pub shell: Option<Arc<Env>>,
+    /// The instance's folders, where its runs are contained; then also the Claude home that they use.
+    pub contained: Option<(Contained, PathBuf)>,
     /// Where the tool is, if it is a shared one.
     pub shared_tool: Option<SharedTool>,
 }
@@ -75,11 +79,11 @@ impl Context {
     #[must_use]
     pub fn new(settings: &Settings, env: &Env, search_path: String, program: PathBuf) -> Self {
         Self {
-            home: settings.home.clone(),
+            home: settings.work_home.clone(),
             search_path,
             program,
             launcher: None,
-            codex_home: if settings.personal_codex_home {
+            codex_home: if settings.personal_codex_home && settings.contained.is_none() {
                 CodexHome::Personal(personal_codex_home(env, &settings.home))
             } else {
                 CodexHome::Managed(settings.paths.managed_codex_home())
@@ -88,6 +92,10 @@ impl Context {
             codex_developer_instructions: settings.codex_developer_instructions.clone(),
             chat_base_url: base_url((Ipv4Addr::LOCALHOST, settings.port).into()),
             is_root: rustix::process::geteuid().is_root(),
+            contained: settings
+                .contained
+                .clone()
+                .map(|contained| (contained, settings.paths.managed_claude_home())),
             shell: None,
             shared_tool: None,
         }
@@ -125,6 +133,12 @@ pub fn base_url(listener: SocketAddr) -> String {
         ip => ip,
     };
     format!("http://{}", SocketAddr::new(ip, listener.port()))
+}
+
+/// Returns the user's own Claude home.
+#[must_use]
+pub fn personal_claude_home(env: &Env, home: &Path) -> PathBuf {
+    env.get("CLAUDE_CONFIG_DIR").map_or_else(|| home.join(".claude"), |text| paths::expand(text, home))
 }
 
 /// Returns the user's own Codex home, which holds the login that managed homes share.
@@ -187,6 +201,9 @@ pub fn launch(tool: &Tool, program: Option<PathBuf>, manifest: &Manifest, contex
         folder: paths::expand(&manifest.folder, &context.home),
         stdin,
         codex_home: uses_codex_home(tool).then(|| context.codex_home.path().to_owned()),
+        contain: None,
+        limits: Limits::default(),
+        cgroup: None,
         downloads: Vec::new(),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::contain::Policy;
 use remotelab_config::atomic;
+use remotelab_config::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 /// A program call. The environment is not part of it: the runner's own is the tool's, so that keys of
@@ -24,6 +26,15 @@ pub struct Launch {
     /// The Codex home whose session log tells the context's size; only for tools of Codex' family.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub codex_home: Option<PathBuf>,
+    /// What it may see and do; everything that the user may when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contain: Option<Policy>,
+    /// What the instance's runs may take at a time.
+    #[serde(skip_serializing_if = "Limits::is_unset")]
+    pub limits: Limits,
+    /// The control group where the kernel sees to that, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<PathBuf>,
     /// Files that the prompt speaks of and that are to be fetched before the program starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub downloads: Vec<Download>,

@@ -4,6 +4,7 @@
 //! * [`catalogue`] knows the tools and finds their programs.
 //! * [`shell`] asks the owner's login shell once what it sets.
 //! * [`command`] turns a tool and a run's manifest into a [`Launch`] and an environment.
+//! * [`contain`] keeps a run to its own instance.
 //! * [`launcher`] makes `remotelab` itself available to runs.
 //! * [`runner`] starts the detached process that carries a launch out, and tells how it stands.
 //! * [`spool`] reads what the executor printed, from any offset.
@@ -35,7 +36,9 @@
 
 pub mod adapter;
 pub mod catalogue;
+pub mod cgroup;
 pub mod command;
+pub mod contain;
 pub mod demo;
 mod dialect;
 pub mod failure;

@@ -19,6 +19,7 @@ mod execution;
 mod fetch;
 mod files;
 mod group;
+mod limit;
 mod lines;
 mod output;
 mod processes;

@@ -9,6 +9,9 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use remotelab_config::Env;
+use remotelab_config::containment::Level;
+use remotelab_config::limits::Limits;
+use remotelab_executor::contain::{Policy, Walls};
 use remotelab_executor::runner::{self, Settled};
 use remotelab_executor::{Download, Launch, SpoolReader, Stream};
 use remotelab_protocol::Run;
@@ -599,4 +602,65 @@ async fn runtime_weakness_13_the_context_of_codex_is_told_at_the_end() {
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_run_that_takes_more_than_it_may_is_ended_and_told_so() {
+    let world = World::without_tool();
+    // One child leaves the session and the group.
+    write_script(
+        &world.file("tool"),
+        "setsid sleep 300 & echo $! > child; for i in 1 2 3; do sleep 300 & done; wait",
+    );
+    let limits = Limits { tasks: Some(3), ..Limits::default() };
+    world.launch(&Launch { program: world.file("tool"), limits, ..world.call() });
+    let result = world.carry_out().await;
+    let reason = "The work was ended because it started more processes than it may (3)";
+    assert_eq!((result.error.as_deref(), result.cancelled), (Some(reason), false));
+    let child = world.number_in("child").await;
+    eventually("the child is gone", || (!runs_at_all(child)).then_some(())).await;
+}
+
+fn runs_at_all(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}/stat")).exists() && runs(pid)
+}
+
+/// The whole way of a contained run: what the server wrote down is what the runner does.
+#[tokio::test]
+async fn a_contained_run_works_in_its_folder_and_in_no_other() {
+    let world = World::without_tool();
+    write_script(
+        &world.file("tool"),
+        "echo hello > made; cat made; cat ../secret 2>/dev/null || echo closed",
+    );
+    let ground = world.file("ground");
+    fs::create_dir(&ground).unwrap();
+    fs::write(world.file("secret"), "secret").unwrap();
+    let policy = Policy {
+        walls: Walls { namespaces: false, ..Walls::here() },
+        level: Level::On,
+        write: vec![ground.clone()],
+        read: vec![world.file("tool")],
+        ..Policy::default()
+    };
+    let call = Launch { program: world.file("tool"), folder: ground, ..world.call() };
+    world.launch(&Launch { contain: Some(policy.clone()), ..call.clone() });
+    assert_eq!(ended(&world.carry_out().await), (Some(0), None, false, None));
+    assert_eq!(world.lines(), [out("hello"), out("closed")]);
+
+    for (policy, folder, reason) in [
+        (policy.clone(), world.file("run"), format!("The folder {} does not belong to this instance", world.file("run").display())),
+        (
+            Policy { walls: Walls::default(), level: Level::Require, ..policy },
+            call.folder.clone(),
+            "This instance keeps its work apart from others, and this machine cannot do that: nothing guards files, \
+             modes of files, TCP ports, signals, sockets. The work was not begun. Ask whoever runs this machine"
+                .to_owned(),
+        ),
+    ] {
+        fs::remove_dir_all(world.run()).unwrap();
+        fs::create_dir(world.run()).unwrap();
+        world.launch(&Launch { contain: Some(policy), folder, ..call.clone() });
+        assert_eq!(ended(&world.carry_out().await), (Some(1), None, false, Some(reason.as_str())));
+    }
 }

@@ -1,12 +1,14 @@
 //! What is wrong with an instance, and what helps. Everything is read; nothing is changed.
 
 mod access;
+mod containment;
 mod disk;
 mod records;
 mod server;
 mod tools;
 
 use remotelab_config::InstancePaths;
+use remotelab_config::containment::Containment;
 use remotelab_protocol::tool::Tool;
 use serde::Serialize;
 
@@ -23,6 +25,8 @@ pub struct Patient {
     pub bind_host: String,
     /// Whose pages are of the same origin as its own, where it is reached by a prefix.
     pub neighbours: Vec<String>,
+    /// What was decided about its runs, where it is a guest.
+    pub containment: Option<Containment>,
     /// The executors that it knows, without the demo.
     pub executors: Vec<Tool>,
 }
@@ -78,6 +82,7 @@ pub fn examine(patient: &Patient) -> Vec<Finding> {
         records::damaged(patient),
         records::half_written(patient),
         tools::executors(patient),
+        containment::walls(patient),
         disk::room(patient),
         origin(patient),
     ]

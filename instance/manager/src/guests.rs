@@ -3,6 +3,7 @@
 //! Everything here blocks and is meant for short-lived commands. What a running system is asked to do
 //! goes through [`Outside`](crate::outside::Outside).
 
+mod bounds;
 pub mod create;
 mod delete;
 mod discovered;
@@ -14,6 +15,7 @@ pub mod pattern;
 pub mod port;
 pub mod reach;
 mod rename;
+mod report;
 pub(crate) mod seed;
 mod trash;
 mod tunnel;
@@ -33,10 +35,12 @@ use crate::operation::{self, Failed, Tools};
 use crate::outside::{Gateway, Outside, Service};
 use mailbox::Addresses;
 
+pub use bounds::Bounds;
 pub use create::Request;
 pub use delete::{Deleted, Files};
 pub use lifecycle::Changed;
 pub use rename::NewName;
+pub use report::{Report, Row};
 pub use trash::Entry;
 pub use view::{Created, View};
 
@@ -78,6 +82,9 @@ pub enum Error {
     /// What a record names is more than its guest's.
     #[error("{} does not belong to this guest alone; its files can only be kept where they are", .0.display())]
     NotItsOwn(PathBuf),
+    /// What would be allowed holds more than may be seen.
+    #[error("{} holds files of the operator or of other guests", .0.display())]
+    TooMuch(PathBuf),
     /// The name is no name for a guest.
     #[error(transparent)]
     Name(#[from] remotelab_config::instance_name::Error),

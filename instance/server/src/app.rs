@@ -19,6 +19,7 @@ use crate::body_memory::BodyMemory;
 use crate::completions;
 use crate::damages::Damages;
 use crate::hub::Hub;
+use crate::quota::Quota;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
 use crate::room::Room;
@@ -68,6 +69,8 @@ pub(crate) struct App {
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
     pub(crate) assets: Assets,
+    /// What the instance may use.
+    pub(crate) quota: Quota,
     /// Room for bodies that are read into memory.
     pub(crate) body_memory: BodyMemory,
     /// Room on the disk for what is to be stored.

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
-use remotelab_config::object_storage::ObjectStorage;
+use remotelab_config::chat::Settings;
 use remotelab_config::{InstancePaths, atomic};
 use remotelab_protocol::{AssetId, SessionId};
 use serde_json::Map;
@@ -28,6 +28,7 @@ use tokio_util::io::ReaderStream;
 use crate::app::blocking;
 use crate::attachments::safe_name;
 use crate::clock::now_iso;
+use crate::contained;
 
 pub(crate) use disposition::disposition;
 pub(crate) use incoming::{Error as IncomingError, Incoming};
@@ -47,6 +48,8 @@ const CHUNK: usize = 256 << 10;
 pub(crate) struct Assets {
     paths: InstancePaths,
     storage: Option<Storage>,
+    /// Where files of this host may be taken from, where not from everywhere.
+    sources: Option<Vec<PathBuf>>,
     /// Those that are being received or completed.
     busy: Mutex<BTreeSet<AssetId>>,
 }
@@ -90,11 +93,17 @@ pub(crate) enum Error {
 
 impl Assets {
     /// Looks after the files of an instance. Blocks.
-    pub(crate) fn open(paths: &InstancePaths, storage: Option<ObjectStorage>) -> Self {
+    pub(crate) fn open(settings: &Settings) -> Self {
+        let paths = &settings.paths;
         // In the cache runners may be at work, which outlive a server.
         let folders = [paths.file_assets(), paths.file_asset_objects(), paths.images()];
         folders.iter().for_each(|folder| incoming::sweep(folder));
-        Self { paths: paths.clone(), storage: storage.map(Storage::new), busy: Mutex::default() }
+        Self {
+            paths: paths.clone(),
+            storage: settings.object_storage.clone().map(Storage::new),
+            sources: contained::sources(settings),
+            busy: Mutex::default(),
+        }
     }
 
     /// The object storage, where there is one.
@@ -203,8 +212,9 @@ impl Assets {
     /// Makes a complete file of a regular one of this host, which may change afterwards. The same id makes
     /// the same file again.
     pub(crate) async fn publish(&self, id: AssetId, wanted: Wanted, source: PathBuf) -> Result<Asset, Error> {
-        let opened = source.clone();
-        let file = blocking(move || open_regular(&opened)).await.ok_or(Error::NoFile(source))?;
+        let (opened, within) = (source.clone(), self.sources.clone());
+        let file =
+            blocking(move || open_regular(&opened, within.as_deref())).await.ok_or(Error::NoFile(source))?;
         let mut incoming = Incoming::begin(self.paths.file_asset_objects(), FILE_BYTES).await?;
         let mut chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK);
         while let Some(chunk) = chunks.next().await {
@@ -325,11 +335,12 @@ fn check_size(found: u64, announced: Option<u64>) -> Result<(), Error> {
     }
 }
 
-fn open_regular(path: &Path) -> Option<fs::File> {
+fn open_regular(path: &Path, within: Option<&[PathBuf]>) -> Option<fs::File> {
     // Asked for before it is opened as well: to open a pipe is to wait for its other end.
     let is_file = path.is_absolute() && fs::metadata(path).is_ok_and(|about| about.is_file());
     let file = fs::File::open(path).ok().filter(|_| is_file)?;
-    file.metadata().is_ok_and(|about| about.is_file()).then_some(file)
+    let is_allowed = within.is_none_or(|folders| contained::is_in(&file, folders));
+    (is_allowed && file.metadata().is_ok_and(|about| about.is_file())).then_some(file)
 }
 
 /// What a field of a request may say about a media type.
@@ -349,9 +360,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("a");
         fs::write(&file, "x").unwrap();
-        assert!(open_regular(&file).is_some());
+        assert!(open_regular(&file, None).is_some());
         for path in [root.path(), Path::new("/dev/zero"), Path::new("relative"), &root.path().join("gone")] {
-            assert!(open_regular(path).is_none(), "{}", path.display());
+            assert!(open_regular(path, None).is_none(), "{}", path.display());
         }
     }
 

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::{App, Shared, StorageRefused, blocking, change};
 use crate::clock::{now_iso, now_ms};
+use crate::contained;
 use crate::context::Conversation;
 use crate::family::{DEPTH, OPEN_CHILDREN, PARENT};
 use crate::sessions;
@@ -128,8 +129,9 @@ impl App {
 
     /// Returns an existing folder as sessions name it.
     fn folder(&self, given: &str) -> Option<String> {
-        let folder = expand(given, &self.settings.home);
-        folder.is_dir().then(|| folder.to_string_lossy().into_owned())
+        let folder = expand(given, &self.settings.work_home);
+        (folder.is_dir() && contained::may_work_in(&self.settings, &folder))
+            .then(|| folder.to_string_lossy().into_owned())
     }
 }
 

@@ -14,6 +14,7 @@ mod build;
 mod clock;
 mod compaction;
 mod completions;
+mod contained;
 mod context;
 mod custom_tool;
 mod damages;
@@ -27,6 +28,7 @@ mod models;
 mod outside;
 mod patch;
 mod prompt;
+mod quota;
 #[doc(hidden)]
 pub mod readers;
 mod records;

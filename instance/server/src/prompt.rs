@@ -106,7 +106,8 @@ fn full(inputs: &Inputs<'_>, sections: &mut Sections) -> String {
         };
         sections.push("conversation", format!("{heading}\n\n{told}"));
     }
-    let turn_context = startup::turn(inputs.settings.paths.memory(), &inputs.settings.home, inputs.session);
+    let turn_context =
+        startup::turn(inputs.settings.paths.memory(), &inputs.settings.work_home, inputs.session);
     sections.push("turn", format!("<private>\n{turn_context}\n</private>"));
     let heading = if resuming || continues { "Current user message:" } else { "User message:" };
     sections.push("message", format!("{heading}\n{}", inputs.message));

@@ -192,7 +192,7 @@ impl App {
             return Ok(Vec::new());
         };
         let named = paths::named(&answer);
-        let folder = expand(&manifest.folder, &self.settings.home);
+        let folder = expand(&manifest.folder, &self.settings.work_home);
         let changed = events.iter().filter_map(|event| match &event.kind {
             Kind::Known(Known::FileChange { file_path, .. }) => Some(folder.join(file_path)),
             _ => None,
@@ -200,7 +200,7 @@ impl App {
         let changed: Vec<PathBuf> = changed.filter(|path| paths::is_named(path, &named)).collect();
         let candidates: Vec<PathBuf> = named
             .iter()
-            .map(|path| paths::resolve(path, &folder, &self.settings.home))
+            .map(|path| paths::resolve(path, &folder, &self.settings.work_home))
             .chain(changed)
             .collect();
         let started = run.started_at.as_deref().unwrap_or(&run.created_at);

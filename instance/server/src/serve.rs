@@ -32,6 +32,7 @@ use crate::body_memory::BodyMemory;
 use crate::completions;
 use crate::damages::{self, Damages};
 use crate::hub::Hub;
+use crate::quota::Quota;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
@@ -168,6 +169,10 @@ impl Server {
 fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Error> {
     // Refuses to start where anybody could sign in.
     AuthFile::load(&settings.paths.auth())?;
+    if let Some(contained) = &settings.contained {
+        // Sessions may begin in it before there is a run.
+        atomic::create_private_dir(&contained.workspace())?;
+    }
     let (store, recovery) = Store::open(&settings.paths)?;
     for path in &recovery.damaged {
         tracing::warn!(path = %path.display(), "a file is damaged and was left alone");
@@ -209,7 +214,8 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         webhooks: Webhooks::open(&settings.paths)?,
         completions: completions::Waiting::open(settings.paths.config()),
         stopping: CancellationToken::new(),
-        assets: Assets::open(&settings.paths, settings.object_storage.clone()),
+        assets: Assets::open(&settings),
+        quota: Quota::open(&settings),
         body_memory: BodyMemory::new(),
         room: Room::below(settings.paths.config(), settings.free_disk),
         settings,

@@ -75,8 +75,9 @@ fn is_listed(session: &Session, filter: &Filter) -> bool {
 fn matches(app: &Shared, session: &Session, filter: &Filter) -> bool {
     let template = || session.rest.get("templateId").and_then(Value::as_str);
     // Sessions store `~` or an absolute path; both name the same folder.
-    let same_folder =
-        |wanted: &str| expand(wanted, &app.settings.home) == expand(&session.folder, &app.settings.home);
+    let same_folder = |wanted: &str| {
+        expand(wanted, &app.settings.work_home) == expand(&session.folder, &app.settings.work_home)
+    };
     session.archived == filter.archived
         && filter.source_id.as_deref().is_none_or(|wanted| wanted == session.source_id)
         && filter.template_id.as_deref().is_none_or(|wanted| template() == Some(wanted))

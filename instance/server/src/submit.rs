@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::app::{App, Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
 use crate::context::Conversation;
-use crate::{after, completions};
+use crate::{after, completions, quota};
 
 pub(crate) use begin::{Beginning, Internal, of_run};
 pub(crate) use flush::schedule_flush;
@@ -65,6 +65,8 @@ pub(crate) enum Error {
     Archived,
     #[error("Unknown tool \"{tool}\". Known tools: {known}")]
     UnknownTool { tool: String, known: String },
+    #[error(transparent)]
+    Quota(#[from] quota::Exceeded),
     #[error(transparent)]
     Storage(#[from] StorageRefused),
 }
@@ -139,6 +141,7 @@ impl App {
                 return Err(Error::Archived);
             }
             let tool = self.known_tool(submission.tool.as_deref(), &session.tool)?;
+            self.quota.check()?;
             let targets = std::mem::take(&mut submission.targets);
             if is_busy(session, draft.active()) || !session.follow_up_queue.is_empty() {
                 enqueue(draft, submission)?;
@@ -152,6 +155,7 @@ impl App {
             }
             completions::add(self, draft, targets);
             let beginning = Beginning::of(submission, tool);
+            self.quota.note_run();
             accepted(false, false, Some(self.begin(draft, &conversation, beginning)))
         })
     }

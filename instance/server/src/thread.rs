@@ -47,7 +47,8 @@ impl App {
         };
         let tools = self.tool_choices(&state.session.tool);
         let mut session = state.session;
-        session.folder = shorten(&expand(&session.folder, &self.settings.home), &self.settings.home);
+        session.folder =
+            shorten(&expand(&session.folder, &self.settings.work_home), &self.settings.work_home);
         SessionPage::of(&session, &activity, timeline, running, tools, form_token, viewer)
     }
 

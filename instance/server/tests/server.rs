@@ -23,6 +23,7 @@ mod server {
     mod paging;
     mod process;
     mod queue;
+    mod quota;
     mod recovery;
     mod request_log;
     mod results;

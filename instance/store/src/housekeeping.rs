@@ -23,6 +23,17 @@ struct File {
 /// How deep folders are looked into.
 const DEPTH: usize = 12;
 
+/// How deep folders of work are looked into.
+const WORK_DEPTH: usize = 40;
+
+/// Returns what the files below a folder take on the disk. Links are not followed. Blocks, long where there is much.
+#[must_use]
+pub fn taken(folder: &Path) -> u64 {
+    let mut bytes = 0_u64;
+    walk_to(folder, WORK_DEPTH, &mut |file| bytes = bytes.saturating_add(file.bytes));
+    bytes
+}
+
 /// Calls `found` with every file below a folder. Links are counted as themselves and not followed; what
 /// cannot be listed is as if it were empty.
 fn walk(folder: &Path, found: &mut impl FnMut(File)) {

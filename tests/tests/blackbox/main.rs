@@ -1,6 +1,7 @@
 //! The black-box tests, one binary so that they link once.
 
 mod coming_and_going;
+mod contained;
 mod cookies;
 mod crash;
 mod crash_set;

@@ -11,11 +11,11 @@ const CONFIG: &str =
     "# Codex settings of this RemoteLab instance. Yours to edit; RemoteLab writes this file only once.\n";
 
 /// Makes a managed home ready for a run. What stands there stays, only the link to the login follows the
-/// user's.
+/// user's, if it is shared by one.
 ///
 /// # Errors
 /// When the folder or a file in it cannot be made.
-pub fn prepare(managed: &Path, personal: &Path) -> Result<(), atomic::Error> {
+pub fn prepare(managed: &Path, personal: &Path, shares_login: bool) -> Result<(), atomic::Error> {
     atomic::create_private_dir(managed)?;
     for (name, text) in [("config.toml", CONFIG), ("AGENTS.md", "")] {
         let path = managed.join(name);
@@ -24,7 +24,7 @@ pub fn prepare(managed: &Path, personal: &Path) -> Result<(), atomic::Error> {
         }
     }
     let (login, link) = (personal.join("auth.json"), managed.join("auth.json"));
-    if login != link {
+    if shares_login && login != link {
         follow(&login, &link).map_err(|source| atomic::Error::new("link", &link, source))?;
     }
     Ok(())
@@ -57,20 +57,20 @@ mod tests {
     fn shares_the_login_and_keeps_everything_else() {
         let root = tempfile::tempdir().unwrap();
         let (managed, personal) = (root.path().join("managed/codex"), root.path().join("personal"));
-        prepare(&managed, &personal).unwrap();
+        prepare(&managed, &personal, true).unwrap();
         assert!(!managed.join("auth.json").exists());
 
         fs::create_dir(&personal).unwrap();
         fs::write(personal.join("auth.json"), "login").unwrap();
         fs::write(managed.join("config.toml"), "model = \"mine\"").unwrap();
         for _ in 0..2 {
-            prepare(&managed, &personal).unwrap();
+            prepare(&managed, &personal, true).unwrap();
             assert_eq!(fs::read_to_string(managed.join("auth.json")).unwrap(), "login");
         }
         assert_eq!(fs::read_to_string(managed.join("config.toml")).unwrap(), "model = \"mine\"");
 
         fs::remove_file(personal.join("auth.json")).unwrap();
-        prepare(&managed, &personal).unwrap();
+        prepare(&managed, &personal, true).unwrap();
         assert!(fs::symlink_metadata(managed.join("auth.json")).is_err());
     }
 }

@@ -25,6 +25,14 @@ pub fn environment(tool: &Tool, manifest: &Manifest, base: &Env, context: &Conte
     if !base.iter().any(|(key, _)| key == "HOME") {
         set("HOME", context.home.display().to_string());
     }
+    if let Some((contained, claude_home)) = &context.contained {
+        set("HOME", contained.workspace().display().to_string());
+        let temporary = contained.temporary().display().to_string();
+        for key in ["TMPDIR", "CLAUDE_CODE_TMPDIR"] {
+            set(key, temporary.clone());
+        }
+        set("CLAUDE_CONFIG_DIR", claude_home.display().to_string());
+    }
     set("REMOTELAB_SESSION_ID", manifest.session_id.to_string());
     set("REMOTELAB_RUN_ID", manifest.id.to_string());
     set("REMOTELAB_CHAT_BASE_URL", context.chat_base_url.clone());

@@ -4,6 +4,9 @@ use remotelab_protocol::run::Options;
 use remotelab_protocol::{Attachment, RunId, SessionId};
 use serde_json::{Map, json};
 
+use remotelab_config::containment::{Contained, Containment};
+use remotelab_config::limits::Limits;
+
 use super::*;
 
 fn tool(id: &str, family: Option<RuntimeFamily>, builtin: bool) -> Tool {
@@ -51,6 +54,7 @@ fn context() -> Context {
         chat_base_url: "http://127.0.0.1:7690".into(),
         is_root: true,
         shell: None,
+        contained: None,
         shared_tool: None,
     }
 }
@@ -164,6 +168,9 @@ fn the_built_in_executors_read_the_prompt_from_standard_input() {
             folder: "/home/owner/work".into(),
             stdin: Some(prompt.into()),
             codex_home: Some("/config/codex".into()),
+            contain: None,
+            limits: Limits::default(),
+            cgroup: None,
             downloads: Vec::new(),
         }
     );
@@ -415,9 +422,30 @@ fn the_demo_is_this_program_with_another_word() {
             folder: "/home/owner/work".into(),
             stdin: Some("hi".into()),
             codex_home: None,
+            contain: None,
+            limits: Limits::default(),
+            cgroup: None,
             downloads: Vec::new(),
         }
     );
+}
+
+#[test]
+fn a_contained_run_has_homes_of_its_own() {
+    let contained = Contained { root: "/g".into(), containment: Containment::default() };
+    let context = Context { contained: Some((contained, "/g/config/claude".into())), ..context() };
+    let base =
+        [("HOME", "/root"), ("TMPDIR", "/tmp"), ("CLAUDE_CONFIG_DIR", "/root/.claude")].into_iter().collect();
+    let env = environment(&codex_tool(), &manifest("p", Options::default()), &base, &context);
+    for (key, value) in [
+        ("HOME", "/g/workspace"),
+        ("TMPDIR", "/g/tmp"),
+        ("CLAUDE_CODE_TMPDIR", "/g/tmp"),
+        ("CLAUDE_CONFIG_DIR", "/g/config/claude"),
+        ("CODEX_HOME", "/config/codex"),
+    ] {
+        assert_eq!(env.get(key), Some(value), "{key}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use remotelab_config::limits::Limits;
 use remotelab_config::{Env, atomic};
 use remotelab_protocol::run::{RunResult, RunnerReport};
 use remotelab_protocol::time;
@@ -16,11 +17,13 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use super::limit::Watch;
 use super::output::Output;
 use super::stop::Stop;
 use super::{codex_metrics, fetch, files, group};
+use crate::contain::{self, Held, Walls};
 use crate::spool::{Stream, Writer};
-use crate::{Launch, failure};
+use crate::{Launch, cgroup, failure};
 
 /// How often the runner looks whether somebody asked to stop.
 const CANCEL_POLL: Duration = Duration::from_millis(200);
@@ -29,6 +32,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How often a start is tried while the program's file is being written, as by an update.
 const BUSY_TRIES: u32 = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
+/// How far a run steps back for others.
+const NICE: i32 = 10;
+/// Where the kernel looks first when memory has run out; 1000 is first of all.
+const DIES_FIRST: &str = "500";
 
 /// Why there is no exit to tell of.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +77,14 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
         () = cancelled(run_dir) => return Err(Problem::Cancelled),
         _ = terminate.recv() => return Err(Problem::Cancelled),
     }
-    let mut child = start(&launch, env).await?;
+    let limits = bound(&launch);
+    let (mut child, _held) = start(&launch, env).await?;
     let leader = child.id().unwrap_or_default();
+    if launch.contain.is_some() || !launch.limits.is_unset() {
+        die_first(leader);
+    }
+    let mut watch = Watch::new(limits);
+    let mut exceeded = None;
     let mut stop = Stop::new(leader);
     report(run_dir, leader).map_err(|error| give_up(&stop, "reporting the executor", error))?;
     if let (Some(stdin), Some(prompt)) = (child.stdin.take(), launch.stdin.clone()) {
@@ -100,6 +113,13 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
                     stop.request();
                 }
                 stop.escalate();
+                if exceeded.is_none() {
+                    exceeded = watch.exceeded();
+                    if exceeded.is_some() {
+                        watch.kill();
+                        stop.kill();
+                    }
+                }
             }
             status = linger(exit) => break status,
         }
@@ -112,7 +132,36 @@ async fn work(run_dir: &Path, env: &Env) -> Result<RunResult, Problem> {
         spool.push(Stream::Stdout, &line);
     }
     spool.sync().map_err(machine("writing the spool"))?;
-    Ok(result(status, stop.requested()))
+    Ok(RunResult { error: exceeded, ..result(status, stop.requested()) })
+}
+
+/// Has the kernel keep the run to its limits, where it was prepared for that; returns what is left to watch.
+fn bound(launch: &Launch) -> Limits {
+    if launch.limits.is_unset() {
+        return launch.limits;
+    }
+    match launch.cgroup.as_deref().map(cgroup::enter) {
+        Some(Ok(())) => return Limits::default(),
+        Some(Err(error)) => tracing::warn!(%error, "the run is not in its control group, so it is watched"),
+        None => tracing::warn!("no control groups were handed over: each run is watched by itself"),
+    }
+    // A share of the processor cannot be kept so; others come first at least.
+    if launch.limits.cpu.is_some()
+        && let Err(error) = rustix::process::nice(NICE)
+    {
+        tracing::warn!(%error, "the run cannot step back behind others");
+    }
+    launch.limits
+}
+
+/// When memory runs out, executors end before servers.
+fn die_first(tool: u32) {
+    let path = format!("/proc/{tool}/oom_score_adj");
+    if Path::new("/proc/self/oom_score_adj").exists()
+        && let Err(error) = std::fs::write(path, DIES_FIRST)
+    {
+        tracing::debug!(%error, "the executor dies no earlier than others");
+    }
 }
 
 /// Waits until somebody asks to stop.
@@ -123,15 +172,35 @@ async fn cancelled(run_dir: &Path) {
 }
 
 /// Starts the executor at the head of a process group of its own.
-async fn start(launch: &Launch, env: &Env) -> Result<Child, Problem> {
+async fn start(launch: &Launch, env: &Env) -> Result<(Child, Option<Held>), Problem> {
     let folder = &launch.folder;
     if !folder.is_dir() {
         let sentence = format!("The folder {} does not exist on this machine", folder.display());
         return Err(Problem::Start(sentence));
     }
-    let mut command = Command::new(&launch.program);
+    let mut command = match &launch.contain {
+        Some(policy) => {
+            contain::check(policy).map_err(|error| Problem::Start(error.to_string()))?;
+            if !policy.covers(folder) {
+                let sentence = format!("The folder {} does not belong to this instance", folder.display());
+                return Err(Problem::Start(sentence));
+            }
+            if !launch.program.exists() {
+                return Err(cannot_start(launch, &io::ErrorKind::NotFound.into()));
+            }
+            tell(policy.walls);
+            let (program, args) = contain::wrapped(policy, &launch.program, &launch.args, folder);
+            let mut command = Command::new(program);
+            command.args(args);
+            command
+        }
+        None => {
+            let mut command = Command::new(&launch.program);
+            command.args(&launch.args);
+            command
+        }
+    };
     command
-        .args(&launch.args)
         .env_clear()
         .envs(env.iter())
         .current_dir(folder)
@@ -144,13 +213,33 @@ async fn start(launch: &Launch, env: &Env) -> Result<Child, Problem> {
         .stderr(Stdio::piped());
     let mut tries = 0;
     loop {
-        match command.spawn() {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
+        let spawned = match &launch.contain {
+            Some(policy) => contain::spawn(policy, &mut command).map(|(child, held)| (child, Some(held))),
+            None => command.spawn().map(|child| (child, None)).map_err(contain::Error::Start),
+        };
+        match spawned {
+            Err(contain::Error::Start(error))
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES =>
+            {
                 tries += 1;
                 sleep(BUSY_PAUSE).await;
             }
-            outcome => return outcome.map_err(|error| cannot_start(launch, &error)),
+            Ok(started) => return Ok(started),
+            Err(contain::Error::Start(error)) => return Err(cannot_start(launch, &error)),
+            Err(error) => return Err(Problem::Start(error.to_string())),
         }
+    }
+}
+
+/// Tells the operator what a contained run is not kept from.
+fn tell(walls: Walls) {
+    let gaps = walls.gaps();
+    if !gaps.is_empty() {
+        tracing::warn!(
+            open = contain::list(&gaps),
+            walls = walls.words(),
+            "the run is contained in part only"
+        );
     }
 }
 

@@ -139,7 +139,15 @@ mod tests {
     fn only_what_a_dead_runner_left_is_of_its_session() {
         let claimant =
             Claimant { process_id: 70, start: Some(500), boot: processes::boot(), leads_session: true };
-        let process = |pid, session, start| Process { pid, group: pid, session: Some(session), start };
+        let process = |pid, session, start| Process {
+            pid,
+            group: pid,
+            session: Some(session),
+            start,
+            parent: 1,
+            threads: 1,
+            memory: 0,
+        };
         let left = [process(71, 70, 501), process(72, 70, 500), process(73, 74, 600), process(9, 70, 3)];
         assert_eq!(claimant.leftovers(&left), [71, 72]);
         // The number went to somebody else, who leads a session now.

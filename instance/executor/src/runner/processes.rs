@@ -16,6 +16,11 @@ pub(super) struct Process {
     pub(super) session: Option<u32>,
     /// When it started: clock ticks since boot, or Unix seconds where only `ps` tells.
     pub(super) start: u64,
+    /// Whose child it is; 0 where that is not told.
+    pub(super) parent: u32,
+    /// Its threads and the bytes of memory that it uses; none where that is not told.
+    pub(super) threads: u64,
+    pub(super) memory: u64,
 }
 
 /// Returns all of them.
@@ -49,6 +54,13 @@ pub(super) fn boot() -> Option<String> {
     Some(id.trim().to_owned())
 }
 
+/// Kills processes.
+pub(super) fn kill(pids: impl Iterator<Item = u32>) {
+    for pid in pids.filter_map(super::group::pid_of) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
 fn has_proc() -> bool {
     Path::new("/proc/self/stat").exists()
 }
@@ -64,7 +76,17 @@ fn process_of_stat(pid: u32, stat: &str) -> Option<Process> {
     let number = |at: usize| fields.get(at)?.parse::<u32>().ok();
     let has_ended = matches!(*fields.first()?, "Z" | "X");
     let start = fields.get(19)?.parse().ok()?;
-    let process = Process { pid, group: number(2)?, session: Some(number(3)?), start };
+    let large = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+    let page = rustix::param::page_size() as u64;
+    let process = Process {
+        pid,
+        group: number(2)?,
+        session: Some(number(3)?),
+        start,
+        parent: number(1)?,
+        threads: large(17),
+        memory: large(21).saturating_mul(page),
+    };
     (!has_ended).then_some(process)
 }
 
@@ -85,6 +107,9 @@ fn process_of_line(line: &str) -> Option<Process> {
         group: group.parse().ok()?,
         session: None,
         start: u64::try_from(start).ok()?,
+        parent: 0,
+        threads: 0,
+        memory: 0,
     };
     (!state.starts_with('Z')).then_some(process)
 }
@@ -109,7 +134,8 @@ mod tests {
     fn a_name_with_brackets_hides_nothing() {
         let rest = "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0";
         let stat = |state: &str| format!("7 (a) b) (c) {state} 1 5 3 {rest} 4242 0");
-        let process = Process { pid: 7, group: 5, session: Some(3), start: 4242 };
+        let process =
+            Process { pid: 7, group: 5, session: Some(3), start: 4242, parent: 1, threads: 0, memory: 0 };
         assert_eq!(process_of_stat(7, &stat("S")), Some(process));
         assert_eq!(process_of_stat(7, &stat("Z")), None);
         assert_eq!(process_of_stat(7, "7 (a"), None);
@@ -118,7 +144,15 @@ mod tests {
     #[test]
     fn lines_of_ps_are_read() {
         let line = "  712   700 Ss   Sun Nov  2 07:26:39 2026    ";
-        let process = Process { pid: 712, group: 700, session: None, start: 1_793_604_399 };
+        let process = Process {
+            pid: 712,
+            group: 700,
+            session: None,
+            start: 1_793_604_399,
+            parent: 0,
+            threads: 0,
+            memory: 0,
+        };
         assert_eq!(process_of_line(line), Some(process));
         for odd in ["", "712 700 Z Sun Nov 2 07:26:39 2026", "x 700 S Sun Nov 2 07:26:39 2026", "712 700 S"] {
             assert_eq!(process_of_line(odd), None, "{odd}");
@@ -130,7 +164,8 @@ mod tests {
     fn this_process_is_found() {
         let this = std::process::id();
         let found = find(this).unwrap();
-        assert!(all().contains(&found));
+        assert!(all().iter().any(|other| (other.pid, other.start) == (found.pid, found.start)));
+        assert!(found.memory > 0 && found.threads > 0 || !has_proc());
         assert!(mentions(this, &std::env::args().next().unwrap()) && !mentions(this, "no such word"));
         if let Some(listed) = listed(&["-p", &this.to_string()]).pop() {
             assert_eq!((listed.pid, listed.group), (found.pid, found.group));

@@ -29,6 +29,7 @@ impl World {
             port: None,
             bind_host: "127.0.0.1".to_owned(),
             neighbours: Vec::new(),
+            containment: None,
             executors: vec![codex],
         };
         Self { _root: root, patient }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use remotelab_config::auth::Login;
+use remotelab_config::containment::{Containment, Isolation, Level};
 use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::instance_name;
+use remotelab_config::limits::{Limits, Quota};
 use remotelab_config::registry::{self, Record, Registry, State};
 use remotelab_config::{InstanceName, InstancePaths, OwnerPaths, atomic};
 use serde_json::{Map, Value, json};
@@ -38,6 +40,8 @@ pub struct Request {
     pub session_expiry_days: u32,
     /// A name and password beside the token.
     pub login: Option<Login>,
+    /// Whether its runs get namespaces of their own or are not begun.
+    pub isolated: bool,
     /// Whether the operator wants the mail provider's routes to follow.
     pub sync_mail_routes: bool,
 }
@@ -280,6 +284,13 @@ impl Guests {
             id: hex::encode(rand::random::<[u8; 16]>()),
             state: State::Creating,
             stopped: false,
+            containment: Containment {
+                level: Level::On,
+                isolation: if request.isolated { Isolation::Require } else { Isolation::Auto },
+                ..Containment::default()
+            },
+            limits: Limits::default(),
+            quota: Quota::default(),
             rest: Map::new(),
             name,
         }

@@ -119,7 +119,7 @@ impl Guests {
     }
 
     /// Makes a plan for a guest and carries it out.
-    fn change(
+    pub(super) fn change(
         &self,
         name: &InstanceName,
         outside: Outside<'_>,

@@ -155,6 +155,9 @@ impl View {
         lines.put("memory", &record.memory_dir.to_string_lossy());
         lines.put("launchAgent", &record.launch_agent_path.to_string_lossy());
         lines.put("createdAt", &record.created_at);
+        if created.is_none() {
+            lines.put("contain", record.containment.level.as_str());
+        }
         for warning in created.iter().flat_map(|created| &created.warnings) {
             lines.put("warning", warning);
         }

@@ -26,6 +26,7 @@ impl Step {
             Self::Bring { .. } => "bring",
             Self::ClearTrash { .. } => "clearTrash",
             Self::Rename { .. } => "rename",
+            Self::Bound { .. } => "bound",
             Self::MoveLog { .. } => "moveLog",
         }
     }
@@ -68,6 +69,7 @@ impl Step {
                 format!("bring {entry} back from the trash to {}", record.instance_root.display())
             }
             Self::ClearTrash { entry } => format!("forget {entry} in the trash"),
+            Self::Bound { .. } => "change what it may do and take".to_owned(),
             Self::MoveLog { .. } => "rename its log".to_owned(),
             Self::Rename { to } if to.hostname == record.hostname => format!("name it {}", to.name),
             Self::Rename { to } => format!("name it {}, with host name {}", to.name, to.hostname),
@@ -82,7 +84,9 @@ impl Step {
             Self::Start => "stop it",
             Self::Stop => "start it",
             Self::Bring { .. } => "move it into the trash",
-            Self::Want { .. } | Self::Retire | Self::Rename { .. } => "put its record back",
+            Self::Want { .. } | Self::Retire | Self::Bound { .. } | Self::Rename { .. } => {
+                "put its record back"
+            }
             _ => "nothing",
         }
     }

@@ -39,6 +39,8 @@ pub enum Verb {
     Stop,
     /// Another token.
     RotateToken,
+    /// Other bounds.
+    Bound,
 }
 
 /// Where an operation that was cut off goes.
@@ -100,6 +102,7 @@ impl Verb {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::RotateToken => "rotate-token",
+            Self::Bound => "bound",
         }
     }
 
@@ -112,7 +115,7 @@ impl Verb {
             Self::Rename => "renamed",
             Self::Start => "started",
             Self::Stop => "stopped",
-            Self::RotateToken => "changed",
+            Self::RotateToken | Self::Bound => "changed",
         }
     }
 }

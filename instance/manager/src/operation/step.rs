@@ -11,6 +11,7 @@ use super::folders::{self, Move};
 use super::plan::Plan;
 use super::{Error, Tools, access, furnish, registry, runs, trash};
 use crate::control;
+use crate::guests::Bounds;
 
 /// One step. It knows nothing but its plan: another process may have to do or undo it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,11 @@ pub enum Step {
         /// How it is to be.
         to: Box<Record>,
     },
+    /// Gives it other bounds.
+    Bound {
+        /// What it may do and take.
+        to: Box<Bounds>,
+    },
     /// Has its log follow its name.
     MoveLog {
         /// Where it goes.
@@ -100,6 +106,7 @@ impl Step {
             | Self::Want { .. }
             | Self::Retire
             | Self::Drop
+            | Self::Bound { .. }
             | Self::Rename { .. } => {
                 Registry::update(&tools.paths.registry(), |registry| self.change(plan, registry))?;
             }
@@ -147,7 +154,9 @@ impl Step {
         };
         match self {
             Self::Reserve => restore(registry::give_back),
-            Self::Want { .. } | Self::Retire | Self::Rename { .. } => restore(registry::put_back),
+            Self::Want { .. } | Self::Retire | Self::Bound { .. } | Self::Rename { .. } => {
+                restore(registry::put_back)
+            }
             Self::Furnish { .. } => furnish::remove(&plan.record),
             Self::Start => Ok(tools.outside.service.stop(plan.guest())?),
             Self::Stop if plan.record.stopped => Ok(()),
@@ -167,6 +176,7 @@ impl Step {
             Self::Reserve => registry::reserve(plan, registry),
             Self::Publish => registry::publish(plan, registry)?,
             Self::Want { stopped } => registry::of_plan(plan, registry)?.stopped = *stopped,
+            Self::Bound { to } => to.enter(registry::of_plan(plan, registry)?),
             Self::Retire => registry::retire(plan, registry)?,
             Self::Drop => registry::drop_record(plan, registry),
             Self::Rename { to } => registry::rename(plan, to, registry)?,

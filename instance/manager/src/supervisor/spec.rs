@@ -182,6 +182,10 @@ fn guest_environment(options: &Options, record: &Record) -> BTreeMap<String, Str
         set("REMOTELAB_PUBLIC_BASE_URL", record.public_base_url.clone());
     }
     set("REMOTELAB_INSTANCE_ROOT", record.instance_root.display().to_string());
+    let bounds = [record.containment.variables(), record.limits.variables(), record.quota.variables()];
+    for (key, value) in bounds.into_iter().flatten() {
+        set(key, value);
+    }
     let paths = record.paths();
     if paths != InstancePaths::below(&record.instance_root) {
         set("REMOTELAB_CONFIG_DIR", paths.config().display().to_string());

@@ -40,12 +40,13 @@ fn a_trial_is_complete_and_private() {
         checked += assert_private(&start);
     }
     assert!(checked > 8);
-    // The id, by which a probe tells who answers, is the registry's only addition.
+    // The id, by which a probe tells who answers, and what runs may do are the registry's only additions.
     let stored: Value =
         serde_json::from_slice(&fs::read(world.config().join("guest-instances.json")).unwrap()).unwrap();
     let keys: Vec<&str> = stored[0].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys[keys.len() - 2..], ["createdAt", "id"]);
-    assert_eq!(keys.len(), 17);
+    assert_eq!(keys[keys.len() - 3..], ["createdAt", "id", "containment"]);
+    assert_eq!(stored[0]["containment"], json!({"level": "on"}));
+    assert_eq!(keys.len(), 18);
 }
 
 #[test]
@@ -250,6 +251,7 @@ pub(crate) fn trial() -> Request {
         root: None,
         session_expiry_days: 30,
         login: None,
+        isolated: false,
         sync_mail_routes: true,
     }
 }

@@ -13,7 +13,7 @@ use remotelab_store::journal;
 use serde_json::Value;
 
 use crate::app::StorageRefused;
-use crate::{delegate, sessions, submit};
+use crate::{delegate, quota, sessions, submit};
 
 /// Cache rule of pages and everything personal that must not be kept.
 pub(super) const NO_STORE: HeaderValue =
@@ -57,6 +57,16 @@ impl From<StorageRefused> for Refusal {
     }
 }
 
+impl From<quota::Exceeded> for Refusal {
+    fn from(exceeded: quota::Exceeded) -> Self {
+        let status = match exceeded {
+            quota::Exceeded::Disk(_) => StatusCode::INSUFFICIENT_STORAGE,
+            quota::Exceeded::Runs(_) => StatusCode::TOO_MANY_REQUESTS,
+        };
+        Self::new(status, exceeded.to_string())
+    }
+}
+
 impl From<ids::Malformed> for Refusal {
     fn from(ids::Malformed(what): ids::Malformed) -> Self {
         // Whatever is not an id cannot name anything that is here.
@@ -82,6 +92,7 @@ impl From<submit::Error> for Refusal {
             submit::Error::Archived => Self::new(StatusCode::CONFLICT, error.to_string()),
             submit::Error::TooLong => Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
             submit::Error::QueueFull => Self::new(StatusCode::TOO_MANY_REQUESTS, error.to_string()),
+            submit::Error::Quota(exceeded) => exceeded.into(),
             submit::Error::NoText | submit::Error::UnknownTool { .. } => Self::bad_request(error.to_string()),
         }
     }

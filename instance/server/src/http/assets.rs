@@ -43,6 +43,7 @@ pub(super) async fn begin(
     Extension(outside): Extension<Outside>,
     body: Body,
 ) -> Result<Response, Refusal> {
+    app.quota.check_room()?;
     let intent: Intent = body::json(body, body::CONTROL, "Invalid request body").await?;
     let session = intent.session_id.filter(|id| !id.trim().is_empty());
     let session = session.ok_or_else(|| Refusal::bad_request("sessionId is required"))?;
@@ -74,6 +75,7 @@ pub(super) async fn receive(
     body: Body,
 ) -> Result<Response, Refusal> {
     let id = AssetId::parse(&id)?;
+    app.quota.check_room()?;
     if body::announced(&headers).is_some_and(|length| length > assets::FILE_BYTES) {
         return Err(Error::TooLarge.into());
     }

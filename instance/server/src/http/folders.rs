@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -13,6 +14,7 @@ use serde_json::json;
 use super::answer;
 use super::query::Query;
 use crate::app::{Shared, blocking};
+use crate::contained;
 
 const SUGGESTIONS: usize = 20;
 /// More sub-folders of one folder are not listed.
@@ -33,9 +35,14 @@ pub(super) struct CompleteQuery {
 /// `GET /api/browse`.
 pub(super) async fn browse(State(app): State<Shared>, Query(query): Query<BrowseQuery>) -> Response {
     let text = if query.path.trim().is_empty() { "~" } else { query.path.trim() };
-    let folder = expand(text, &app.settings.home);
+    let folder = expand(text, &app.settings.work_home);
     let listed = folder.clone();
-    let children = blocking(move || sub_folders(&listed, |name| !name.starts_with('.'), CHILDREN)).await;
+    let worker = Arc::clone(&app);
+    let children = blocking(move || {
+        let may = contained::may_work_in(&worker.settings, &listed);
+        may.then(|| sub_folders(&listed, |name| !name.starts_with('.'), CHILDREN))?
+    })
+    .await;
     let answer = match children {
         Some(children) => {
             let children: Vec<_> =
@@ -50,8 +57,12 @@ pub(super) async fn browse(State(app): State<Shared>, Query(query): Query<Browse
 /// `GET /api/autocomplete`.
 pub(super) async fn autocomplete(State(app): State<Shared>, Query(query): Query<CompleteQuery>) -> Response {
     let text = query.q.trim().to_owned();
-    let home = app.settings.home.clone();
-    let suggestions = blocking(move || complete(&text, &home)).await;
+    let suggestions = blocking(move || {
+        let mut suggestions = complete(&text, &app.settings.work_home);
+        suggestions.retain(|folder| contained::may_work_in(&app.settings, folder));
+        suggestions
+    })
+    .await;
     answer::json(StatusCode::OK, json!({"suggestions": suggestions}))
 }
 

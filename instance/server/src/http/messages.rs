@@ -107,6 +107,7 @@ async fn stored(
     message: &mut PostMessage,
     uploads: Vec<Upload>,
 ) -> Result<Vec<Attachment>, Refusal> {
+    app.quota.check_room()?;
     let list = message.attachments.take().filter(Value::is_array).or_else(|| message.images.take());
     let stored = async {
         let mut stored = attachments::take(app, session, list, Sender::User).await?;

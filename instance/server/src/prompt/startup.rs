@@ -7,13 +7,27 @@ use remotelab_protocol::{Session, source};
 
 use super::Inputs;
 
+const OPERATORS_FILES: &str = "You may use the operator's files on this machine as far as the task needs them. Do not \
+look around beyond that.";
+
 /// Tells an executor where it works and what the product expects of it.
 pub(super) fn context(inputs: &Inputs<'_>) -> String {
     let Inputs { settings, session, port, .. } = inputs;
-    let short = |path: &Path| shorten(path, &settings.home);
+    let short = |path: &Path| shorten(path, &settings.work_home);
     let (memory, config) = (short(settings.paths.memory()), short(settings.paths.config()));
     let system_memory = short(inputs.system_memory);
     let session_id = &session.id;
+    let files = match &settings.contained {
+        None => OPERATORS_FILES.to_owned(),
+        Some(contained) => {
+            let workspace = contained.workspace();
+            format!(
+                "You see the files of this instance alone: work in {}, and put temporary files into $TMPDIR, as /tmp \
+may be closed. What is refused stays refused; tell the user instead of looking for ways around it.",
+                workspace.display()
+            )
+        }
+    };
     format!(
         "You work inside RemoteLab for its operator, on the operator's own machine. People hand you repetitive \
 digital work (data clean-up, reports, batches of files, notifications) from a phone, a desktop or by mail, and \
@@ -28,8 +42,7 @@ guess would cost the user something, and then ask everything at once.
 - Text between <private> and </private> or <hide> and </hide> is never shown to the user; use it for notes only.
 
 Whose data this is
-- You may use the operator's files on this machine as far as the task needs them. Do not look around beyond that, and \
-never print keys, tokens or passwords.
+- {files} Never print keys, tokens or passwords.
 - Other instances on this machine belong to other people. Stay out of their folders.
 
 Memory (you keep it, the product only reads it)

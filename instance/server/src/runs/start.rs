@@ -1,9 +1,13 @@
 //! Starting the detached runner of a run.
 
 use std::io;
+use std::path::PathBuf;
 
 use remotelab_config::atomic;
+use remotelab_config::chat::Settings;
+use remotelab_executor::cgroup;
 use remotelab_executor::command::{self, CodexHome, Context};
+use remotelab_executor::contain::{self, Ground, Policy, Walls};
 use remotelab_executor::{Download, Launch, LoginShell, runner};
 use remotelab_protocol::RunId;
 use remotelab_protocol::run::Manifest;
@@ -64,11 +68,12 @@ impl App {
                 .with_shared_tool(self.catalogue.shared_tool(&tool.id));
         context.chat_base_url = command::base_url(self.listener());
         let program = self.catalogue.resolve(&tool.command);
-        if let CodexHome::Managed(home) = &context.codex_home {
-            command::prepare_codex_home(home, &command::personal_codex_home(&self.env, &self.settings.home))?;
-        }
+        self.prepare_homes(&context)?;
         let launch = command::launch(&tool, program, &manifest, &context);
-        Launch { downloads, ..launch }.write(&folder)?;
+        let contain = self.policy(&launch, &context);
+        let Settings { limits, instance_name, .. } = &self.settings;
+        let cgroup = if limits.is_unset() { None } else { cgroup::place(instance_name, limits) };
+        Launch { downloads, contain, limits: *limits, cgroup, ..launch }.write(&folder)?;
         let mut env = command::environment(&tool, &manifest, &self.env, &context);
         // Whoever is asked about a turn or a conversation answers and does nothing else.
         if matches!(manifest.internal_operation.as_deref(), None | Some(after::REPAIR)) {
@@ -76,6 +81,43 @@ impl App {
         }
         runner::spawn(&self.program, &folder, &env).map_err(Error::Spawn)?;
         Ok(())
+    }
+
+    /// Makes the homes of executors ready, with the logins of the service's user.
+    fn prepare_homes(&self, context: &Context) -> Result<(), atomic::Error> {
+        let Settings { home, paths, contained, .. } = &self.settings;
+        let codex = command::personal_codex_home(&self.env, home);
+        if let Some(contained) = contained {
+            contain::prepare_homes(
+                contained,
+                paths,
+                &codex,
+                &command::personal_claude_home(&self.env, home),
+            )?;
+        }
+        match &context.codex_home {
+            CodexHome::Managed(managed) => command::prepare_codex_home(managed, &codex, contained.is_none()),
+            CodexHome::Personal(_) => Ok(()),
+        }
+    }
+
+    /// What the run may see and do, where runs are contained.
+    fn policy(&self, launch: &Launch, context: &Context) -> Option<Policy> {
+        let contained = self.settings.contained.as_ref()?;
+        let mut told: Vec<PathBuf> = vec![self.program.clone()];
+        told.extend(context.shared_tool.as_ref().map(|tool| tool.folder.clone()));
+        told.push(self.system_memory());
+        let ground = Ground {
+            contained,
+            paths: &self.settings.paths,
+            home: &self.settings.home,
+            program: &launch.program,
+            search_path: &context.search_path,
+            told: &told,
+            env: &self.env,
+            port: self.listener().port(),
+        };
+        Some(Policy::new(&ground, Walls::here()))
     }
 
     /// Says where the files of a message are on this host, and which of them the runner has to fetch. The

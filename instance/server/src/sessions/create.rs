@@ -14,6 +14,7 @@ use super::{DESCRIPTION_CHARS, GROUP_CHARS};
 use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::clock::now_iso;
 use crate::completions::{self, targets};
+use crate::contained;
 use crate::submit;
 
 /// Why a session was not created.
@@ -70,9 +71,13 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
         Some(Value::String(role)) => Some(role.trim().to_owned()).filter(|role| !role.is_empty()),
         Some(_) => return Err(Error::InternalRole),
     };
-    let folder = expand(folder, &app.settings.home);
+    let folder = expand(folder, &app.settings.work_home);
     let (worker, wanted, asked) = (Arc::clone(app), folder.clone(), tool.to_owned());
-    let (exists, known) = blocking(move || (wanted.is_dir(), worker.known_tool(Some(&asked), ""))).await;
+    let (exists, known) = blocking(move || {
+        let exists = wanted.is_dir() && contained::may_work_in(&worker.settings, &wanted);
+        (exists, worker.known_tool(Some(&asked), ""))
+    })
+    .await;
     if !exists {
         return Err(Error::NoFolder);
     }
