@@ -7,6 +7,7 @@ mod server {
     mod connector;
     mod context;
     mod delegation;
+    mod enter;
     mod examples;
     mod full_disk;
     mod fuzz_corpus;

@@ -29,6 +29,7 @@ fn is_public(path: &str) -> bool {
     const PUBLIC: &[&str] = &[
         "/login",
         "/logout",
+        "/enter",
         "/m/install",
         "/m/continue",
         "/manifest.json",
