@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 mod create;
 mod delete;
+mod guest_links;
 mod logs;
 mod look;
 mod rename;
@@ -85,6 +86,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
 impl Command {
     fn is_json(&self) -> bool {
         match self {
+            Self::Links(look::Links { command: Some(command), .. }) => command.is_json(),
             Self::Create(arguments) => arguments.is_json(),
             Self::CreateTrial(arguments) => arguments.is_json(),
             Self::List(look::List { format, .. })

@@ -11,6 +11,7 @@ pub mod chat;
 pub mod containment;
 pub mod defaults;
 pub mod env;
+pub mod guest_links;
 pub mod instance_id;
 pub mod instance_name;
 pub mod limits;

@@ -12,7 +12,7 @@ const MAX_NAME: usize = 64;
 /// This many hex digits in a row are a secret.
 const SECRET_HEX: usize = 32;
 /// How secrets of the product begin.
-const SECRET_PREFIXES: [&str; 3] = ["snap_", "ih_", "rlt_"];
+const SECRET_PREFIXES: [&str; 4] = ["snap_", "ih_", "rlt_", "rgl_"];
 
 /// Writes a path with its secrets masked, and the names of its query without their values.
 pub fn push_target(line: &mut String, path: &str, query: Option<&str>) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::Client;
-use crate::executors::{Login, RealExecutors, write_script};
+use crate::executors::{self, Login, RealExecutors, write_script};
 use crate::process::{self, Found, Output, Process};
 use crate::standin_model::StandinModel;
 use crate::wait::eventually;
@@ -187,6 +187,22 @@ impl World {
     pub async fn guest_owner(&self, name: &str) -> anyhow::Result<Client> {
         let base = format!("{}/{name}", self.gateway_url());
         Client::login(&base, &self.guest_token(name)?).await
+    }
+
+    /// Lets the runs of a contained guest use the real executors and the model, which are where no operator would have
+    /// them.
+    pub async fn admit_executors(&self, guest: &str) -> anyhow::Result<()> {
+        let programs = executors::cache()?.join("npm");
+        let programs = programs.to_str().context("the cache's path is not UTF-8")?;
+        let base = self.model.base_url();
+        let port = base.rsplit_once(':').context("the model has no port")?.1;
+        let words =
+            ["guest-instance", "limits", guest, "--allow-programs", programs, "--allow-port", port, "--json"];
+        let bound = self.run(&words).await?;
+        if bound.code != Some(0) {
+            bail!("{guest} was not given executors: {bound:?}");
+        }
+        Ok(())
     }
 
     /// The product's command line, in this world.

@@ -5,7 +5,7 @@ use remotelab_manager::guests::pattern::is_pattern;
 use remotelab_manager::outside::Local;
 use remotelab_manager::qr;
 
-use super::{Format, guests, known};
+use super::{Format, guest_links, guests, known};
 use crate::place::Place;
 use crate::{output, runtime};
 
@@ -21,9 +21,13 @@ pub(crate) struct List {
 
 /// Print the links by which people come in.
 ///
-/// The links hold the access token: whoever has one is in. Nothing is asked over the network without `--check`.
+/// The links hold the access token: whoever has one is in. Nothing is asked over the network without `--check`. `links
+/// create` makes one that is good for a while, so many times.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Links {
+    #[command(subcommand)]
+    pub(super) command: Option<guest_links::Command>,
     /// The guest, or several like `trial*`; all of them without it.
     name: Option<String>,
     /// Draw each link to hand out as a code for a phone's camera, too.
@@ -60,6 +64,9 @@ pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
 }
 
 pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
+    if let Some(command) = &arguments.command {
+        return guest_links::run(command);
+    }
     let guests = guests(&Place::find()?)?;
     let mut views = match &arguments.name {
         Some(text) if is_pattern(text) => guests.links_like(text)?,

@@ -152,3 +152,55 @@ fn scoped_tokens_are_made_listed_and_revoked_while_the_server_runs() {
     let gone = home.failure(&format!("token revoke {id}"));
     assert_eq!(gone, "error: Token not found\ntry: remotelab token list\n");
 }
+
+#[test]
+fn links_for_a_while_are_made_listed_and_revoked() {
+    let home = Home::new();
+    home.out("guest-instance create demo --local-only");
+    let made = home.out("guest-instance links create demo --expires 7d --uses 2 --label Ann --json");
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let (url, id) = (made["url"].as_str().unwrap(), made["id"].as_str().unwrap());
+    let (_, secret) = url.split_once("/enter?link=rgl_").unwrap();
+    assert_eq!((secret.len(), &made["state"], &made["label"]), (64, &"good".into(), &"Ann".into()));
+    let folder = home.path().join(".remotelab/instances/demo/config");
+    assert!(!fs::read_to_string(folder.join("guest-links.json")).unwrap().contains(secret));
+    let listed = home.out("guest-instance links list demo");
+    assert!(
+        listed.starts_with(&format!("{id}\tgood\t0 of 2\t20")) && listed.ends_with("\tAnn\n"),
+        "{listed}"
+    );
+    assert_eq!(home.out(&format!("guest-instance links revoke demo {id}")), format!("revoked: {id}\n"));
+    assert_eq!(home.out("guest-instance links list demo"), "There are no such links of demo.\n");
+    let expected = format!("error: demo has no link {id}\ntry: remotelab guest-instance links list demo\n");
+    assert_eq!(home.failure(&format!("guest-instance links revoke demo {id}")), expected);
+    // The links with the token are as they were.
+    assert!(home.out("guest-instance links demo").contains("/?token="));
+}
+
+#[test]
+fn bounds_are_changed_and_what_would_open_too_much_is_refused() {
+    let home = Home::new();
+    home.out("guest-instance create demo --local-only");
+    let later = "warning: it does not run yet: `remotelab up` starts it\n";
+    let said = home.out("guest-instance quota demo --disk 5G --runs 40");
+    assert_eq!(said, format!("name: demo\ndisk: 5 GiB\nrunsPerDay: 40\n{later}"));
+    let said =
+        home.out("guest-instance limits demo --memory 2G --cpu 150% --allow-port 5432 --contain require");
+    for line in ["contain: require", "port: 5432", "memory: 2 GiB", "tasks: no limit", "cpu: 150%"] {
+        assert!(said.contains(&format!("\n{line}\n")), "{line} in {said}");
+    }
+    let row: serde_json::Value =
+        serde_json::from_slice(&fs::read(home.config().join("guest-instances.json")).unwrap()).unwrap();
+    assert_eq!(row[0]["quota"], serde_json::json!({"disk": 5_368_709_120_u64, "runsPerDay": 40}));
+    assert_eq!(row[0]["runLimits"], serde_json::json!({"memory": 2_147_483_648_u64, "cpu": 150}));
+    assert_eq!(row[0]["containment"], serde_json::json!({"level": "require", "ports": [5432]}));
+
+    let all = home.path().display().to_string();
+    let refused = home.failure(&format!("guest-instance limits demo --allow-folder {all}"));
+    assert!(refused.contains("holds files of the operator or of other guests"), "{refused}");
+    let report: serde_json::Value = serde_json::from_str(&home.out("guest-instance report --json")).unwrap();
+    assert_eq!(
+        (&report["instances"][0]["status"], &report["summary"]["emptyCount"]),
+        (&"empty".into(), &1.into())
+    );
+}

@@ -45,6 +45,8 @@ pub enum Gap {
     Files,
     /// The mode and times of files whose paths are known can be changed, and folders be watched.
     Attributes,
+    /// Command lines of processes whose numbers are guessed can be read.
+    Processes,
     /// Ports of other instances can be connected to.
     Ports,
     /// Processes can be signalled.
@@ -58,6 +60,7 @@ impl fmt::Display for Gap {
         f.write_str(match self {
             Self::Files => "files",
             Self::Attributes => "modes of files",
+            Self::Processes => "command lines",
             Self::Ports => "TCP ports",
             Self::Signals => "signals",
             Self::Sockets => "sockets",
@@ -84,6 +87,7 @@ impl Walls {
         let gaps = [
             (Gap::Files, !namespaces && landlock < kernel::TRUNCATION),
             (Gap::Attributes, !namespaces),
+            (Gap::Processes, !namespaces),
             (Gap::Ports, landlock < kernel::PORTS || !filter),
             (Gap::Signals, !namespaces && landlock < kernel::SCOPES),
             (Gap::Sockets, !(filter || namespaces && landlock >= kernel::SCOPES)),

@@ -654,7 +654,7 @@ async fn a_contained_run_works_in_its_folder_and_in_no_other() {
             Policy { walls: Walls::default(), level: Level::Require, ..policy },
             call.folder.clone(),
             "This instance keeps its work apart from others, and this machine cannot do that: nothing guards files, \
-             modes of files, TCP ports, signals, sockets. The work was not begun. Ask whoever runs this machine"
+             modes of files, command lines, TCP ports, signals, sockets. The work was not begun. Ask whoever runs this machine"
                 .to_owned(),
         ),
     ] {

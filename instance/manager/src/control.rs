@@ -12,6 +12,19 @@ pub use client::{Client, Error};
 /// The longest request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 4 * 1024;
 
+/// The file beside the socket that holds what a request has to show: to be able to connect is not to be the operator.
+/// Runs that are contained cannot read it.
+pub(crate) const KEY: &str = "control.key";
+
+/// A request with the operator's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    #[serde(default)]
+    pub(crate) key: String,
+    #[serde(flatten)]
+    pub(crate) request: Request,
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase")]
@@ -110,5 +123,8 @@ mod tests {
         assert_eq!(serde_json::to_string(&Request::Status).unwrap(), r#"{"verb":"status"}"#);
         assert_eq!(serde_json::to_string(&Answer::refused("no")).unwrap(), r#"{"ok":false,"error":"no"}"#);
         assert!(serde_json::from_str::<Request>(r#"{"verb":"start"}"#).is_err());
+        let asked: Asked = serde_json::from_str(r#"{"key":"k","verb":"start","name":"trial1"}"#).unwrap();
+        assert_eq!(asked, Asked { key: "k".into(), request });
+        assert_eq!(serde_json::from_str::<Asked>(r#"{"verb":"status"}"#).unwrap().key, "");
     }
 }

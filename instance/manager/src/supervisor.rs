@@ -108,7 +108,7 @@ impl Service {
             .expect("the check does not panic and is not cancelled")?;
         let logs = log::Writer::start().map_err(Error::LogThread)?;
         let socket = options.paths.supervisor_socket();
-        let listener = control_server::bind(&socket)?;
+        let (listener, key) = control_server::bind(&socket)?;
         let children = Arc::new(Children::new(Arc::new(process::Processes { logs })));
         for spec in [Spec::owner(&options), Spec::gateway(&options), Spec::mail(&options)] {
             children.launch(spec).await;
@@ -117,7 +117,7 @@ impl Service {
         for spec in guests(&options).await {
             children.launch(spec).await;
         }
-        let desk = Arc::new(Desk { options, children: Arc::clone(&children) });
+        let desk = Arc::new(Desk { key, options, children: Arc::clone(&children) });
         Ok(Self {
             children,
             control: tokio::spawn(control_server::serve(listener, desk)).abort_handle(),

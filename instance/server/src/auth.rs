@@ -3,6 +3,7 @@
 pub(crate) mod bearer;
 pub(crate) mod caller;
 pub(crate) mod cookie;
+pub(crate) mod enter;
 pub(crate) mod handoff;
 pub(crate) mod lockout;
 
@@ -20,6 +21,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use crate::clock::now_ms;
 use crate::outside::Outside;
 use bearer::Bearers;
+use enter::Links;
 use lockout::Lockout;
 
 /// Sign-in and the logins it made.
@@ -28,6 +30,7 @@ pub(crate) struct Auth {
     settings: Settings,
     logins: Logins,
     handoffs: Handoffs,
+    links: Links,
     lockout: Mutex<Lockout>,
     passwords: Semaphore,
     bearers: Bearers,
@@ -66,6 +69,7 @@ impl Auth {
         Self {
             logins: Logins::open(&settings.paths.auth_sessions(), now_ms()),
             handoffs: Handoffs::open(&settings.paths.install_handoffs(), now_ms()),
+            links: Links::open(&settings.paths),
             bearers: Bearers::open(&settings.paths),
             run_tokens,
             settings: settings.clone(),
@@ -121,6 +125,9 @@ impl Auth {
     pub(crate) fn owner(&self, cookies: &str) -> Option<Owner> {
         let value = cookie::find(cookies, cookie::OWNER)?;
         let login = self.logins.find(value, now_ms()).filter(|login| login.role == "owner")?;
+        if !self.links.admit(&login) {
+            return None;
+        }
         let is_due = self.is_due(&login);
         Some(Owner { preferred_language: login.preferred_language, is_due })
     }

@@ -9,6 +9,7 @@ mod body;
 mod completions;
 mod conditional;
 mod delegation;
+mod enter;
 mod event_page;
 mod event_pieces;
 mod events;
@@ -118,6 +119,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/s/{id}", get(pages::session))
         .route("/login", get(sign_in::form).post(sign_in::submit))
         .route("/logout", get(sign_in::sign_out_by_link).post(sign_in::sign_out))
+        .route("/enter", get(enter::page).post(enter::submit))
         .route("/m/install", get(install::page).post(install::start))
         .route("/m/continue", get(install::go_on))
         .route("/manifest.install.json", get(install::manifest))

@@ -9,6 +9,7 @@ mod server {
     mod context;
     mod damaged_files;
     mod delegation;
+    mod enter;
     mod examples;
     mod full_disk;
     mod fuzz_corpus;

@@ -66,13 +66,21 @@ impl Logins {
     /// # Errors
     /// As [`Logins::create`].
     pub fn create_speaking(&self, expiry: i64, language: &str) -> Result<Secret, atomic::Error> {
-        let cookie = Secret::random();
-        let preferred_language = language.to_owned();
-        let login = Login { expiry, role: owner(), preferred_language, rest: Map::new() };
-        self.change(|logins| {
-            logins.insert(key(&cookie.reveal()), login);
-        })?;
-        Ok(cookie)
+        self.insert(Login {
+            expiry,
+            role: owner(),
+            preferred_language: language.to_owned(),
+            rest: Map::new(),
+        })
+    }
+
+    /// Opens a login for the owner that keeps a field of its own. Blocks until it is durable.
+    ///
+    /// # Errors
+    /// As [`Logins::create`].
+    pub fn create_with(&self, expiry: i64, field: &str, value: Value) -> Result<Secret, atomic::Error> {
+        let rest = Map::from_iter([(field.to_owned(), value)]);
+        self.insert(Login { expiry, role: owner(), preferred_language: String::new(), rest })
     }
 
     /// Returns the login of a cookie that has not expired.
@@ -102,6 +110,14 @@ impl Logins {
         self.change(|logins| {
             logins.remove(&key(cookie));
         })
+    }
+
+    fn insert(&self, login: Login) -> Result<Secret, atomic::Error> {
+        let cookie = Secret::random();
+        self.change(|logins| {
+            logins.insert(key(&cookie.reveal()), login);
+        })?;
+        Ok(cookie)
     }
 
     fn change(&self, change: impl FnOnce(&mut HashMap<String, Login>)) -> Result<(), atomic::Error> {

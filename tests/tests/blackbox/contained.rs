@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use remotelab_tests::executors;
 use remotelab_tests::standin_model::{Script, Step};
 use remotelab_tests::world::World;
 use serde_json::json;
@@ -42,21 +41,8 @@ async fn a_contained_run(tool: &str, isolation: &str) -> anyhow::Result<()> {
         let made = world.run(&["guest-instance", "create", name, "--local-only", "--json"]).await?;
         ensure!(made.code == Some(0), "{made:?}");
     }
-    let programs = executors::cache()?.join("npm");
-    let programs = programs.to_str().context("a path that is text")?;
-    let port = world.model().base_url().rsplit_once(':').context("a port")?.1.to_owned();
-    let words = [
-        "guest-instance",
-        "limits",
-        "one",
-        "--allow-programs",
-        programs,
-        "--allow-port",
-        &port,
-        "--isolation",
-        isolation,
-        "--json",
-    ];
+    world.admit_executors("one").await?;
+    let words = ["guest-instance", "limits", "one", "--isolation", isolation, "--json"];
     let bound = world.run(&words).await?;
     ensure!(bound.code == Some(0), "{bound:?}");
 

@@ -1,5 +1,6 @@
 //! A person with a browser.
 
+mod enter;
 mod files;
 mod foreign;
 mod house;

@@ -86,6 +86,7 @@ async fn a_guest_is_the_same_house_with_another_key() -> anyhow::Result<()> {
     assert_eq!((one.code, two.code), (Some(0), Some(0)), "{one:?} {two:?}");
 
     for name in ["trial1", "trial2"] {
+        world.admit_executors(name).await?;
         let guest = world.guest_owner(name).await?;
         let session = guest.open_session("codex").await?;
         assert_eq!(guest.ask(&session, "good morning").await?, "You said: good morning");

@@ -121,6 +121,7 @@ mod linux {
             (policy.write.clone(), write),
             (named(&[policy::SHARED_MEMORY]), shared),
             (named(policy::DEVICES), device),
+            (named(&[policy::PROCESSES]), AccessFs::ReadFile.into()),
         ] {
             for path in &paths {
                 set = allow(set, path, access)?;

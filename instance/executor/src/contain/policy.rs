@@ -99,6 +99,10 @@ pub(super) const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/d
 /// Where unnamed memory is shared: files may be made and used there, and none be found.
 pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 
+/// Where programs look at themselves; some abort where they cannot. Without a view of processes of their own, files
+/// there are read and nothing is listed. The kernel keeps variables, memory and open files of others closed.
+pub(super) const PROCESSES: &str = "/proc";
+
 /// TCP ports of the world: names, web, shells for version control.
 const PORTS: &[u16] = &[22, 53, 80, 443];
 

@@ -1,11 +1,12 @@
 //! The asking side. It blocks: its callers are short-lived commands.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Answer, Child, Request};
+use super::{Answer, Asked, Child, KEY, Request};
 
 /// Longer than the supervisor takes for its slowest answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -84,7 +85,10 @@ impl Client {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NotRunning,
             _ => self.broken(source),
         })?;
-        let answer = converse(&stream, request).map_err(|source| self.broken(source))?;
+        // One that cannot be read is refused by the supervisor, in its own words.
+        let key = fs::read_to_string(self.socket.with_file_name(KEY)).unwrap_or_default();
+        let asked = Asked { key: key.trim().to_owned(), request: request.clone() };
+        let answer = converse(&stream, &asked).map_err(|source| self.broken(source))?;
         match answer {
             Answer { ok: true, children, .. } => Ok(children),
             Answer { error, .. } => Err(Error::Refused(error.unwrap_or_default())),
@@ -96,7 +100,7 @@ impl Client {
     }
 }
 
-fn converse(mut stream: &UnixStream, request: &Request) -> io::Result<Answer> {
+fn converse(mut stream: &UnixStream, request: &Asked) -> io::Result<Answer> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;

@@ -47,7 +47,7 @@ mod tests {
         assert_eq!(
             none.message,
             "runs of one are contained in part (no namespaces, no Landlock, a system call filter); nothing guards \
-             files, modes of files, TCP ports, signals"
+             files, modes of files, command lines, TCP ports, signals"
         );
         assert_eq!((none.status, none.fix.as_deref()), (Status::Warn, Some("apt-get install bubblewrap")));
     }

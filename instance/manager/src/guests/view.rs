@@ -67,9 +67,18 @@ impl View {
     /// The link to hand out: by host name, else by prefix from outside, else on this machine.
     #[must_use]
     pub fn access_url(&self) -> String {
+        match self.access_base() {
+            base if base.is_empty() => base,
+            base => self.link(&base),
+        }
+    }
+
+    /// Where the link to hand out leads: by host name, else by prefix from outside, else on this machine.
+    #[must_use]
+    pub fn access_base(&self) -> String {
         let bases = [self.public_base(), self.bridge_base.clone(), self.local_base()];
-        let first = bases.iter().find(|base| !base.is_empty());
-        first.map(|base| self.link(base)).unwrap_or_default()
+        let first = bases.into_iter().find(|base| !base.is_empty()).unwrap_or_default();
+        first.trim_end_matches('/').to_owned()
     }
 
     /// One line of `list`.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
+use remotelab_config::atomic;
 use remotelab_config::registry::{Record, Registry, State};
+use remotelab_config::secret::Secret;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -15,7 +17,7 @@ use tokio::time::timeout;
 use super::children::Children;
 use super::spec::{Id, Spec};
 use super::{Error, Options};
-use crate::control::{Answer, MAX_REQUEST, Request};
+use crate::control::{Answer, Asked, KEY, MAX_REQUEST, Request};
 
 /// Requests answered at the same time; more wait in the socket's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -23,17 +25,20 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send its line and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Binds the socket, readable by the operator only. The caller holds the supervisor's lock, so whatever
-/// lies there belongs to the dead.
-pub(super) fn bind(path: &Path) -> Result<UnixListener, Error> {
+/// Binds the socket, readable by the operator only, and makes the key that requests have to show. The caller holds
+/// the supervisor's lock, so whatever lies there belongs to the dead.
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, Secret), Error> {
     let cannot = |source| Error::ControlSocket { path: path.to_owned(), source };
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
         _ => {}
     }
+    let key = Secret::random();
+    atomic::write_private(&path.with_file_name(KEY), key.reveal().as_bytes())
+        .map_err(|error| cannot(error.source))?;
     let listener = UnixListener::bind(path).map_err(cannot)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(cannot)?;
-    Ok(listener)
+    Ok((listener, key))
 }
 
 /// Answers until dropped.
@@ -66,7 +71,8 @@ async fn converse(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     let mut reader = BufReader::new(reader.take(limit));
     timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await??;
     let answer = match serde_json::from_slice(&line) {
-        Ok(request) => desk.answer(request).await,
+        Ok(Asked { key, request }) if desk.key.matches(&key) => desk.answer(request).await,
+        Ok(_) => Answer::refused("this needs the key in run/control.key, which the operator alone can read"),
         Err(error) => Answer::refused(format!("not a request: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
@@ -76,6 +82,8 @@ async fn converse(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
 
 /// Carries requests out.
 pub(super) struct Desk {
+    /// What requests have to show.
+    pub(super) key: Secret,
     pub(super) options: Options,
     pub(super) children: Arc<Children>,
 }

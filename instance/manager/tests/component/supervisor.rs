@@ -1,5 +1,7 @@
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
@@ -293,4 +295,32 @@ fn lives(child: &Child) -> bool {
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(_) => test_kill_process(pid(child)).is_ok(),
     }
+}
+
+#[tokio::test]
+async fn whoever_can_connect_is_not_yet_the_operator() {
+    let world = World::new();
+    let up = Up::start(&world).await;
+    let socket = world.paths().supervisor_socket();
+    let key = fs::read_to_string(world.config().join("run/control.key")).unwrap();
+    let mode = fs::metadata(world.config().join("run/control.key")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let ask = move |line: String| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let lines = [
+        r#"{"verb":"status"}"#.to_owned(),
+        r#"{"verb":"stop","name":"owner","key":"00"}"#.to_owned(),
+        format!(r#"{{"verb":"status","key":"{}"}}"#, key.trim()),
+    ];
+    let answers = spawn_blocking(move || lines.map(ask)).await.unwrap();
+    assert!(answers[..2].iter().all(|answer| answer.contains("control.key")), "{answers:?}");
+    assert!(answers[2].starts_with(r#"{"ok":true,"#), "{answers:?}");
+    up.handle.ready(&Id::Owner, PATIENCE).await.unwrap();
+    up.down().await;
 }

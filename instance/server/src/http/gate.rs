@@ -28,6 +28,7 @@ fn is_public(path: &str) -> bool {
     const PUBLIC: &[&str] = &[
         "/login",
         "/logout",
+        "/enter",
         "/m/install",
         "/m/continue",
         "/manifest.json",

@@ -30,6 +30,19 @@ pub struct LoginPage {
     pub next: String,
 }
 
+/// The page of a link that is good for a while.
+#[derive(Clone, Debug)]
+pub struct EnterPage {
+    /// Path of this instance as the browser sees it: `/` or `/trial1/`.
+    pub base: String,
+    /// Its language.
+    pub language: Language,
+    /// The instance's name.
+    pub instance: String,
+    /// What the button presents; nothing when the link leads nowhere.
+    pub link: Option<String>,
+}
+
 /// The two ways to sign in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LoginMode {
@@ -115,6 +128,12 @@ pub fn login(page: &LoginPage) -> String {
     drawn(&Login { page })
 }
 
+/// Draws the page of a link that is good for a while.
+#[must_use]
+pub fn enter(page: &EnterPage) -> String {
+    drawn(&Enter { page })
+}
+
 /// Draws the page with the list.
 #[must_use]
 pub fn shell(page: &ShellPage) -> String {
@@ -141,6 +160,12 @@ fn drawn(template: &impl Template) -> String {
 #[template(path = "login.html")]
 struct Login<'a> {
     page: &'a LoginPage,
+}
+
+#[derive(Template)]
+#[template(path = "enter.html")]
+struct Enter<'a> {
+    page: &'a EnterPage,
 }
 
 #[derive(Template)]
@@ -175,6 +200,16 @@ impl LoginPage {
             return String::new();
         }
         format!("&next={}", utf8_percent_encode(&self.next, NON_ALPHANUMERIC))
+    }
+}
+
+impl EnterPage {
+    fn words(&self) -> &'static Words {
+        self.language.words()
+    }
+
+    fn manifest(&self) -> &'static str {
+        MANIFEST
     }
 }
 

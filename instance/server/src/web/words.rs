@@ -86,6 +86,7 @@ impl Plural {
 pub struct Words {
     pub(crate) tag: String,
     pub(crate) login: Login,
+    pub(crate) enter: Enter,
     pub(crate) install: Install,
     pub(crate) list: List,
     pub(crate) state: State,
@@ -116,6 +117,17 @@ pub(crate) struct Login {
     pub(crate) use_token: String,
     pub(crate) failed: String,
     pub(crate) locked: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Enter {
+    pub(crate) title: String,
+    pub(crate) sentence: String,
+    pub(crate) submit: String,
+    pub(crate) hint: String,
+    pub(crate) ended: String,
+    pub(crate) ask: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -46,6 +46,7 @@ const PUBLIC: &[&str] = &[
     "/api/build-info",
     "/api/install/handoff/redeem",
     "/assets/{*path}",
+    "/enter",
     "/favicon.ico",
     "/icon.svg",
     "/login",

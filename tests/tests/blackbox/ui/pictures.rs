@@ -83,6 +83,7 @@ async fn link(up: &Process, begin: &str) -> anyhow::Result<String> {
 async fn trial(world: &World) -> anyhow::Result<String> {
     let created = world.run(&["guest-instance", "create-trial", "--json"]).await?;
     anyhow::ensure!(created.code == Some(0), "{created:?}");
+    world.admit_executors("trial1").await?;
     let token = world.guest_token("trial1")?;
     Ok(format!("{}/trial1/?token={token}", world.gateway_url()))
 }

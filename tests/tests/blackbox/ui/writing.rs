@@ -25,6 +25,7 @@ async fn claude_is_read_while_it_writes_also_after_a_reload() -> anyhow::Result<
     let _up = world.up().await?;
     let created = world.run(&["guest-instance", "create-trial", "--json"]).await?;
     ensure!(created.code == Some(0), "{created:?}");
+    world.admit_executors("trial1").await?;
     let link = format!("{}/trial1/?token={}", world.gateway_url(), world.guest_token("trial1")?);
     let browser = desktop().await?;
     browser.goto(&link).await?;
