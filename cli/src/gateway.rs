@@ -2,6 +2,7 @@
 
 mod serve;
 mod socket;
+mod supervisor;
 mod table;
 
 use std::time::Duration;

@@ -9,6 +9,9 @@ use crate::route::Table;
 use crate::target::Target;
 use crate::{guard, last_prefix, websocket};
 
+/// Where pages of ours are, below an instance.
+const OWN: &str = "/_gateway";
+
 /// What to do with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -36,6 +39,8 @@ pub enum Own {
     Root,
     /// What `OPTIONS *` asks for.
     Options,
+    /// How the instance of this route is.
+    Ready(usize),
     /// An error.
     Refuse(Refusal),
 }
@@ -135,6 +140,12 @@ fn try_decide(
         Chosen::Host(route) => Decision::Forward { route, target: target.without(0), shared: false },
         Chosen::Prefix => by_prefix(listener, table, method, headers, target)?,
     };
+    if let Decision::Forward { route, target, shared } = &decision
+        && target.starts_with(OWN)
+        && let Some(answer) = own_page(*route, target, *shared)
+    {
+        return answer.map(Decision::Answer);
+    }
     if let Decision::Forward { route, shared, .. } = decision {
         let own = &table.routes()[route].name;
         if shared && !guard::may_pass(listener.referer_guard, own, table, method, headers, host.as_ref()) {
@@ -149,6 +160,16 @@ fn try_decide(
         }
     }
     Ok(decision)
+}
+
+/// Pages of ours below an instance. A prefix is wholly ours there; of a host name only the very addresses are.
+fn own_page(route: usize, target: &str, shared: bool) -> Option<Result<Own, Refusal>> {
+    let path = target.split('?').next().unwrap_or_default();
+    match &path[OWN.len()..] {
+        "/ready" => Some(Ok(Own::Ready(route))),
+        rest if shared && (rest.is_empty() || rest.starts_with('/')) => Some(Err(Refusal::NotFound)),
+        _ => None,
+    }
 }
 
 enum Chosen {

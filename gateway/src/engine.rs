@@ -2,6 +2,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod admin;
+pub(crate) mod awake;
 pub(crate) mod body;
 pub(crate) mod counts;
 pub(crate) mod exchange;
@@ -14,7 +15,9 @@ pub(crate) mod metrics;
 pub(crate) mod pages;
 pub(crate) mod passage;
 pub(crate) mod pool;
+pub(crate) mod probe;
 pub(crate) mod proxy;
+pub(crate) mod reach;
 pub(crate) mod serve;
 pub(crate) mod standing;
 pub(crate) mod stream;
@@ -24,10 +27,13 @@ pub(crate) mod upload;
 pub(crate) mod visit;
 pub(crate) mod watch;
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
+use crate::supervisor::Supervisor;
 use ledger::Ledger;
 use limits::Desk;
 use live::Snapshot;
@@ -38,6 +44,7 @@ use metrics::Metrics;
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) snapshot: Snapshot,
+    pub(crate) supervisor: Arc<dyn Supervisor>,
     pub(crate) limits: Desk,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger,

@@ -16,9 +16,11 @@ use crate::engine::limits::Desk;
 use crate::engine::live::Snapshot;
 use crate::engine::metrics::Metrics;
 use crate::engine::watch::{self, Source};
-use crate::engine::{Core, admin, serve};
+use crate::engine::{Core, admin, probe, serve};
 use crate::listener::Listener;
+use crate::route::Kind;
 use crate::settings::Settings;
+use crate::supervisor::{Alone, Supervisor};
 
 /// Reloads that may wait; more callers wait to be let in.
 const WAITING_RELOADS: usize = 16;
@@ -80,6 +82,29 @@ pub enum Error {
 /// unreadable registry is no error: it is reported, and until it is readable only the main service has a
 /// route.
 pub async fn start(settings: Settings) -> Result<Running, Error> {
+    Start { supervisor: Arc::new(Alone), settings }.run().await
+}
+
+/// What a gateway starts from.
+#[derive(Debug)]
+pub struct Start {
+    /// What it is set to.
+    pub settings: Settings,
+    /// Who starts instances that sleep.
+    pub supervisor: Arc<dyn Supervisor>,
+}
+
+impl Start {
+    /// As [`start`].
+    ///
+    /// # Errors
+    /// As [`start`].
+    pub async fn run(self) -> Result<Running, Error> {
+        run(self).await
+    }
+}
+
+async fn run(Start { settings, supervisor }: Start) -> Result<Running, Error> {
     if settings.listeners.is_empty() {
         return Err(Error::NoListener);
     }
@@ -99,6 +124,7 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
     let core = Arc::new(Core {
         ledger: Ledger::start(&settings.log),
         settings,
+        supervisor,
         snapshot: Snapshot::default(),
         limits: Desk::new(),
         metrics: Metrics::default(),
@@ -107,8 +133,10 @@ pub async fn start(settings: Settings) -> Result<Running, Error> {
         tasks: TaskTracker::new(),
     });
     publish_first(&core, &source).await;
+    note_asleep(&core).await;
     let (reload, requests) = mpsc::channel(WAITING_RELOADS);
     core.tasks.spawn(watch::follow(Arc::clone(&core), source, requests));
+    core.tasks.spawn(probe::watch(Arc::clone(&core)));
     core.tasks.spawn(admin::serve(Arc::clone(&core), socket, reload.clone()));
     let places = Arc::new(Semaphore::new(core.settings.limits.connections));
     for (index, (listener, _)) in listeners.into_iter().enumerate() {
@@ -169,6 +197,18 @@ async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
     let bound = TcpListener::bind(listener.bind).await.map_err(failed)?;
     let address = bound.local_addr().map_err(failed)?;
     Ok((bound, address))
+}
+
+/// Nobody is to be asked at the address of an instance that sleeps.
+async fn note_asleep(core: &Core) {
+    let Some(asleep) = core.supervisor.asleep().await else { return };
+    let live = core.snapshot.load();
+    for name in asleep {
+        let route = live.table.by_prefix(&name).map(|route| &live.upstreams[route]);
+        if let Some(guest) = route.filter(|guest| guest.route.kind == Kind::Guest) {
+            guest.standing.awake.sleeps();
+        }
+    }
 }
 
 /// The routes must be there before the first request; what cannot be read is reported by the watch, which

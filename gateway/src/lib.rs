@@ -14,6 +14,8 @@
 //! | Is this from a page of another tenant? | [`guard`] |
 //! | What of it may stand in a log? | [`redact`] |
 //! | Where does the root lead a browser? | [`last_prefix`] |
+//! | Whom does a sleeping instance wake for? | [`wake`] |
+//! | Is an instance worth asking? | [`health`] |
 //! | Is it too much, for one client or one tenant? | [`limit`] |
 //!
 //! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
@@ -27,6 +29,7 @@ pub mod framing;
 pub mod gateway;
 pub mod guard;
 pub mod headers;
+pub mod health;
 pub mod host;
 pub mod last_prefix;
 pub mod limit;
@@ -36,8 +39,10 @@ pub mod redact;
 pub mod request_id;
 pub mod route;
 pub mod settings;
+pub mod supervisor;
 pub mod target;
+pub mod wake;
 pub mod websocket;
 
-pub use gateway::{Reloader, Running, start};
+pub use gateway::{Reloader, Running, Start, start};
 pub use settings::Settings;

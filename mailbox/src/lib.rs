@@ -39,6 +39,7 @@ mod store;
 mod submit;
 mod text;
 mod thread;
+mod wake;
 mod watch;
 mod worker;
 

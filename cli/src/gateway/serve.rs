@@ -1,9 +1,12 @@
 //! Serving: `remotelab gateway` without a further word.
 
+use std::sync::Arc;
+
 use anyhow::Context;
-use remotelab_gateway::{Reloader, Settings};
+use remotelab_gateway::{Reloader, Settings, Start};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::supervisor::BySocket;
 use crate::place::Place;
 use crate::shutdown::Shutdown;
 use crate::{logging, output, runtime};
@@ -12,9 +15,10 @@ pub(super) fn run() -> anyhow::Result<()> {
     logging::start();
     let place = Place::find()?;
     let settings = Settings::load(&place.env, &place.paths())?;
+    let supervisor = Arc::new(BySocket::new(&place.paths().supervisor_socket()));
     runtime::block_on(async {
         let shutdown = Shutdown::listen()?;
-        let gateway = remotelab_gateway::start(settings).await?;
+        let gateway = Start { settings, supervisor }.run().await?;
         for address in gateway.addresses() {
             output::line(&format!("listening on http://{address}"))?;
         }

@@ -21,6 +21,8 @@ const COMMANDS: &[&str] = &[
     "guest-instance start",
     "guest-instance stop",
     "guest-instance restart",
+    "guest-instance sleep",
+    "guest-instance wake",
     "guest-instance logs",
     "guest-instance rotate-token",
     "guest-instance set-password",

@@ -30,7 +30,10 @@ use tokio::time::timeout;
 use super::Core;
 use super::body::Answer;
 use super::metrics::render::render;
+use super::pool::Pool;
+use super::standing::Standing;
 use crate::explain::{Asked, explain};
+use crate::route::Kind;
 
 /// Asks for a reload.
 pub(crate) type Reload = mpsc::Sender<oneshot::Sender<Result<u64, String>>>;
@@ -133,6 +136,20 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
                 json_answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
             }
         },
+        (&Method::POST, "/park") => bed(core, request, |standing, pool| {
+            let is_parked = standing.park();
+            if is_parked {
+                // Whoever listens there next may be somebody else.
+                pool.prune(Duration::ZERO);
+                pool.forget_identity();
+            }
+            is_parked
+        }),
+        (&Method::POST, "/unpark") => bed(core, request, |standing, _| {
+            standing.awake.unpark();
+            standing.health.succeeded();
+            true
+        }),
         (&Method::POST, "/drain") => {
             tracing::info!("asked to stop by the control socket");
             core.draining.cancel();
@@ -140,6 +157,20 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
         }
         _ => refusal(StatusCode::NOT_FOUND, "not_found"),
     }
+}
+
+/// Changes whether a guest is asked; 409 when that cannot be.
+fn bed(core: &Core, request: &Request<Incoming>, change: fn(&Standing, &Pool) -> bool) -> Response<Answer> {
+    let live = core.snapshot.load();
+    let name = asked(request.uri().query().unwrap_or_default(), "name").unwrap_or_default();
+    let guest = live.table.by_prefix(&name).map(|route| &live.upstreams[route]);
+    let Some(guest) = guest.filter(|upstream| upstream.route.kind == Kind::Guest) else {
+        return refusal(StatusCode::NOT_FOUND, "not_found");
+    };
+    if !change(&guest.standing, &guest.pool) {
+        return refusal(StatusCode::CONFLICT, "in_use");
+    }
+    json_answer(StatusCode::OK, &json!({ "name": name, "state": guest.state().as_str() }))
 }
 
 fn refusal(status: StatusCode, code: &str) -> Response<Answer> {

@@ -7,7 +7,9 @@ use http::HeaderValue;
 use remotelab_config::secret::Secret;
 
 use super::pool::Pool;
+use super::probe::Identity;
 use super::standing::Standing;
+use crate::health::State;
 use crate::route::build::Problem;
 use crate::route::{Route, Table};
 
@@ -83,6 +85,21 @@ impl Snapshot {
     }
 }
 
+impl Upstream {
+    /// How the instance is, as far as that is known.
+    pub(crate) fn state(&self) -> State {
+        let awake = &self.standing.awake;
+        if !awake.is_awake() {
+            return if awake.is_starting() { State::Starting } else { State::Asleep };
+        }
+        match self.pool.identity() {
+            Identity::Wrong => State::Mismatch,
+            _ if self.standing.health.is_down() => State::Down,
+            _ => State::Ready,
+        }
+    }
+}
+
 impl Live {
     fn says(&self, draft: &Draft) -> bool {
         self.table.routes() == draft.table.routes()
@@ -101,6 +118,10 @@ impl Live {
         let pool = old
             .filter(|old| old.route.upstream == route.upstream)
             .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
+        if let Some(moved) = old.filter(|old| !Arc::ptr_eq(&old.pool, &pool)) {
+            // What is known against it was known of another address.
+            moved.standing.health.succeeded();
+        }
         Upstream {
             secret,
             prefix: HeaderValue::try_from(&route.prefix)

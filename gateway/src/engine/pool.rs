@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use tokio::net::TcpStream;
 
+use super::probe::Identity;
 use super::stream::Stream;
 use super::upload::Upload;
 
@@ -23,6 +25,10 @@ pub(crate) struct Pool {
     address: SocketAddr,
     limit: usize,
     idle: Mutex<Vec<Idle>>,
+    /// Who listens there.
+    identity: AtomicU8,
+    /// When somebody asked who does.
+    asked: tokio::sync::Mutex<Option<tokio::time::Instant>>,
 }
 
 #[derive(Debug)]
@@ -41,6 +47,9 @@ pub(crate) struct Link {
     pub(crate) reused: bool,
 }
 
+/// The two ends of a connection.
+pub(crate) type Ends = (SendRequest<Upload>, Box<Connection<Stream, Upload>>);
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -54,7 +63,36 @@ pub(crate) enum Error {
 
 impl Pool {
     pub(crate) fn new(address: SocketAddr, limit: usize) -> Self {
-        Self { address, limit, idle: Mutex::default() }
+        Self {
+            address,
+            limit,
+            idle: Mutex::default(),
+            identity: AtomicU8::default(),
+            asked: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Who listens there, as far as that is known.
+    pub(crate) fn identity(&self) -> Identity {
+        match self.identity.load(Ordering::Acquire) {
+            0 => Identity::Unknown,
+            1 => Identity::Right,
+            _ => Identity::Wrong,
+        }
+    }
+
+    pub(crate) fn identified(&self, identity: Identity) {
+        self.identity.store(identity as u8, Ordering::Release);
+    }
+
+    /// Somebody else may listen there from now on.
+    pub(crate) fn forget_identity(&self) {
+        self.identified(Identity::Unknown);
+    }
+
+    /// Lets one at a time ask who listens there.
+    pub(crate) async fn asking(&self) -> tokio::sync::MutexGuard<'_, Option<tokio::time::Instant>> {
+        self.asked.lock().await
     }
 
     /// Takes a connection that is still good.
@@ -77,7 +115,7 @@ impl Pool {
     }
 
     /// Opens a bare connection.
-    pub(crate) async fn connect_tcp(&self, patience: Duration) -> Result<TcpStream, Error> {
+    async fn connect_tcp(&self, patience: Duration) -> Result<TcpStream, Error> {
         let tcp = tokio::time::timeout(patience, TcpStream::connect(self.address))
             .await
             .map_err(|_| Error::TimedOut)?
@@ -128,6 +166,11 @@ impl Link {
         {
             self.connection = None;
         }
+    }
+
+    /// Its two ends, for somebody who drives them himself.
+    pub(crate) fn into_parts(self) -> Option<Ends> {
+        Some((self.sender, self.connection?))
     }
 
     fn is_free(&self) -> bool {

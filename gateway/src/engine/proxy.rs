@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Core;
 use super::activity::Activity;
+use super::awake::hold::Instead;
 use super::body::Answer;
 use super::counts::Counted;
 use super::live::Upstream;
@@ -23,6 +24,9 @@ use super::visit::Visit;
 use crate::decision::{Decision, Own, decide};
 use crate::listener::Listener;
 use crate::settings::Root;
+
+/// How often a request that its instance fell asleep before wakes it.
+const TRIES: usize = 5;
 
 /// A client connection, as its requests see it.
 #[derive(Debug)]
@@ -72,8 +76,8 @@ impl Client {
         }
         match self.way(&head) {
             Way::Instance { upstream, target, shared } => {
-                if let Err(trouble) = self.admit(&mut visit, &upstream, &head.method, &target).await {
-                    return refuse(trouble, &head, body, visit);
+                if let Err(instead) = self.enter(&mut visit, &upstream, shared, &target, &head).await {
+                    return stand_in(instead, &head, body, visit);
                 }
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
@@ -84,6 +88,30 @@ impl Client {
                 visit.with(response)
             }
         }
+    }
+
+    /// Lets a request in to an instance that is awake.
+    async fn enter(
+        &self,
+        visit: &mut Visit,
+        upstream: &Arc<Upstream>,
+        shared: bool,
+        target: &str,
+        head: &request::Parts,
+    ) -> Result<(), Instead> {
+        let awake = &upstream.standing.awake;
+        for _ in 0..TRIES {
+            if !awake.is_awake() {
+                self.awaken(visit, upstream, shared, target, head).await?;
+            }
+            self.admit(visit, upstream, &head.method, target).await.map_err(Instead::Trouble)?;
+            // It may have fallen asleep before this one was counted.
+            if awake.is_awake() {
+                return Ok(());
+            }
+            visit.leave();
+        }
+        Err(Instead::Trouble(Trouble::NOT_AWAKE))
     }
 
     async fn admit(
@@ -126,7 +154,20 @@ impl Client {
             Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
             Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
+            Own::Ready(route) => pages::ready(self.core.snapshot.load().upstreams[*route].state()),
             Own::Refuse(refusal) => refuse(Trouble::of(*refusal)),
+        }
+    }
+}
+
+/// Answers for an instance that sleeps, or that has too much to do.
+fn stand_in(instead: Instead, head: &request::Parts, body: Incoming, visit: Visit) -> Response<Answer> {
+    match instead {
+        Instead::Trouble(trouble) => refuse(trouble, head, body, visit),
+        Instead::Page(page) => {
+            let _upload = unread(head, body);
+            let response = pages::instead(page, &visit.request_id);
+            visit.with(response)
         }
     }
 }

@@ -22,7 +22,6 @@ use super::ledger::End;
 use super::live::Upstream;
 use super::pages::Trouble;
 use super::passage::Passage;
-use super::pool;
 use super::proxy::Client;
 use super::standing::Standing;
 use super::stream::Stream;
@@ -82,15 +81,7 @@ pub(crate) async fn pass(
 ) -> Result<Passed, Trouble> {
     let core = &passage.client.core;
     let timeouts = &core.settings.timeouts;
-    let tcp = passage
-        .upstream
-        .pool
-        .connect_tcp(timeouts.connect)
-        .await
-        .map_err(|error| passage.no_connection(&error))?;
-    let (mut sender, connection) = http1::handshake(Stream::new(tcp))
-        .await
-        .map_err(|error| passage.no_connection(&pool::Error::Handshake(error)))?;
+    let (mut sender, connection) = passage.reach().await?.into_parts().ok_or(Trouble::UNREACHABLE)?;
     drive(core, connection);
     let request = Request::from_parts(head, Upload::empty());
     let mut response = timeout(timeouts.response_header, sender.send_request(request))
@@ -126,7 +117,7 @@ pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Visit
 }
 
 /// Runs a connection on its own: it must go on after this request, to give the bare stream away.
-fn drive(core: &Arc<Core>, connection: http1::Connection<Stream, Upload>) {
+fn drive(core: &Arc<Core>, connection: Box<http1::Connection<Stream, Upload>>) {
     let cut = core.cut.clone();
     core.tasks.spawn(async move {
         tokio::select! {

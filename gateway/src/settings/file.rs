@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use remotelab_config::sleep;
 use serde::Deserialize;
 
 use super::{Error, Settings, limits, log, root, service, timeouts};
@@ -27,7 +28,9 @@ struct File {
     timeouts: timeouts::Table,
     #[serde(default)]
     log: log::Table,
-    sleep: Option<toml::Table>,
+    /// For whoever keeps instances running; a mistake is noticed here, too.
+    #[serde(default, rename = "sleep")]
+    _sleep: sleep::Table,
 }
 
 #[derive(Deserialize)]
@@ -96,9 +99,6 @@ impl File {
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;
-        if self.sleep.is_some() {
-            settings.remarks.push("[sleep] has no effect in this version".into());
-        }
         Ok(())
     }
 }

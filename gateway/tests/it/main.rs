@@ -18,5 +18,6 @@ mod recorder;
 mod reload;
 mod shared_origin;
 mod toy;
+mod waking;
 mod websockets;
 mod world;

@@ -10,6 +10,7 @@ mod mail;
 mod more_executors;
 mod object_storage;
 mod real_work;
+mod sleep;
 mod triggers;
 mod turns;
 mod ui;
