@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::host::Host;
 use crate::listener::{Listener, Mode};
-use crate::route::Table;
+use crate::route::{Kind, Route, Table};
 use crate::target::Target;
 use crate::{guard, last_prefix, websocket};
 
@@ -41,6 +41,13 @@ pub enum Own {
     Options,
     /// How the instance of this route is.
     Ready(usize),
+    /// What the owner, whose route this is, sees of all instances.
+    Overview {
+        /// Index of the route in the table.
+        route: usize,
+        /// Reached by prefix.
+        shared: bool,
+    },
     /// An error.
     Refuse(Refusal),
 }
@@ -142,7 +149,7 @@ fn try_decide(
     };
     if let Decision::Forward { route, target, shared } = &decision
         && target.starts_with(OWN)
-        && let Some(answer) = own_page(*route, target, *shared)
+        && let Some(answer) = own_page(&table.routes()[*route], *route, target, *shared)
     {
         return answer.map(Decision::Answer);
     }
@@ -163,10 +170,13 @@ fn try_decide(
 }
 
 /// Pages of ours below an instance. A prefix is wholly ours there; of a host name only the very addresses are.
-fn own_page(route: usize, target: &str, shared: bool) -> Option<Result<Own, Refusal>> {
+fn own_page(whose: &Route, route: usize, target: &str, shared: bool) -> Option<Result<Own, Refusal>> {
     let path = target.split('?').next().unwrap_or_default();
+    let is_main = whose.kind == Kind::Main;
     match &path[OWN.len()..] {
         "/ready" => Some(Ok(Own::Ready(route))),
+        "/" if is_main => Some(Ok(Own::Overview { route, shared })),
+        "" if is_main && shared => Some(Ok(Own::Redirect(format!("{}{OWN}/", whose.prefix)))),
         rest if shared && (rest.is_empty() || rest.starts_with('/')) => Some(Err(Refusal::NotFound)),
         _ => None,
     }

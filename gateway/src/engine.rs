@@ -6,12 +6,15 @@ pub(crate) mod awake;
 pub(crate) mod body;
 pub(crate) mod counts;
 pub(crate) mod exchange;
+pub(crate) mod farewell;
 pub(crate) mod gate;
 pub(crate) mod guarded;
+pub(crate) mod handover;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod metrics;
+pub(crate) mod overview;
 pub(crate) mod pages;
 pub(crate) mod passage;
 pub(crate) mod pool;
@@ -28,6 +31,7 @@ pub(crate) mod visit;
 pub(crate) mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -48,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) limits: Desk,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger,
+    /// A new gateway has the sockets: whoever comes on a connection of before is sent there.
+    pub(crate) handed_over: AtomicBool,
     /// Cancelled when nothing new is to begin.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is left is cut off.

@@ -73,6 +73,9 @@ pub fn explain(settings: &Settings, table: &Table, asked: &Asked) -> Value {
         Decision::Answer(Own::Ready(route)) => {
             json!({ "decision": "ready", "status": 200, "tenant": table.routes()[route].name })
         }
+        Decision::Answer(Own::Overview { route, .. }) => {
+            json!({ "decision": "overview", "tenant": table.routes()[route].name })
+        }
         Decision::Answer(Own::Options) => json!({ "decision": "options", "status": 204 }),
         Decision::Answer(Own::Refuse(refusal)) => refused(refusal),
     };

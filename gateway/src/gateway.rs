@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::TcpListener;
@@ -11,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::engine::handover::{self, Inherited};
 use crate::engine::ledger::Ledger;
 use crate::engine::limits::Desk;
 use crate::engine::live::Snapshot;
@@ -82,7 +85,7 @@ pub enum Error {
 /// unreadable registry is no error: it is reported, and until it is readable only the main service has a
 /// route.
 pub async fn start(settings: Settings) -> Result<Running, Error> {
-    Start { supervisor: Arc::new(Alone), settings }.run().await
+    Start { supervisor: Arc::new(Alone), settings, inherited: Inherited::default() }.run().await
 }
 
 /// What a gateway starts from.
@@ -92,6 +95,8 @@ pub struct Start {
     pub settings: Settings,
     /// Who starts instances that sleep.
     pub supervisor: Arc<dyn Supervisor>,
+    /// Sockets that are there already, and the gateway that they are from.
+    pub inherited: Inherited,
 }
 
 impl Start {
@@ -104,18 +109,23 @@ impl Start {
     }
 }
 
-async fn run(Start { settings, supervisor }: Start) -> Result<Running, Error> {
+async fn run(Start { settings, supervisor, mut inherited }: Start) -> Result<Running, Error> {
     if settings.listeners.is_empty() {
         return Err(Error::NoListener);
     }
     let mut listeners = Vec::new();
     for listener in &settings.listeners {
-        listeners.push(bind(listener).await?);
+        listeners.push(bind(listener, &mut inherited).await?);
     }
+    for address in inherited.left() {
+        tracing::warn!(%address, "no listener is set to this address, so its socket is closed");
+    }
+    let held = held(&settings, &listeners)?;
     let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
-    let socket = admin::bind(&settings.socket)
-        .await
-        .map_err(|source| Error::Socket { path: settings.socket.clone(), source })?;
+    let control = settings.socket.clone();
+    let no_socket = |source| Error::Socket { path: control.clone(), source };
+    let replaces = inherited.replaces();
+    let socket = admin::bind(&settings.socket, replaces).await.map_err(no_socket)?;
     for remark in &settings.remarks {
         tracing::info!("{remark}");
     }
@@ -128,6 +138,7 @@ async fn run(Start { settings, supervisor }: Start) -> Result<Running, Error> {
         snapshot: Snapshot::default(),
         limits: Desk::new(),
         metrics: Metrics::default(),
+        handed_over: AtomicBool::new(false),
         draining: CancellationToken::new(),
         cut: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -143,6 +154,13 @@ async fn run(Start { settings, supervisor }: Start) -> Result<Running, Error> {
         let places = Arc::clone(&places);
         core.tasks.spawn(serve::listen(Arc::clone(&core), index, listener, places));
     }
+    if replaces {
+        handover::settle(&control).map_err(no_socket)?;
+    }
+    // Both accept now; the old one stops when it hears that.
+    inherited.ready();
+    let to_come = handover::open(&control).map_err(no_socket)?;
+    core.tasks.spawn(handover::serve(Arc::clone(&core), to_come, held));
     Ok(Running { core, addresses, reload })
 }
 
@@ -192,9 +210,21 @@ impl Running {
     }
 }
 
-async fn bind(listener: &Listener) -> Result<(TcpListener, SocketAddr), Error> {
+/// Keeps the sockets for a gateway that takes the place of this one.
+fn held(settings: &Settings, listeners: &[(TcpListener, SocketAddr)]) -> Result<Vec<handover::Held>, Error> {
+    let held = settings.listeners.iter().zip(listeners).map(|(listener, (socket, _))| {
+        let failed = |source| Error::Bind { name: listener.name.clone(), address: listener.bind, source };
+        Ok((listener.bind, socket.as_fd().try_clone_to_owned().map_err(failed)?))
+    });
+    held.collect()
+}
+
+async fn bind(listener: &Listener, inherited: &mut Inherited) -> Result<(TcpListener, SocketAddr), Error> {
     let failed = |source| Error::Bind { name: listener.name.clone(), address: listener.bind, source };
-    let bound = TcpListener::bind(listener.bind).await.map_err(failed)?;
+    let bound = match inherited.take(listener.bind) {
+        Some(socket) => socket.map_err(failed)?,
+        None => TcpListener::bind(listener.bind).await.map_err(failed)?,
+    };
     let address = bound.local_addr().map_err(failed)?;
     Ok((bound, address))
 }

@@ -5,6 +5,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | Where does a request end and the next one begin? | [`framing`] |
+//! | Where may a frame of ours stand in a WebSocket? | [`frames`] |
 //! | Is the target plain, the host a host? | [`target`], [`host`] |
 //! | Which routes are there, and which record is wrong? | [`route`] |
 //! | Which instance, or which answer of our own? | [`decision`] |
@@ -16,6 +17,7 @@
 //! | Where does the root lead a browser? | [`last_prefix`] |
 //! | Whom does a sleeping instance wake for? | [`wake`] |
 //! | Is an instance worth asking? | [`health`] |
+//! | What does the owner see of all of them? | [`owner_page`] |
 //! | Is it too much, for one client or one tenant? | [`limit`] |
 //!
 //! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
@@ -25,6 +27,7 @@ pub mod cookie;
 pub mod decision;
 mod engine;
 pub mod explain;
+pub mod frames;
 pub mod framing;
 pub mod gateway;
 pub mod guard;
@@ -35,6 +38,7 @@ pub mod last_prefix;
 pub mod limit;
 pub mod listener;
 pub mod location;
+pub mod owner_page;
 pub mod redact;
 pub mod request_id;
 pub mod route;
@@ -44,5 +48,6 @@ pub mod target;
 pub mod wake;
 pub mod websocket;
 
+pub use engine::handover::Inherited;
 pub use gateway::{Reloader, Running, Start, start};
 pub use settings::Settings;

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ use tokio::time::timeout;
 
 use super::Core;
 use super::body::Answer;
+use super::handover;
 use super::metrics::render::render;
 use super::pool::Pool;
 use super::standing::Standing;
@@ -46,21 +47,19 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Takes the socket, readable by the owner only. A dead gateway's socket is replaced, a living one's is
-/// not.
-pub(crate) async fn bind(path: &Path) -> io::Result<UnixListener> {
+/// not, unless this one takes its place: then the name is taken at the end, by [`handover::settle`].
+pub(crate) async fn bind(path: &Path, replaces: bool) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         atomic::create_private_dir(folder).map_err(|error| error.source)?;
     }
-    if UnixStream::connect(path).await.is_ok() {
+    if !replaces && UnixStream::connect(path).await.is_ok() {
         return Err(io::Error::from(io::ErrorKind::AddrInUse));
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // The folder is private, so nobody gets in between these steps.
+    let listener = handover::bind(path)?;
+    if !replaces {
+        handover::settle(path)?;
     }
-    // The folder is private, so nobody gets in between these two steps.
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
@@ -89,8 +88,10 @@ pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, reload: Reloa
             serving.await;
         });
     }
-    // A socket without a listener would only confuse; losing the race for it does no harm.
-    let _ = fs::remove_file(&core.settings.socket);
+    // A socket without a listener would only confuse; losing the race for it does no harm. A successor's is none.
+    if !core.handed_over.load(Ordering::SeqCst) {
+        let _ = fs::remove_file(&core.settings.socket);
+    }
 }
 
 async fn connection(core: Arc<Core>, stream: UnixStream, reload: Reload) {

@@ -135,12 +135,19 @@ pub(crate) fn root(table: Option<&Table>) -> Response<Answer> {
 
 /// Answers with a page that stands in for an instance that sleeps.
 pub(crate) fn instead(page: Page, request_id: &HeaderValue) -> Response<Answer> {
-    let mut response = own(StatusCode::SERVICE_UNAVAILABLE, HTML, page.html);
+    page_of(page, StatusCode::SERVICE_UNAVAILABLE, request_id)
+}
+
+/// Answers with a page.
+pub(crate) fn page_of(page: Page, status: StatusCode, request_id: &HeaderValue) -> Response<Answer> {
+    let mut response = own(status, HTML, page.html);
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::try_from(page.policy) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
-    headers.insert(RETRY_AFTER, HeaderValue::from(page.after));
+    if page.after > 0 {
+        headers.insert(RETRY_AFTER, HeaderValue::from(page.after));
+    }
     headers.insert(VARY, HeaderValue::from_static("accept-language"));
     headers.insert(names::X_REQUEST_ID, request_id.clone());
     response

@@ -1,6 +1,7 @@
 //! One request from a client: who answers it, and how.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use http::header::{CONNECTION, EXPECT, HOST};
@@ -62,7 +63,11 @@ impl Client {
         let (form, request_id) = (visit.form, visit.request_id.clone());
         let core = Arc::clone(&self.core);
         let served = survive(self.serve(visit, head, body)).await;
-        served.unwrap_or_else(|| defect(&core.metrics, form, &request_id))
+        let mut response = served.unwrap_or_else(|| defect(&core.metrics, form, &request_id));
+        if core.handed_over.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     async fn serve(
@@ -82,6 +87,12 @@ impl Client {
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(&target, head, body).await
+            }
+            Way::Nowhere(Own::Overview { route, shared }) if is_look(&head) => {
+                let owner = Arc::clone(&self.core.snapshot.load().upstreams[route]);
+                let _upload = unread(&head, body);
+                let response = self.overview(&visit, &owner, shared, &head).await;
+                visit.with(response)
             }
             Way::Nowhere(own) => {
                 let response = self.own(&own, &head, body, &visit);
@@ -154,10 +165,22 @@ impl Client {
             Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
             Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
+            // Answered before, with time.
+            Own::Overview { .. } => refuse(Trouble::NOT_FOUND),
             Own::Ready(route) => pages::ready(self.core.snapshot.load().upstreams[*route].state()),
             Own::Refuse(refusal) => refuse(Trouble::of(*refusal)),
         }
     }
+}
+
+/// A person opens a page; scripts of other tenants on the same origin are none of ours.
+fn is_look(head: &request::Parts) -> bool {
+    let says = |name: &str, wanted: &[&str]| {
+        head.headers.get(name).is_none_or(|value| wanted.iter().any(|word| value == word))
+    };
+    head.method == Method::GET
+        && says("sec-fetch-dest", &["document"])
+        && says("sec-fetch-site", &["none", "same-origin"])
 }
 
 /// Answers for an instance that sleeps, or that has too much to do.

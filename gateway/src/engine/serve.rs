@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
 
 use super::Core;
 use super::activity::Activity;
@@ -28,6 +30,9 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A timer that ticks faster only costs.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
+
+/// How long a connection of a client stays that asks nothing after a hand-over.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The request line and all fields. Their number is limited to 100 by hyper's default, which it keeps on the
 /// stack.
@@ -95,6 +100,7 @@ async fn connection(
     // Tokens of its own, so that connections do not meet at one lock each time they are polled.
     let (draining, cut) = (core.draining.child_token(), core.cut.child_token());
     let mut is_draining = false;
+    let mut lingering = pin!(linger(&core, &draining));
     loop {
         tokio::select! {
             biased;
@@ -107,13 +113,22 @@ async fn connection(
                 }
                 return;
             }
-            () = draining.cancelled(), if !is_draining => {
+            () = lingering.as_mut(), if !is_draining => {
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
             () = cut.cancelled() => return,
             () = overdue.as_mut() => return,
         }
+    }
+}
+
+/// Returns when an idle connection is to be closed. After a hand-over its client may just be asking: it is answered and
+/// sent to the new gateway then.
+async fn linger(core: &Core, draining: &CancellationToken) {
+    draining.cancelled().await;
+    if core.handed_over.load(Ordering::SeqCst) {
+        tokio::time::sleep(LINGER.min(core.settings.timeouts.drain / 2)).await;
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) traffic: Traffic,
     pub(crate) awake: Awake,
     pub(crate) health: Pulse,
+    /// When it was used last, in seconds since 1970.
+    pub(crate) last: AtomicU64,
     /// How many requests there had been when it was asked how it is.
     pub(crate) probed: AtomicU64,
     /// Cancelled when its route is gone.

@@ -14,9 +14,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::Core;
 use super::body::{Answer, Source};
+use super::farewell;
 use super::guarded::Guarded;
 use super::ledger::End;
 use super::live::Upstream;
@@ -30,7 +32,7 @@ use super::visit::Visit;
 use crate::websocket;
 
 /// Read at a time; memory is taken only while bytes move.
-const PIECE: usize = 16 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// A client's proper wish for a WebSocket.
 pub(crate) struct Handshake {
@@ -145,25 +147,24 @@ impl Ends {
         };
         let (client_in, client_out) = client.into_split();
         let (instance_in, instance_out) = instance.into_split();
+        let end = CancellationToken::new();
+        let farewell = async {
+            let code = farewell::wanted(&asker.core, standing).await;
+            end.cancel();
+            code
+        };
         let both = async {
             tokio::join!(
                 pump(client_in, instance_out, from_client, &traffic.sent),
-                pump(instance_in, client_out, from_instance, &traffic.received),
+                farewell::pump(instance_in, client_out, from_instance, &traffic.received, farewell),
             )
         };
         tokio::select! {
             _ = both => {}
             () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
-            () = asker.core.draining.cancelled() => {}
-            () = removed(standing, asker.core.settings.timeouts.drain) => {}
+            () = farewell::said(&end) => {}
         }
     }
-}
-
-/// Returns some time after a route is gone.
-async fn removed(standing: &Standing, grace: Duration) {
-    standing.gone.cancelled().await;
-    tokio::time::sleep(grace).await;
 }
 
 /// A connection without HTTP, and what was read of it already.
@@ -189,13 +190,13 @@ struct Traffic {
 /// One direction: grows by one when a piece has come and when it has gone on, so it is odd while the far end
 /// takes nothing.
 #[derive(Default)]
-struct Flow {
+pub(super) struct Flow {
     steps: AtomicU32,
     bytes: AtomicU64,
 }
 
 impl Flow {
-    fn step(&self) {
+    pub(super) fn step(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -203,7 +204,7 @@ impl Flow {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn moved(&self, len: usize) {
+    pub(super) fn moved(&self, len: usize) {
         self.bytes.fetch_add(len as u64, Ordering::Relaxed);
     }
 }

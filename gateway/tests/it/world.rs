@@ -9,7 +9,7 @@ use std::time::Duration;
 use remotelab_config::{Env, OwnerPaths};
 use remotelab_gateway::limit::Rate;
 use remotelab_gateway::supervisor::{Alone, Supervisor};
-use remotelab_gateway::{Running, Settings, Start};
+use remotelab_gateway::{Inherited, Running, Settings, Start};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,7 +65,10 @@ impl World {
         let records: Vec<Value> =
             guests.iter().map(|(name, host, toy)| record(&folder, name, host, toy.port())).collect();
         std::fs::write(&settings.registry, json!(records).to_string()).unwrap();
-        let running = Start { settings: settings.clone(), supervisor }.run().await.unwrap();
+        let running = Start { settings: settings.clone(), supervisor, inherited: Inherited::default() }
+            .run()
+            .await
+            .unwrap();
         let address = running.addresses()[0];
         Self { folder, settings, running: Some(running), address }
     }

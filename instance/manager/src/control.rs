@@ -33,6 +33,11 @@ pub enum Request {
         /// As in [`Request::Start`].
         name: String,
     },
+    /// Starts the program anew in the place of a child, which hands its work over and ends. Only the gateway can.
+    Replace {
+        /// `gateway`.
+        name: String,
+    },
     /// Stops a guest until it is needed, unless it has something to do.
     Sleep {
         /// The guest.
@@ -53,6 +58,7 @@ impl Request {
             Self::Start { name }
             | Self::Stop { name }
             | Self::Restart { name }
+            | Self::Replace { name }
             | Self::Sleep { name }
             | Self::Wake { name } => Some(name),
         }

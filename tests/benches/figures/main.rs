@@ -12,6 +12,7 @@ mod mail;
 mod memory;
 mod nginx;
 mod peer;
+mod wake;
 mod wrk;
 
 use std::time::Duration;
@@ -64,6 +65,10 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     }
     if is_wanted("gateway") {
         gateway::throughput_and_latency(figures).await?;
+    }
+    if is_wanted("wake") {
+        wake::asleep_to_answer(figures).await?;
+        wake::upgrade(figures).await?;
     }
     Ok(())
 }

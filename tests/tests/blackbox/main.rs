@@ -1,5 +1,6 @@
 //! The black-box tests, one binary so that they link once.
 
+mod activation;
 mod cookies;
 mod crash;
 mod executors;
@@ -15,4 +16,5 @@ mod triggers;
 mod turns;
 mod ui;
 mod up;
+mod upgrade;
 mod walk;

@@ -68,7 +68,7 @@ const STYLE: &str = "\
 body{font:1.05rem/1.6 system-ui,sans-serif;margin:0;min-height:100vh;display:grid;place-content:center;\
 justify-items:center;text-align:center;padding:1.5rem;box-sizing:border-box;\
 background:light-dark(#fbfbfa,#16181b);color:light-dark(#1d2024,#e7e8ea)}\
-main{max-width:28rem}h1{font-size:1.35rem;font-weight:600;margin:1.25rem 0 .35rem}\
+main{max-width:28rem;text-wrap:balance}h1{font-size:1.35rem;font-weight:600;margin:1.25rem 0 .35rem}\
 p{margin:0;color:light-dark(#565c64,#a5abb3)}\
 .dots{display:flex;gap:.5rem;justify-content:center}\
 .dots i{width:.7rem;height:.7rem;border-radius:50%;background:light-dark(#2f6fde,#7aa7f7);\
@@ -89,7 +89,7 @@ pub(crate) fn waiting(prefix: &str, tongue: Tongue) -> Page {
             "It takes longer than it should.",
             "Try again",
         ),
-        Tongue::Chinese => ("正在唤醒……", "请稍候,页面会自动打开。", "唤醒时间比预期的长。", "重试"),
+        Tongue::Chinese => ("正在唤醒……", "请稍候，页面会自动打开。", "唤醒时间比预期的长。", "重试"),
     };
     let body = format!(
         "<body data-ready=\"{prefix}/_gateway/ready\"><main role=\"status\">\
@@ -113,7 +113,7 @@ pub(crate) fn asleep(tongue: Tongue) -> Page {
         Tongue::English => {
             ("This place is asleep", "It wakes up when you open it with the link you were given.")
         }
-        Tongue::Chinese => ("这里正在休眠", "请使用您收到的链接打开,它会自动唤醒。"),
+        Tongue::Chinese => ("这里正在休眠", "请使用您收到的链接打开，它会自动唤醒。"),
     };
     let body = format!("<body><main><h1>{title}</h1><p>{text}</p></main></body>");
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";

@@ -78,6 +78,14 @@ impl Client {
         self.ask(&Request::Restart { name: name.to_owned() }).map(drop)
     }
 
+    /// Starts the program anew in the place of the gateway, and returns when that has taken over.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the reason when it does not come up; the old one goes on then.
+    pub fn replace(&self, name: &str) -> Result<(), Error> {
+        self.ask(&Request::Replace { name: name.to_owned() }).map(drop)
+    }
+
     /// Puts a guest to sleep and returns when it has ended.
     ///
     /// # Errors

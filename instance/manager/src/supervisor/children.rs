@@ -108,6 +108,13 @@ impl Children {
         self.find(id).map_or(State::Stopped, |keeper| keeper.status().state)
     }
 
+    /// Starts a process that takes over from the one that runs.
+    pub(crate) async fn replace(&self, spec: Spec) -> Result<(), Error> {
+        let id = spec.id.clone();
+        let keeper = self.find(&id).ok_or_else(|| Error::not_running(&id))?;
+        keeper.replace(spec, START_PATIENCE).await.map_err(|source| Error::new(&id, &source))
+    }
+
     /// Waits until a child listens, or has died for the first time.
     pub(crate) async fn ready(&self, id: &Id, patience: Duration) -> Result<(), Error> {
         let keeper = self.find(id).ok_or_else(|| Error::not_running(id))?;

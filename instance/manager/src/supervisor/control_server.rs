@@ -89,6 +89,7 @@ impl Desk {
             Request::Start { name } => self.start(name).await,
             Request::Stop { name } => self.stop(name).await,
             Request::Restart { name } => self.restart(name).await,
+            Request::Replace { name } => self.replace(name).await,
             Request::Sleep { name } => self.sleep(name).await,
             Request::Wake { name } => self.wake(name).await,
         };
@@ -122,6 +123,16 @@ impl Desk {
         self.children.restart(spec).await.map_err(|error| error.to_string())?;
         self.sleepers.woken(&id).await;
         Ok(())
+    }
+
+    async fn replace(&self, name: &str) -> Result<(), String> {
+        match id(name)? {
+            Id::Gateway => {
+                let next = Spec::next_gateway(&self.options);
+                self.children.replace(next).await.map_err(|error| error.to_string())
+            }
+            id => Err(format!("{id} cannot be replaced while it works; restart it")),
+        }
     }
 
     async fn sleep(&self, name: &str) -> Result<(), String> {

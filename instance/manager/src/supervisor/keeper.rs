@@ -17,6 +17,9 @@ use crate::control::State;
 /// Orders that may wait for a keeper.
 const QUEUE: usize = 16;
 
+/// How long a process may take to end that has handed its work over.
+const RETIRING: Duration = Duration::from_secs(60);
+
 /// How long a child may take to say what it has to do.
 const ANSWERING: Duration = Duration::from_secs(2);
 
@@ -74,6 +77,8 @@ enum Order {
     /// Only if it was not needed since it was asked.
     Sleep(Asked, Duration),
     Wake(Spec),
+    /// By another process that takes over while this one still works.
+    Replace(Spec, oneshot::Sender<Result<(), Error>>),
 }
 
 /// A cheap handle on one child.
@@ -98,7 +103,15 @@ impl Keeper {
     fn keep(spec: Spec, driver: Arc<dyn Driver>, machine: Machine, state: State) -> Self {
         let (orders, order_queue) = mpsc::channel(QUEUE);
         let (status_sender, status) = watch::channel(Status { state, ..Status::default() });
-        let task = Task { spec, driver, machine, running: None, asked: None, status: status_sender };
+        let task = Task {
+            spec,
+            driver,
+            machine,
+            running: None,
+            successor: None,
+            asked: None,
+            status: status_sender,
+        };
         tokio::spawn(task.run(order_queue));
         Self { orders, status }
     }
@@ -147,6 +160,17 @@ impl Keeper {
         let failures = self.status.borrow().failures;
         self.order(Order::Wake(spec)).await;
         self.settled(failures, patience).await
+    }
+
+    /// Starts another process in the place of the one that runs. That one ends when the other has taken over, and
+    /// goes on when it does not.
+    pub(crate) async fn replace(&self, spec: Spec, patience: Duration) -> Result<(), Error> {
+        let (told, outcome) = oneshot::channel();
+        self.order(Order::Replace(spec, told)).await;
+        match timeout(patience, outcome).await {
+            Err(_) => Err(Error::Slow(patience)),
+            Ok(outcome) => outcome.unwrap_or(Err(Error::Stopped)),
+        }
     }
 
     /// Asks a child what it has to do; `None` when it does not say.
@@ -205,9 +229,18 @@ struct Task {
     driver: Arc<dyn Driver>,
     machine: Machine,
     running: Option<Running>,
+    /// Takes over when it listens.
+    successor: Option<Successor>,
     /// Who wants to know what the child has to do.
     asked: Option<Question>,
     status: watch::Sender<Status>,
+}
+
+/// A process that is to take over.
+struct Successor {
+    running: Running,
+    started_at: Timestamp,
+    told: oneshot::Sender<Result<(), Error>>,
 }
 
 /// A question under way, and how often the child had been needed before.
@@ -227,6 +260,7 @@ impl Task {
                     None => return,
                 },
                 life = next(&mut self.running) => (self.note(life), false),
+                life = next_of(&mut self.successor) => (self.succeed(life), false),
                 () = at(deadline) => (Some(Event::Deadline), false),
             };
             if let Some(event) = event {
@@ -256,6 +290,10 @@ impl Task {
                 let is_ready = matches!(self.machine.phase(), Phase::Ready { .. });
                 return (is_ready && !is_needed).then_some(Event::Sleep(grace));
             }
+            Order::Replace(spec, told) => {
+                self.replace(&spec, told);
+                return None;
+            }
             Order::Wake(spec) => {
                 if self.machine.phase() == Phase::Asleep {
                     self.spec = spec;
@@ -280,6 +318,40 @@ impl Task {
         }
     }
 
+    fn replace(&mut self, spec: &Spec, told: oneshot::Sender<Result<(), Error>>) {
+        let is_ready = matches!(self.machine.phase(), Phase::Ready { .. }) && self.successor.is_none();
+        let spawned = if is_ready { self.driver.spawn(spec) } else { Err(std::io::ErrorKind::Other.into()) };
+        match spawned {
+            Ok(running) => {
+                self.successor = Some(Successor { running, started_at: Timestamp::now(), told });
+            }
+            Err(_) if !is_ready => drop(told.send(Err(Error::Stopped))),
+            Err(error) => drop(told.send(Err(Error::Died(format!("cannot be started: {error}"))))),
+        }
+    }
+
+    /// The successor takes over, or is none.
+    fn succeed(&mut self, life: Life) -> Option<Event> {
+        let Successor { running, started_at, told } = self.successor.take()?;
+        match life {
+            Life::Ready(address) => {
+                self.status.send_if_modified(|status| {
+                    status.pid = Some(running.pid);
+                    status.started_at = Some(started_at);
+                    status.listening = Some(address);
+                    false
+                });
+                if let Some(old) = self.running.replace(running) {
+                    tokio::spawn(retire(old));
+                }
+                let _ = told.send(Ok(()));
+            }
+            Life::Exited(reason) => drop(told.send(Err(Error::Died(reason)))),
+            Life::Rest(_) => self.successor = Some(Successor { running, started_at, told }),
+        }
+        None
+    }
+
     fn note(&mut self, life: Life) -> Option<Event> {
         Some(match life {
             Life::Ready(address) => {
@@ -296,6 +368,8 @@ impl Task {
             Life::Exited(reason) => {
                 self.running = None;
                 self.asked = None;
+                // There is nobody to take over from.
+                self.successor = None;
                 self.bury(reason)
             }
         })
@@ -392,6 +466,23 @@ pub(crate) fn describe(id: &Id) -> String {
         Id::Gateway => "the gateway".to_owned(),
         Id::Mail => "the mailbox".to_owned(),
         Id::Guest(name) => format!("guest {name}"),
+    }
+}
+
+/// Lets a process that has handed its work over end in its own time.
+async fn retire(mut old: Running) {
+    let ended = async { while !matches!(old.life.recv().await, None | Some(Life::Exited(_))) {} };
+    if timeout(RETIRING, ended).await.is_err() {
+        let _ = old.signals.send(Signal::KILL).await;
+    }
+}
+
+async fn next_of(successor: &mut Option<Successor>) -> Life {
+    match successor {
+        Some(successor) => {
+            successor.running.life.recv().await.unwrap_or_else(|| Life::Exited("lost".to_owned()))
+        }
+        None => std::future::pending().await,
     }
 }
 

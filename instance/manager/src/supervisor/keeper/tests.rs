@@ -119,6 +119,37 @@ async fn who_is_needed_meanwhile_does_not_sleep() {
     assert!(processes.recv().await.is_some());
 }
 
+#[tokio::test]
+async fn a_successor_takes_over_when_it_listens_and_not_before() {
+    let (keeper, mut processes) = kept();
+    assert_eq!(replaced(&keeper).await.unwrap(), Err(Error::Stopped));
+    let (mut old, _) = ready(&keeper, &mut processes).await;
+    let replacing = replaced(&keeper);
+    let failed = processes.recv().await.unwrap();
+    failed.life.send(Life::Exited("exit status: 1".to_owned())).await.unwrap();
+    assert_eq!(replacing.await.unwrap(), Err(Error::Died("exit status: 1".to_owned())));
+    assert_eq!((keeper.status().state, keeper.status().failures), (State::Ready, 0));
+    let replacing = replaced(&keeper);
+    let new = processes.recv().await.unwrap();
+    assert!(old.signals.try_recv().is_err());
+    new.life.send(Life::Ready("new".to_owned())).await.unwrap();
+    assert_eq!(replacing.await.unwrap(), Ok(()));
+    assert_eq!(keeper.status().listening.as_deref(), Some("new"));
+    // The old one ends by itself, which is nobody's death.
+    old.life.send(Life::Exited("exit status: 0".to_owned())).await.unwrap();
+    old.life.closed().await;
+    assert_eq!((keeper.status().state, keeper.status().failures), (State::Ready, 0));
+    // The new one is the child now.
+    new.life.send(Life::Exited("signal: 9".to_owned())).await.unwrap();
+    assert!(processes.recv().await.is_some());
+    assert_eq!(keeper.status().failures, 1);
+}
+
+fn replaced(keeper: &Keeper) -> tokio::task::JoinHandle<Result<(), Error>> {
+    let keeper = keeper.clone();
+    tokio::spawn(async move { keeper.replace(spec(), PATIENCE).await })
+}
+
 async fn ready(keeper: &Keeper, processes: &mut mpsc::UnboundedReceiver<Process>) -> (Process, Asked) {
     keeper.launch(spec()).await;
     let mut process = processes.recv().await.unwrap();
