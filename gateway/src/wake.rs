@@ -200,6 +200,8 @@ mod tests {
             hostname: String::new(),
             ports: [None, None, Some(7901)],
             secret_file: "x".into(),
+            socket: "x".into(),
+            foreign: false,
             limits: Some(Overrides::default()),
             logged: true,
         };

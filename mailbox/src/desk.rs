@@ -4,6 +4,7 @@
 //! All functions but [`Desk::send`] block.
 
 mod intake;
+mod letters;
 mod review;
 mod send;
 mod setup;
@@ -13,6 +14,7 @@ mod tend;
 use remotelab_config::{Env, InstanceName, atomic};
 
 pub use intake::{Ingested, Source};
+pub use letters::LetterSummary;
 pub use review::{Queue, Summary};
 pub use send::{SendOptions, Sent};
 pub use setup::{AutomationChange, InitOptions, InitReport, SmtpOptions};

@@ -14,6 +14,7 @@ mod allowlist;
 mod automated;
 mod backoff;
 mod bridge;
+mod carry;
 mod clock;
 #[cfg(test)]
 mod corpus;
@@ -49,8 +50,8 @@ pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
     Answer, AutomationChange, Counts, Deleted, Desk, Error, Ingested, InitOptions, InitReport,
-    InstanceStatus, Latest, LetterCounts, Mail, MailFile, Queue, Retried, SendOptions, Sent, SmtpOptions,
-    Source, Status, Step, Summary, Text,
+    InstanceStatus, Latest, LetterCounts, LetterSummary, Mail, MailFile, Queue, Retried, SendOptions, Sent,
+    SmtpOptions, Source, Status, Step, Summary, Text,
 };
 pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;

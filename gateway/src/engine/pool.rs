@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -13,8 +12,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, Connection, SendRequest};
-use tokio::net::TcpStream;
 
+use super::origin::Origin;
 use super::probe::Identity;
 use super::stream::Stream;
 use super::upload::Upload;
@@ -22,7 +21,7 @@ use super::upload::Upload;
 /// Idle connections of one instance, the one used last on top.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    address: SocketAddr,
+    origin: Origin,
     limit: usize,
     idle: Mutex<Vec<Idle>>,
     /// Who listens there.
@@ -62,9 +61,9 @@ pub(crate) enum Error {
 }
 
 impl Pool {
-    pub(crate) fn new(address: SocketAddr, limit: usize) -> Self {
+    pub(crate) fn new(origin: Origin, limit: usize) -> Self {
         Self {
-            address,
+            origin,
             limit,
             idle: Mutex::default(),
             identity: AtomicU8::default(),
@@ -95,6 +94,11 @@ impl Pool {
         self.asked.lock().await
     }
 
+    /// Where the instance is.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Takes a connection that is still good.
     pub(crate) fn take(&self) -> Option<Link> {
         loop {
@@ -109,19 +113,9 @@ impl Pool {
 
     /// Opens a new connection.
     pub(crate) async fn connect(&self, patience: Duration) -> Result<Link, Error> {
-        let tcp = self.connect_tcp(patience).await?;
-        let (sender, connection) = http1::handshake(Stream::new(tcp)).await.map_err(Error::Handshake)?;
+        let socket = self.origin.connect(patience).await?;
+        let (sender, connection) = http1::handshake(Stream::new(socket)).await.map_err(Error::Handshake)?;
         Ok(Link { sender, connection: Some(Box::new(connection)), reused: false })
-    }
-
-    /// Opens a bare connection.
-    async fn connect_tcp(&self, patience: Duration) -> Result<TcpStream, Error> {
-        let tcp = tokio::time::timeout(patience, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| Error::TimedOut)?
-            .map_err(Error::Connect)?;
-        tcp.set_nodelay(true).map_err(Error::Connect)?;
-        Ok(tcp)
     }
 
     /// Keeps a connection, if it can serve another request.

@@ -45,7 +45,8 @@ pub(crate) async fn identity(upstream: &Upstream, connect: Duration) -> Result<I
         return Ok(Identity::Unknown);
     }
     let pool = &upstream.pool;
-    if pool.identity() == Identity::Right {
+    // At a socket in its own folder nobody else can listen.
+    if pool.identity() == Identity::Right || pool.origin().is_private() {
         return Ok(Identity::Right);
     }
     // One asks, the others wait for it.

@@ -1,6 +1,7 @@
 //! One request from a client: who answers it, and how.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -35,7 +36,7 @@ pub(crate) struct Client {
     pub(crate) core: Arc<Core>,
     /// Index of the listener in the settings.
     pub(crate) listener: usize,
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: Peer,
     pub(crate) activity: Arc<Activity>,
     /// Its place among the connections that are allowed.
     pub(crate) _place: OwnedSemaphorePermit,
@@ -45,10 +46,32 @@ pub(crate) struct Client {
     pub(crate) seat: OnceLock<Seat>,
 }
 
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    text: HeaderValue,
+}
+
 /// Where a request goes.
 enum Way {
     Instance { upstream: Arc<Upstream>, target: String, shared: bool },
     Nowhere(Own),
+}
+
+impl Peer {
+    pub(crate) fn new(ip: IpAddr) -> Self {
+        Self { ip, text: text_of(ip) }
+    }
+
+    /// Writes out a client's address, which mostly is the peer's.
+    pub(crate) fn text_of(&self, client: IpAddr) -> HeaderValue {
+        if client == self.ip { self.text.clone() } else { text_of(client) }
+    }
+}
+
+fn text_of(ip: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(ip.to_string()).expect("an address is a header value")
 }
 
 impl Client {
@@ -62,7 +85,8 @@ impl Client {
         let visit = Visit::begin(&self, &head);
         let (form, request_id) = (visit.form, visit.request_id.clone());
         let core = Arc::clone(&self.core);
-        let served = survive(self.serve(visit, head, body)).await;
+        let mut serving = pin!(self.serve(visit, head, body));
+        let served = survive(serving.as_mut()).await;
         let mut response = served.unwrap_or_else(|| defect(&core.metrics, form, &request_id));
         if core.handed_over.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -72,7 +96,7 @@ impl Client {
 
     async fn serve(
         self: Arc<Self>,
-        mut visit: Visit,
+        mut visit: Box<Visit>,
         head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
@@ -86,7 +110,7 @@ impl Client {
                 }
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
-                passage.forward(&target, head, body).await
+                passage.forward(target, head, body).await
             }
             Way::Nowhere(Own::Overview { route, shared }) if is_look(&head) => {
                 let owner = Arc::clone(&self.core.snapshot.load().upstreams[route]);
@@ -184,7 +208,7 @@ fn is_look(head: &request::Parts) -> bool {
 }
 
 /// Answers for an instance that sleeps, or that has too much to do.
-fn stand_in(instead: Instead, head: &request::Parts, body: Incoming, visit: Visit) -> Response<Answer> {
+fn stand_in(instead: Instead, head: &request::Parts, body: Incoming, visit: Box<Visit>) -> Response<Answer> {
     match instead {
         Instead::Trouble(trouble) => refuse(trouble, head, body, visit),
         Instead::Page(page) => {
@@ -196,7 +220,7 @@ fn stand_in(instead: Instead, head: &request::Parts, body: Incoming, visit: Visi
 }
 
 /// Answers a request that nobody else looks at.
-fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Visit) -> Response<Answer> {
+fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Box<Visit>) -> Response<Answer> {
     let _upload = unread(head, body);
     let mut response = pages::trouble(trouble, visit.form, &visit.request_id);
     if visit.closes {

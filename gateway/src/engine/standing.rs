@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) last: AtomicU64,
     /// How many requests there had been when it was asked how it is.
     pub(crate) probed: AtomicU64,
+    /// It has been reached at a socket of its own.
+    pub(crate) has_socket: Arc<AtomicBool>,
     /// Cancelled when its route is gone.
     pub(crate) gone: CancellationToken,
 }

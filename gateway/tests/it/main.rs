@@ -2,19 +2,25 @@
 
 mod aborts;
 mod access_log;
+mod advisories;
 mod bytes;
 mod client;
+mod compression;
 mod crowd;
 mod explain;
 mod figures;
+mod foreign;
 mod forwarding;
 mod fuzz_corpus;
 mod handover;
 mod hostile;
 mod identity;
+mod interim;
 mod isolation;
+mod isolation_holds;
 mod lifecycle;
 mod limits;
+mod origins;
 mod overview;
 mod recorder;
 mod reload;

@@ -4,8 +4,10 @@ mod server {
     mod assets;
     mod assistant_messages;
     mod bad_input;
+    mod completions;
     mod connector;
     mod context;
+    mod damaged_files;
     mod delegation;
     mod examples;
     mod full_disk;
@@ -29,6 +31,8 @@ mod server {
     mod runs;
     mod sleep;
     mod slow_bodies;
+    mod socket;
+    mod starters;
     mod streams;
     mod surface;
     mod tokens;

@@ -1,5 +1,6 @@
 //! The mail service against a chat server and a relay of the test's own.
 
+mod carrying;
 mod chat;
 mod crash;
 mod door;
