@@ -21,7 +21,7 @@ const QUEUE: usize = 16;
 const RETIRING: Duration = Duration::from_secs(60);
 
 /// How long a child may take to say what it has to do.
-const ANSWERING: Duration = Duration::from_secs(2);
+const ANSWERING: Duration = Duration::from_secs(5);
 
 /// What a child looks like from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
