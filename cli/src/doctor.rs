@@ -6,6 +6,7 @@ use remotelab_executor::catalogue::{Catalogue, CatalogueOptions};
 use remotelab_executor::demo;
 use remotelab_gateway::route::Kind;
 use remotelab_gateway::{Settings as GatewaySettings, explain};
+use remotelab_manager::control::{Client, State};
 use remotelab_manager::doctor::{self, Finding, Patient, Status};
 use serde_json::json;
 
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = Place::find()?;
     let chosen = arguments.which.find(&place)?;
-    let name = chosen.name.clone();
+    let (name, paths) = (chosen.name.clone(), place.paths());
     let neighbours = neighbours(&place, &chosen.name);
     let executors = Catalogue::new(CatalogueOptions {
         paths: chosen.paths.clone(),
@@ -44,7 +45,9 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
     .list();
     let executors = executors.into_iter().filter(|tool| !demo::is_demo(tool)).collect();
+    let children = Client::new(&paths.supervisor_socket()).status().unwrap_or_default();
     let findings = doctor::examine(&Patient {
+        asleep: children.iter().any(|child| child.name == name && child.state == State::Asleep),
         name: chosen.name,
         paths: chosen.paths,
         port: chosen.port,

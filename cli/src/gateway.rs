@@ -2,6 +2,7 @@
 
 mod serve;
 mod socket;
+mod supervisor;
 mod table;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::{Context, bail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use remotelab_gateway::Settings;
 use remotelab_gateway::explain::{self, Asked};
+use remotelab_manager::control::{Client, Error};
 use serde_json::{Value, json};
 
 use crate::failure::Hinted;
@@ -28,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Take over from the gateway that runs: get its listening sockets, and let it end.
+    #[arg(long)]
+    take_over: bool,
     /// Print what the gateway answers, in JSON.
     #[arg(long, global = true, display_order = 901)]
     json: bool,
@@ -48,6 +53,12 @@ enum Command {
     Trace(Trace),
     /// Let it finish what is in work and end.
     Drain,
+    /// Start the program anew in its place, without refusing anybody.
+    ///
+    /// The new one gets the listening sockets and says that it is ready; then the old one finishes what it has. If the
+    /// new one does not start, nothing changes. Under another service manager than `remotelab up`, start
+    /// `remotelab gateway --take-over` there.
+    Upgrade,
 }
 
 /// Tell what would become of a request, without sending it.
@@ -78,7 +89,7 @@ struct Trace {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Some(command) = &arguments.command else {
-        return serve::run();
+        return serve::run(arguments.take_over);
     };
     let place = Place::find()?;
     let socket = Socket::new(place.paths().gateway_socket());
@@ -87,6 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Health => tell(&running(&socket, "GET", "/health")?, arguments.json, table::health),
         Command::Reload => tell(&running(&socket, "POST", "/reload")?, arguments.json, table::reload),
         Command::Drain => tell(&running(&socket, "POST", "/drain")?, arguments.json, table::drain),
+        Command::Upgrade => upgrade(&place, arguments.json),
         Command::Metrics => output::text(&running(&socket, "GET", "/metrics")?.body),
         Command::Explain(asked) => explain(&place, &socket, asked, arguments.json),
         Command::Trace(trace) => {
@@ -95,6 +107,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let found = socket.ask_lines("GET", &path, patience, output::line)?;
             refuse(&found.ok_or_else(nobody)?)
         }
+    }
+}
+
+fn upgrade(place: &Place, as_json: bool) -> anyhow::Result<()> {
+    match Client::new(&place.paths().supervisor_socket()).replace("gateway") {
+        Err(Error::NotRunning) => {
+            Err(Hinted::new("no supervisor keeps the gateway running here", "remotelab gateway --take-over")
+                .into())
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) if as_json => output::json(&json!({ "status": "replaced" })),
+        Ok(()) => output::line("A new gateway has taken over."),
     }
 }
 

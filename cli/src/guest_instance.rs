@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Start(service::Start),
     Stop(service::Stop),
     Restart(service::Restart),
+    Sleep(service::Sleep),
+    Wake(service::Wake),
     Limits(bounds::Limits),
     Quota(bounds::Quota),
     Logs(logs::Arguments),
@@ -67,6 +69,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Start(arguments) => service::start(&arguments),
         Command::Stop(arguments) => service::stop(&arguments),
         Command::Restart(arguments) => service::restart(&arguments),
+        Command::Sleep(arguments) => service::sleep(&arguments),
+        Command::Wake(arguments) => service::wake(&arguments),
         Command::Limits(arguments) => bounds::limits(&arguments),
         Command::Quota(arguments) => bounds::quota(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
@@ -96,6 +100,8 @@ impl Command {
             | Self::Start(service::Start { format, .. })
             | Self::Stop(service::Stop { format, .. })
             | Self::Restart(service::Restart { format, .. })
+            | Self::Sleep(service::Sleep { format, .. })
+            | Self::Wake(service::Wake { format, .. })
             | Self::Limits(bounds::Limits { format, .. })
             | Self::Quota(bounds::Quota { format, .. })
             | Self::RotateToken(access::RotateToken { format, .. })

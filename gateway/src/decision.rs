@@ -5,9 +5,12 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 use crate::host::Host;
 use crate::listener::{Listener, Mode};
-use crate::route::Table;
+use crate::route::{Kind, Route, Table};
 use crate::target::Target;
 use crate::{guard, last_prefix, websocket};
+
+/// Where pages of ours are, below an instance.
+const OWN: &str = "/_gateway";
 
 /// What to do with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,15 @@ pub enum Own {
     Root,
     /// What `OPTIONS *` asks for.
     Options,
+    /// How the instance of this route is.
+    Ready(usize),
+    /// What the owner, whose route this is, sees of all instances.
+    Overview {
+        /// Index of the route in the table.
+        route: usize,
+        /// Reached by prefix.
+        shared: bool,
+    },
     /// An error.
     Refuse(Refusal),
 }
@@ -135,6 +147,12 @@ fn try_decide(
         Chosen::Host(route) => Decision::Forward { route, target: target.without(0), shared: false },
         Chosen::Prefix => by_prefix(listener, table, method, headers, target)?,
     };
+    if let Decision::Forward { route, target, shared } = &decision
+        && target.starts_with(OWN)
+        && let Some(answer) = own_page(&table.routes()[*route], *route, target, *shared)
+    {
+        return answer.map(Decision::Answer);
+    }
     if let Decision::Forward { route, shared, .. } = decision {
         let own = &table.routes()[route].name;
         if shared && !guard::may_pass(listener.referer_guard, own, table, method, headers, host.as_ref()) {
@@ -149,6 +167,19 @@ fn try_decide(
         }
     }
     Ok(decision)
+}
+
+/// Pages of ours below an instance. A prefix is wholly ours there; of a host name only the very addresses are.
+fn own_page(whose: &Route, route: usize, target: &str, shared: bool) -> Option<Result<Own, Refusal>> {
+    let path = target.split('?').next().unwrap_or_default();
+    let is_main = whose.kind == Kind::Main;
+    match &path[OWN.len()..] {
+        "/ready" => Some(Ok(Own::Ready(route))),
+        "/" if is_main => Some(Ok(Own::Overview { route, shared })),
+        "" if is_main && shared => Some(Ok(Own::Redirect(format!("{}{OWN}/", whose.prefix)))),
+        rest if shared && (rest.is_empty() || rest.starts_with('/')) => Some(Err(Refusal::NotFound)),
+        _ => None,
+    }
 }
 
 enum Chosen {

@@ -3,13 +3,16 @@
 pub(crate) mod activity;
 pub(crate) mod admin;
 pub(crate) mod arrival;
+pub(crate) mod awake;
 pub(crate) mod body;
 pub(crate) mod counts;
 pub(crate) mod exchange;
+pub(crate) mod farewell;
 pub(crate) mod filter;
 pub(crate) mod foreign;
 pub(crate) mod gate;
 pub(crate) mod guarded;
+pub(crate) mod handover;
 pub(crate) mod interim;
 pub(crate) mod join;
 pub(crate) mod ledger;
@@ -17,11 +20,14 @@ pub(crate) mod limits;
 pub(crate) mod live;
 pub(crate) mod metrics;
 pub(crate) mod origin;
+pub(crate) mod overview;
 pub(crate) mod pack;
 pub(crate) mod pages;
 pub(crate) mod passage;
 pub(crate) mod pool;
+pub(crate) mod probe;
 pub(crate) mod proxy;
+pub(crate) mod reach;
 pub(crate) mod serve;
 pub(crate) mod standing;
 pub(crate) mod stream;
@@ -34,10 +40,14 @@ pub(crate) mod visit;
 pub(crate) mod watch;
 pub(crate) mod wire;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::settings::Settings;
+use crate::supervisor::Supervisor;
 use ledger::Ledger;
 use limits::Desk;
 use live::Snapshot;
@@ -49,11 +59,14 @@ use tls::Certificates;
 pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) snapshot: Snapshot,
+    pub(crate) supervisor: Arc<dyn Supervisor>,
     pub(crate) limits: Desk,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger,
     /// Of each listener, in their order.
     pub(crate) certificates: Vec<Option<Certificates>>,
+    /// A new gateway has the sockets: whoever comes on a connection of before is sent there.
+    pub(crate) handed_over: AtomicBool,
     /// Cancelled when nothing new is to begin.
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is left is cut off.

@@ -70,6 +70,12 @@ pub fn explain(settings: &Settings, table: &Table, asked: &Asked) -> Value {
         Decision::Answer(Own::Redirect(location)) => redirected(StatusCode::PERMANENT_REDIRECT, &location),
         Decision::Answer(Own::Home(location)) => redirected(StatusCode::FOUND, &location),
         Decision::Answer(Own::Root) => json!({ "decision": "root" }),
+        Decision::Answer(Own::Ready(route)) => {
+            json!({ "decision": "ready", "status": 200, "tenant": table.routes()[route].name })
+        }
+        Decision::Answer(Own::Overview { route, .. }) => {
+            json!({ "decision": "overview", "tenant": table.routes()[route].name })
+        }
         Decision::Answer(Own::Options) => json!({ "decision": "options", "status": 204 }),
         Decision::Answer(Own::Refuse(refusal)) => refused(refusal),
     };

@@ -5,6 +5,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | Where does a request end and the next one begin? | [`framing`] |
+//! | Where may a frame of ours stand in a WebSocket? | [`frames`] |
 //! | Is the target plain, the host a host? | [`target`], [`host`] |
 //! | Which routes are there, and which record is wrong? | [`route`] |
 //! | Which instance, or which answer of our own? | [`decision`] |
@@ -15,6 +16,9 @@
 //! | Is this from a page of another tenant? | [`guard`] |
 //! | What of it may stand in a log? | [`redact`] |
 //! | Where does the root lead a browser? | [`last_prefix`] |
+//! | Whom does a sleeping instance wake for? | [`wake`] |
+//! | Is an instance worth asking? | [`health`] |
+//! | What does the owner see of all of them? | [`owner_page`] |
 //! | Is it too much, for one client or one tenant? | [`limit`] |
 //!
 //! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
@@ -27,22 +31,28 @@ mod engine;
 pub mod etag;
 pub mod explain;
 pub mod foreign;
+pub mod frames;
 pub mod framing;
 pub mod gateway;
 pub mod guard;
 pub mod headers;
+pub mod health;
 pub mod host;
 pub mod http2;
 pub mod last_prefix;
 pub mod limit;
 pub mod listener;
 pub mod location;
+pub mod owner_page;
 pub mod redact;
 pub mod request_id;
 pub mod route;
 pub mod settings;
+pub mod supervisor;
 pub mod target;
+pub mod wake;
 pub mod websocket;
 
-pub use gateway::{Reloader, Running, start};
+pub use engine::handover::Inherited;
+pub use gateway::{Reloader, Running, Start, start};
 pub use settings::Settings;

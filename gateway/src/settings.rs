@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(settings.timeouts.connect, Duration::from_secs(2));
         assert_eq!((settings.log.access, settings.log.max_bytes), (true, 1 << 20));
         assert_eq!(listeners[0].referer_guard, RefererGuard::Strict);
-        assert_eq!(settings.remarks.len(), 2);
+        assert_eq!(settings.remarks.len(), 1);
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod store;
 mod submit;
 mod text;
 mod thread;
+mod wake;
 mod watch;
 mod worker;
 

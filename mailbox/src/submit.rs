@@ -129,6 +129,7 @@ async fn hand_over(
     automation: &Automation,
     parcel: Parcel,
 ) -> Result<(String, Option<String>), Fault> {
+    office.awake(place).await;
     let client = office.client(place)?;
     let thread_id = item.thread_id.unwrap_or_default();
     let reader = Arc::clone(store);

@@ -87,6 +87,7 @@ async fn find_end(
     store: &Arc<Store>,
     item: &Item,
 ) -> Result<Option<(Vec<String>, End)>, Fault> {
+    office.awake(place).await;
     let client: Arc<Instance> = office.client(place)?;
     let run_id = match &item.run_id {
         Some(run_id) => run_id.clone(),

@@ -25,6 +25,8 @@ const COMMANDS: &[&str] = &[
     "guest-instance start",
     "guest-instance stop",
     "guest-instance restart",
+    "guest-instance sleep",
+    "guest-instance wake",
     "guest-instance limits",
     "guest-instance quota",
     "guest-instance logs",

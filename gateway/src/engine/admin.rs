@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,8 +30,12 @@ use tokio::time::timeout;
 
 use super::Core;
 use super::body::Answer;
+use super::handover;
 use super::metrics::render::render;
+use super::pool::Pool;
+use super::standing::Standing;
 use crate::explain::{Asked, explain};
+use crate::route::Kind;
 
 /// Asks for a reload.
 pub(crate) type Reload = mpsc::Sender<oneshot::Sender<Result<u64, String>>>;
@@ -44,21 +48,19 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Takes the socket, readable by the owner only. A dead gateway's socket is replaced, a living one's is
-/// not.
-pub(crate) async fn bind(path: &Path) -> io::Result<UnixListener> {
+/// not, unless this one takes its place: then the name is taken at the end, by [`handover::settle`].
+pub(crate) async fn bind(path: &Path, replaces: bool) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         atomic::create_private_dir(folder).map_err(|error| error.source)?;
     }
-    if UnixStream::connect(path).await.is_ok() {
+    if !replaces && UnixStream::connect(path).await.is_ok() {
         return Err(io::Error::from(io::ErrorKind::AddrInUse));
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // The folder is private, so nobody gets in between these steps.
+    let listener = handover::bind(path)?;
+    if !replaces {
+        handover::settle(path)?;
     }
-    // The folder is private, so nobody gets in between these two steps.
-    let listener = UnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 
@@ -87,8 +89,10 @@ pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, reload: Reloa
             serving.await;
         });
     }
-    // A socket without a listener would only confuse; losing the race for it does no harm.
-    let _ = fs::remove_file(&core.settings.socket);
+    // A socket without a listener would only confuse; losing the race for it does no harm. A successor's is none.
+    if !core.handed_over.load(Ordering::SeqCst) {
+        let _ = fs::remove_file(&core.settings.socket);
+    }
 }
 
 async fn connection(core: Arc<Core>, stream: UnixStream, reload: Reload) {
@@ -128,6 +132,20 @@ async fn answer(core: &Core, reload: &Reload, request: &Request<Incoming>) -> Re
                 json_answer(StatusCode::INTERNAL_SERVER_ERROR, &body)
             }
         },
+        (&Method::POST, "/park") => bed(core, request, |standing, pool| {
+            let is_parked = standing.park();
+            if is_parked {
+                // Whoever listens there next may be somebody else.
+                pool.prune(Duration::ZERO);
+                pool.forget_identity();
+            }
+            is_parked
+        }),
+        (&Method::POST, "/unpark") => bed(core, request, |standing, _| {
+            standing.awake.unpark();
+            standing.health.succeeded();
+            true
+        }),
         (&Method::POST, "/drain") => {
             tracing::info!("asked to stop by the control socket");
             core.draining.cancel();
@@ -142,6 +160,20 @@ fn figures(core: &Core) -> Response<Answer> {
     let mut response = Response::new(Answer::from(Bytes::from(text)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"));
     response
+}
+
+/// Changes whether a guest is asked; 409 when that cannot be.
+fn bed(core: &Core, request: &Request<Incoming>, change: fn(&Standing, &Pool) -> bool) -> Response<Answer> {
+    let live = core.snapshot.load();
+    let name = asked(request.uri().query().unwrap_or_default(), "name").unwrap_or_default();
+    let guest = live.table.by_prefix(&name).map(|route| &live.upstreams[route]);
+    let Some(guest) = guest.filter(|upstream| upstream.route.kind == Kind::Guest) else {
+        return refusal(StatusCode::NOT_FOUND, "not_found");
+    };
+    if !change(&guest.standing, &guest.pool) {
+        return refusal(StatusCode::CONFLICT, "in_use");
+    }
+    json_answer(StatusCode::OK, &json!({ "name": name, "state": guest.state().as_str() }))
 }
 
 fn refusal(status: StatusCode, code: &str) -> Response<Answer> {

@@ -46,6 +46,11 @@ impl Gate {
         }
     }
 
+    /// Tells whether anybody is in or waits to be.
+    pub(crate) fn has_any(&self) -> bool {
+        self.inside.load(Ordering::SeqCst) > 0 || self.waiting.load(Ordering::SeqCst) > 0
+    }
+
     /// How many are in.
     pub(crate) fn inside(&self) -> u32 {
         self.inside.load(Ordering::Relaxed)

@@ -3,13 +3,15 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::frames::{self, Frames};
 
 /// Moved at a time.
 const PIECE: usize = 16 * 1024;
@@ -26,15 +28,23 @@ pub(crate) struct End<S> {
     pub(crate) first: Bytes,
 }
 
-/// Moves bytes both ways until both ends are done or one breaks.
+/// Moves bytes both ways until both ends are done or one breaks. When `farewell` gives a reason to close, the client is
+/// told it where a frame ends, as the last that it hears.
 pub(crate) async fn join(
     client: End<impl AsyncRead + AsyncWrite + Unpin>,
     instance: End<impl AsyncRead + AsyncWrite + Unpin>,
     traffic: &Traffic,
+    farewell: impl Future<Output = u16>,
 ) -> io::Result<()> {
+    let mut farewell = pin!(farewell);
     let (mut there, mut back) = (Way::after(client.first), Way::after(instance.first));
     let (mut client, mut instance) = (client.stream, instance.stream);
     poll_fn(|cx| {
+        if back.reason.is_none()
+            && let Poll::Ready(code) = farewell.as_mut().poll(cx)
+        {
+            back.reason = Some(code);
+        }
         let sent = there.poll(&mut client, &mut instance, &traffic.sent, cx)?;
         let received = back.poll(&mut instance, &mut client, &traffic.received, cx)?;
         if sent.is_ready() && received.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
@@ -47,6 +57,12 @@ struct Way {
     /// What was read and did not fit yet.
     left: Bytes,
     state: State,
+    /// Where frames end in what was read.
+    frames: Frames,
+    /// Why it is to be closed.
+    reason: Option<u16>,
+    /// Nothing is read any more.
+    is_over: bool,
 }
 
 enum State {
@@ -58,7 +74,9 @@ enum State {
 
 impl Way {
     fn after(first: Bytes) -> Self {
-        Self { left: first, state: State::Open }
+        let mut frames = Frames::default();
+        frames.pass(&first);
+        Self { left: first, state: State::Open, frames, reason: None, is_over: false }
     }
 
     fn poll(
@@ -96,6 +114,17 @@ impl Way {
         // The memory of what is done goes at once.
         self.left = Bytes::new();
         flow.is_stuck(false);
+        if self.is_over {
+            self.state = State::Ending;
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(code) = self.reason
+            && self.frames.is_boundary()
+        {
+            self.left = Bytes::copy_from_slice(&frames::close(code));
+            self.is_over = true;
+            return Poll::Ready(Ok(()));
+        }
         PASSING.with_borrow_mut(|piece| {
             let mut read = ReadBuf::new(piece);
             if Pin::new(from).poll_read(cx, &mut read)?.is_pending() {
@@ -109,6 +138,7 @@ impl Way {
                 return Poll::Ready(Ok(()));
             }
             flow.step();
+            self.frames.pass(read);
             let written = match write(to, read, flow, cx)? {
                 Poll::Ready(written) => written,
                 Poll::Pending => 0,
@@ -195,6 +225,7 @@ mod tests {
             End { stream: near, first: Bytes::from_static(b"early ") },
             End { stream: far, first: Bytes::new() },
             &traffic,
+            std::future::pending(),
         );
         let told = vec![7; 100_000];
         let talk = async {

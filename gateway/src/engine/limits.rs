@@ -1,6 +1,7 @@
 //! Who is let in, and who is asked to come again later.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -100,6 +101,7 @@ impl Desk {
         let entered = standing.requests.enter(limits.requests, limits.queue, PATIENCE).await;
         entered.map_err(|_| self.refuse(Reason::TenantRequests, Duration::ZERO))?;
         visit.in_work = true;
+        standing.last.store(visit.now.as_secs(), Ordering::Relaxed);
         Ok(())
     }
 

@@ -9,7 +9,9 @@ use remotelab_config::vouch::Signer;
 
 use super::origin::Origin;
 use super::pool::Pool;
+use super::probe::Identity;
 use super::standing::Standing;
+use crate::health::State;
 use crate::route::build::Problem;
 use crate::route::{Route, Table};
 
@@ -86,6 +88,21 @@ impl Snapshot {
     }
 }
 
+impl Upstream {
+    /// How the instance is, as far as that is known.
+    pub(crate) fn state(&self) -> State {
+        let awake = &self.standing.awake;
+        if !awake.is_awake() {
+            return if awake.is_starting() { State::Starting } else { State::Asleep };
+        }
+        match self.pool.identity() {
+            Identity::Wrong => State::Mismatch,
+            _ if self.standing.health.is_down() => State::Down,
+            _ => State::Ready,
+        }
+    }
+}
+
 impl Live {
     fn says(&self, draft: &Draft) -> bool {
         self.table.routes() == draft.table.routes()
@@ -109,6 +126,10 @@ impl Live {
             let has_socket = Arc::clone(&standing.has_socket);
             Arc::new(Pool::new(Origin::new(route.upstream, route.socket.clone(), has_socket), pooled))
         });
+        if old.is_some_and(|old| !Arc::ptr_eq(&old.pool, &pool)) {
+            // What is known against it was known of another address.
+            standing.health.succeeded();
+        }
         Upstream {
             signer: secret.as_ref().map(Signer::new),
             secret,

@@ -17,6 +17,10 @@ pub(crate) struct Metrics {
     pub(crate) panics: Counter,
     /// Reloads that kept the routes of before.
     pub(crate) failed_reloads: Counter,
+    /// Instances that did not wake.
+    pub(crate) failed_wakes: Counter,
+    /// How long those took that did.
+    wakes: Histogram,
     /// Requests that are no tenant's.
     own: Traffic,
     /// What the gateway adds until the head of an answer.
@@ -49,6 +53,11 @@ pub(crate) struct Ended {
 }
 
 impl Metrics {
+    /// Counts an instance that woke.
+    pub(crate) fn woken(&self, after: Duration) {
+        self.wakes.add(after);
+    }
+
     /// Counts a request, for its tenant if it has one.
     pub(crate) fn count(&self, tenant: Option<&Traffic>, ended: Ended) {
         let traffic = tenant.unwrap_or(&self.own);
@@ -62,6 +71,13 @@ impl Metrics {
         if let Some(upstream) = ended.upstream {
             self.upstream.add(upstream);
         }
+    }
+}
+
+impl Traffic {
+    /// How many requests there were.
+    pub(crate) fn total(&self) -> u64 {
+        self.requests.iter().map(Counter::get).sum()
     }
 }
 

@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use http::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, UPGRADE,
-    X_CONTENT_TYPE_OPTIONS,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use super::awake::page::Page;
 use super::body::Answer;
 use crate::decision::Refusal;
 use crate::headers::names;
+use crate::health::State;
 use crate::route::Table;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -90,6 +92,9 @@ troubles! {
     BROKEN = BAD_GATEWAY, "broken_answer", "The answer broke off. Please try again.", after 2;
     TIMED_OUT = GATEWAY_TIMEOUT, "timed_out", "The answer took too long. Please try again.", after 2;
     TOO_MANY = TOO_MANY_REQUESTS, "too_many_requests", "That was too often. Please wait a moment.", after 1;
+    MISMATCH = BAD_GATEWAY, "wrong_instance", "This place does not answer at the moment. Please try again soon.", after 5;
+    ASLEEP = SERVICE_UNAVAILABLE, "asleep", "This place is asleep. It wakes up when you open it with your link.", after 60;
+    NOT_AWAKE = SERVICE_UNAVAILABLE, "waking", "This place is waking up. Please try again in a moment.", after 2;
     BUSY = SERVICE_UNAVAILABLE, "busy", "There is too much to do here at the moment. Please try again soon.", after 2;
 }
 
@@ -126,6 +131,31 @@ pub(crate) fn root(table: Option<&Table>) -> Response<Answer> {
         HTML,
         page("This is a private front door. Please use the link you were given.", &links),
     )
+}
+
+/// Answers with a page that stands in for an instance that sleeps.
+pub(crate) fn instead(page: Page, request_id: &HeaderValue) -> Response<Answer> {
+    page_of(page, StatusCode::SERVICE_UNAVAILABLE, request_id)
+}
+
+/// Answers with a page.
+pub(crate) fn page_of(page: Page, status: StatusCode, request_id: &HeaderValue) -> Response<Answer> {
+    let mut response = own(status, HTML, page.html);
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::try_from(page.policy) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    if page.after > 0 {
+        headers.insert(RETRY_AFTER, HeaderValue::from(page.after));
+    }
+    headers.insert(VARY, HeaderValue::from_static("accept-language"));
+    headers.insert(names::X_REQUEST_ID, request_id.clone());
+    response
+}
+
+/// Answers how an instance is.
+pub(crate) fn ready(state: State) -> Response<Answer> {
+    own(StatusCode::OK, "application/json", serde_json::json!({ "state": state.as_str() }).to_string())
 }
 
 /// Leads on.

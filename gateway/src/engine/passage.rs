@@ -15,6 +15,7 @@ use super::interim::Wanted;
 use super::live::Upstream;
 use super::pages::{self, Trouble};
 use super::proxy::Client;
+use super::standing::Seat;
 use super::upgrade::{Handshake, Passed};
 use super::upload::{self, Upload};
 use super::visit::Visit;
@@ -101,6 +102,7 @@ impl Passage {
         }
         if response.is_some_and(|answer| exchange::is_event_stream(answer.headers())) {
             // It may last for hours, and works on nothing.
+            self.visit.stream = Seat::take(&self.upstream.standing, |standing| &standing.streams, u32::MAX);
             self.visit.leave();
         }
     }
@@ -203,6 +205,7 @@ impl Passage {
     async fn send(&mut self, mut request: Request<Upload>) -> Result<Response<Reply>, Trouble> {
         let timeouts = &self.client.core.settings.timeouts;
         let pool = &self.upstream.pool;
+        let mut is_second = false;
         if let Some(link) = pool.take() {
             let copy = repeatable(&request);
             match exchange::send(link, Arc::clone(pool), request, timeouts).await {
@@ -213,14 +216,23 @@ impl Passage {
                 Err(Failure::Unsent(unsent)) => request = *unsent,
                 Err(failure @ Failure::Broken(_)) => {
                     request = copy.ok_or_else(|| self.trouble(failure))?;
+                    is_second = true;
                 }
                 Err(failure) => return Err(self.trouble(failure)),
             }
         }
-        let link = pool.connect(timeouts.connect).await.map_err(|error| self.no_connection(&error))?;
-        exchange::send(link, Arc::clone(pool), request, timeouts)
-            .await
-            .map_err(|failure| self.trouble(failure))
+        loop {
+            let link = self.reach().await?;
+            let copy = if is_second { None } else { repeatable(&request) };
+            match (exchange::send(link, Arc::clone(pool), request, timeouts).await, copy) {
+                (Ok(response), _) => return Ok(response),
+                // It went down in this very moment, and may be back in the next.
+                (Err(Failure::Broken(_)), Some(copy)) => request = copy,
+                (Err(Failure::Unsent(unsent)), _) if !is_second => request = *unsent,
+                (Err(failure), _) => return Err(self.trouble(failure)),
+            }
+            is_second = true;
+        }
     }
 
     /// Hears what the instance says before its answer: that it wants the body, and early hints.

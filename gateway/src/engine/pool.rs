@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 
 use super::origin::Origin;
+use super::probe::Identity;
 use super::stream::Stream;
 use super::upload::Upload;
 
@@ -22,6 +24,10 @@ pub(crate) struct Pool {
     origin: Origin,
     limit: usize,
     idle: Mutex<Vec<Idle>>,
+    /// Who listens there.
+    identity: AtomicU8,
+    /// When somebody asked who does.
+    asked: tokio::sync::Mutex<Option<tokio::time::Instant>>,
 }
 
 #[derive(Debug)]
@@ -40,6 +46,9 @@ pub(crate) struct Link {
     pub(crate) reused: bool,
 }
 
+/// The two ends of a connection.
+pub(crate) type Ends = (SendRequest<Upload>, Box<Connection<Stream, Upload>>);
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -53,7 +62,36 @@ pub(crate) enum Error {
 
 impl Pool {
     pub(crate) fn new(origin: Origin, limit: usize) -> Self {
-        Self { origin, limit, idle: Mutex::default() }
+        Self {
+            origin,
+            limit,
+            idle: Mutex::default(),
+            identity: AtomicU8::default(),
+            asked: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Who listens there, as far as that is known.
+    pub(crate) fn identity(&self) -> Identity {
+        match self.identity.load(Ordering::Acquire) {
+            0 => Identity::Unknown,
+            1 => Identity::Right,
+            _ => Identity::Wrong,
+        }
+    }
+
+    pub(crate) fn identified(&self, identity: Identity) {
+        self.identity.store(identity as u8, Ordering::Release);
+    }
+
+    /// Somebody else may listen there from now on.
+    pub(crate) fn forget_identity(&self) {
+        self.identified(Identity::Unknown);
+    }
+
+    /// Lets one at a time ask who listens there.
+    pub(crate) async fn asking(&self) -> tokio::sync::MutexGuard<'_, Option<tokio::time::Instant>> {
+        self.asked.lock().await
     }
 
     /// Where the instance is.
@@ -122,6 +160,11 @@ impl Link {
         {
             self.connection = None;
         }
+    }
+
+    /// Its two ends, for somebody who drives them himself.
+    pub(crate) fn into_parts(self) -> Option<Ends> {
+        Some((self.sender, self.connection?))
     }
 
     fn is_free(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use http::header::{CONNECTION, HOST};
@@ -11,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Core;
 use super::activity::Activity;
+use super::awake::hold::Instead;
 use super::body::Answer;
 use super::counts::Counted;
 use super::live::Upstream;
@@ -25,6 +27,9 @@ use crate::decision::{Decision, Own, decide};
 use crate::http2;
 use crate::listener::Listener;
 use crate::settings::Root;
+
+/// How often a request that its instance fell asleep before wakes it.
+const TRIES: usize = 5;
 
 /// A client connection, as its requests see it.
 #[derive(Debug)]
@@ -86,7 +91,11 @@ impl Client {
         let core = Arc::clone(&self.core);
         let mut serving = pin!(self.serve(visit, head, body));
         let served = survive(serving.as_mut()).await;
-        served.unwrap_or_else(|| defect(&core.metrics, form, &request_id))
+        let mut response = served.unwrap_or_else(|| defect(&core.metrics, form, &request_id));
+        if core.handed_over.load(Ordering::Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     async fn serve(
@@ -100,18 +109,48 @@ impl Client {
         }
         match self.way(&head) {
             Way::Instance { upstream, target, shared } => {
-                if let Err(trouble) = self.admit(&mut visit, &upstream, &head.method, &target).await {
-                    return refuse(trouble, &head, body, visit);
+                if let Err(instead) = self.enter(&mut visit, &upstream, shared, &target, &head).await {
+                    return stand_in(instead, &head, body, visit);
                 }
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
                 passage.forward(target, head, body).await
+            }
+            Way::Nowhere(Own::Overview { route, shared }) if is_look(&head) => {
+                let owner = Arc::clone(&self.core.snapshot.load().upstreams[route]);
+                let _upload = unread(&head, body);
+                let response = self.overview(&visit, &owner, shared, &head).await;
+                visit.with(response)
             }
             Way::Nowhere(own) => {
                 let response = self.own(&own, &head, body, &visit);
                 visit.with(response)
             }
         }
+    }
+
+    /// Lets a request in to an instance that is awake.
+    async fn enter(
+        &self,
+        visit: &mut Visit,
+        upstream: &Arc<Upstream>,
+        shared: bool,
+        target: &str,
+        head: &request::Parts,
+    ) -> Result<(), Instead> {
+        let awake = &upstream.standing.awake;
+        for _ in 0..TRIES {
+            if !awake.is_awake() {
+                self.awaken(visit, upstream, shared, target, head).await?;
+            }
+            self.admit(visit, upstream, &head.method, target).await.map_err(Instead::Trouble)?;
+            // It may have fallen asleep before this one was counted.
+            if awake.is_awake() {
+                return Ok(());
+            }
+            visit.leave();
+        }
+        Err(Instead::Trouble(Trouble::NOT_AWAKE))
     }
 
     async fn admit(
@@ -154,7 +193,32 @@ impl Client {
             Own::Redirect(location) => pages::redirect(StatusCode::PERMANENT_REDIRECT, location),
             Own::Home(location) => pages::redirect(StatusCode::FOUND, location),
             Own::Options => pages::empty(StatusCode::NO_CONTENT),
+            // Answered before, with time.
+            Own::Overview { .. } => refuse(Trouble::NOT_FOUND),
+            Own::Ready(route) => pages::ready(self.core.snapshot.load().upstreams[*route].state()),
             Own::Refuse(refusal) => refuse(Trouble::of(*refusal)),
+        }
+    }
+}
+
+/// A person opens a page; scripts of other tenants on the same origin are none of ours.
+fn is_look(head: &request::Parts) -> bool {
+    let says = |name: &str, wanted: &[&str]| {
+        head.headers.get(name).is_none_or(|value| wanted.iter().any(|word| value == word))
+    };
+    head.method == Method::GET
+        && says("sec-fetch-dest", &["document"])
+        && says("sec-fetch-site", &["none", "same-origin"])
+}
+
+/// Answers for an instance that sleeps, or that has too much to do.
+fn stand_in(instead: Instead, head: &request::Parts, body: Incoming, visit: Box<Visit>) -> Response<Answer> {
+    match instead {
+        Instead::Trouble(trouble) => refuse(trouble, head, body, visit),
+        Instead::Page(page) => {
+            let _upload = unread(head, body);
+            let response = pages::instead(page, &visit.request_id);
+            visit.with(response)
         }
     }
 }

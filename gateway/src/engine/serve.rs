@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +38,9 @@ const BIND_PAUSE: Duration = Duration::from_secs(2);
 
 /// A timer that ticks faster only costs.
 const SHORTEST_TICK: Duration = Duration::from_millis(10);
+
+/// How long a connection of a client stays that asks nothing after a hand-over.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The request line and all fields. Their number is limited to 100 by hyper's default, which it keeps on the
 /// stack.
@@ -124,7 +128,7 @@ async fn connection(
     let arriving = timeout(core.settings.timeouts.client_header, arrive(&core, listener, tcp, peer, counted));
     let arrived = tokio::select! {
         arrived = Box::pin(arriving) => arrived,
-        () = draining.cancelled() => return,
+        () = linger(&core, &draining) => return,
     };
     let Ok(Some(Arrival { stream, peer, counted, is_http_2 })) = arrived else { return };
     let activity = Arc::new(Activity::default());
@@ -203,6 +207,7 @@ async fn attend<C: Future<Output = hyper::Result<()>>>(
     let mut connection = pin!(connection);
     let mut overdue = pin!(overdue(at.activity, &at.core.settings.timeouts));
     let mut is_draining = false;
+    let mut lingering = pin!(linger(at.core, draining));
     loop {
         tokio::select! {
             biased;
@@ -215,13 +220,22 @@ async fn attend<C: Future<Output = hyper::Result<()>>>(
                 }
                 return;
             }
-            () = draining.cancelled(), if !is_draining => {
+            () = lingering.as_mut(), if !is_draining => {
                 is_draining = true;
                 shut_down(connection.as_mut());
             }
             () = cut.cancelled() => return,
             () = overdue.as_mut() => return,
         }
+    }
+}
+
+/// Returns when an idle connection is to be closed. After a hand-over its client may just be asking: it is answered and
+/// sent to the new gateway then.
+async fn linger(core: &Core, draining: &CancellationToken) {
+    draining.cancelled().await;
+    if core.handed_over.load(Ordering::SeqCst) {
+        tokio::time::sleep(LINGER.min(core.settings.timeouts.drain / 2)).await;
     }
 }
 

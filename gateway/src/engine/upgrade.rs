@@ -1,7 +1,6 @@
 //! WebSockets: joined only after the instance has proved that it switched protocols.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
@@ -9,10 +8,12 @@ use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::Core;
 use super::arrival::Downstream;
 use super::body::{Answer, Source};
+use super::farewell;
 use super::guarded::Guarded;
 use super::join::{self, End, Traffic};
 use super::ledger;
@@ -20,7 +21,6 @@ use super::live::Upstream;
 use super::origin::Socket;
 use super::pages::Trouble;
 use super::passage::Passage;
-use super::pool;
 use super::proxy::Client;
 use super::standing::Standing;
 use super::stream::Stream;
@@ -77,16 +77,7 @@ pub(crate) async fn pass(
 ) -> Result<Passed, Trouble> {
     let core = &passage.client.core;
     let timeouts = &core.settings.timeouts;
-    let socket = passage
-        .upstream
-        .pool
-        .origin()
-        .connect(timeouts.connect)
-        .await
-        .map_err(|error| passage.no_connection(&error))?;
-    let (mut sender, connection) = http1::handshake(Stream::new(socket))
-        .await
-        .map_err(|error| passage.no_connection(&pool::Error::Handshake(error)))?;
+    let (mut sender, connection) = passage.reach().await?.into_parts().ok_or(Trouble::UNREACHABLE)?;
     drive(core, connection);
     let request = Request::from_parts(head, Upload::empty());
     let mut response = timeout(timeouts.response_header, sender.send_request(request))
@@ -122,7 +113,7 @@ pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Box<V
 }
 
 /// Runs a connection on its own: it must go on after this request, to give the bare stream away.
-fn drive(core: &Arc<Core>, connection: http1::Connection<Stream, Upload>) {
+fn drive(core: &Arc<Core>, connection: Box<http1::Connection<Stream, Upload>>) {
     let cut = core.cut.clone();
     core.tasks.spawn(async move {
         tokio::select! {
@@ -144,20 +135,19 @@ impl Ends {
     async fn join(self, asker: &Client, standing: &Standing, traffic: &Traffic) {
         let (Ok(client), Ok(instance)) = (self.client.await, self.instance.await) else { return };
         let (Some(client), Some(instance)) = (bare_client(client), bare_instance(instance)) else { return };
+        let end = CancellationToken::new();
+        let farewell = async {
+            let code = farewell::wanted(&asker.core, standing).await;
+            end.cancel();
+            code
+        };
         tokio::select! {
             // A broken end is its own affair.
-            _ = join::join(client, instance, traffic) => {}
+            _ = join::join(client, instance, traffic, farewell) => {}
             () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
-            () = asker.core.draining.cancelled() => {}
-            () = removed(standing, asker.core.settings.timeouts.drain) => {}
+            () = farewell::said(&end) => {}
         }
     }
-}
-
-/// Returns some time after a route is gone.
-async fn removed(standing: &Standing, grace: Duration) {
-    standing.gone.cancelled().await;
-    tokio::time::sleep(grace).await;
 }
 
 fn bare_client(upgraded: Upgraded) -> Option<End<Downstream>> {

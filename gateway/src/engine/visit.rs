@@ -14,6 +14,7 @@ use super::live::Upstream;
 use super::metrics::Ended;
 use super::pages::Form;
 use super::proxy::Client;
+use super::standing::Seat;
 use super::upload::Progress;
 use crate::request_id::ulid;
 
@@ -50,6 +51,10 @@ pub(crate) struct Visit {
     pub(crate) bytes_out: u64,
     /// How long the instance took for its head.
     pub(crate) upstream_time: Option<Duration>,
+    /// How long it waited for its instance to wake.
+    pub(crate) waking: Option<Duration>,
+    /// It is an event stream.
+    pub(crate) stream: Option<Seat>,
     /// The connection to the instance was there already.
     pub(crate) reused: bool,
     pub(crate) end: End,
@@ -89,6 +94,8 @@ impl Visit {
             bytes_in: 0,
             bytes_out: 0,
             upstream_time: None,
+            waking: None,
+            stream: None,
             reused: false,
             end: End::default(),
             status: None,
@@ -151,6 +158,7 @@ impl Visit {
             until_head: self.until_head,
             total: self.began.elapsed(),
             upstream: self.upstream_time,
+            waking: self.waking,
             reused: self.reused,
             end: self.end,
         };

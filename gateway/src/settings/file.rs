@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use remotelab_config::sleep;
 use serde::Deserialize;
 
 use super::{Error, Settings, limits, listener, log, metrics, root, service, shared_origin, timeouts};
@@ -35,7 +36,9 @@ struct File {
     metrics: metrics::Table,
     #[serde(default)]
     legacy_prefixes: BTreeMap<String, String>,
-    sleep: Option<toml::Table>,
+    /// For whoever keeps instances running; a mistake is noticed here, too.
+    #[serde(default, rename = "sleep")]
+    _sleep: sleep::Table,
 }
 
 /// A value that cannot be used.
@@ -93,9 +96,6 @@ impl File {
             return Err(Wrong::new(format!("legacy_prefixes.{wrong}"), "is not a path segment"));
         }
         settings.legacy_prefixes = self.legacy_prefixes;
-        if self.sleep.is_some() {
-            settings.remarks.push("[sleep] has no effect in this version".into());
-        }
         Ok(())
     }
 }

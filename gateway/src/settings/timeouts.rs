@@ -24,6 +24,8 @@ pub struct Timeouts {
     pub client_write: Duration,
     /// Connecting to an instance.
     pub connect: Duration,
+    /// For an instance that is started anew, before anything was sent to it.
+    pub restart: Duration,
     /// From the end of a request to the head of the answer.
     pub response_header: Duration,
     /// Between two pieces of an answer.
@@ -45,6 +47,7 @@ impl Default for Timeouts {
             keep_alive: Duration::from_secs(60),
             client_write: Duration::from_secs(60),
             connect: Duration::from_secs(2),
+            restart: Duration::from_secs(3),
             response_header: Duration::from_secs(60),
             body_idle: Duration::from_secs(120),
             event_stream_idle: Duration::from_secs(3600),
@@ -64,6 +67,7 @@ pub(super) struct Table {
     keep_alive: Option<u64>,
     client_write: Option<u64>,
     connect: Option<u64>,
+    restart: Option<u64>,
     response_header: Option<u64>,
     body_idle: Option<u64>,
     event_stream_idle: Option<u64>,
@@ -79,6 +83,7 @@ impl Table {
             ("keep_alive", &mut timeouts.keep_alive, self.keep_alive),
             ("client_write", &mut timeouts.client_write, self.client_write),
             ("connect", &mut timeouts.connect, self.connect),
+            ("restart", &mut timeouts.restart, self.restart),
             ("response_header", &mut timeouts.response_header, self.response_header),
             ("body_idle", &mut timeouts.body_idle, self.body_idle),
             ("event_stream_idle", &mut timeouts.event_stream_idle, self.event_stream_idle),

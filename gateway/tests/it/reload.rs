@@ -168,12 +168,12 @@ async fn the_control_socket_tells_what_is_in_force() {
                 {
                     "name": "owner", "id": "owner", "kind": "main", "foreign": false, "prefix": "/owner", "hosts": [],
                     "upstream": format!("127.0.0.1:{}", owner.port()),
-                    "requests": 0, "sockets": 0,
+                    "state": "ready", "requests": 0, "sockets": 0,
                 },
                 {
                     "name": "trial1", "id": "trial1", "kind": "guest", "foreign": false, "prefix": "/trial1",
                     "hosts": ["t1.example.com"], "upstream": format!("127.0.0.1:{}", guest.port()),
-                    "requests": 0, "sockets": 0,
+                    "state": "ready", "requests": 0, "sockets": 0,
                 },
             ],
         })

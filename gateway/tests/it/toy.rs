@@ -39,6 +39,12 @@ pub(crate) struct Toy {
     answer: Arc<Answering>,
 }
 
+impl std::fmt::Debug for Toy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Toy").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 type Answering = dyn Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync;
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -54,7 +60,14 @@ impl Toy {
     pub(crate) async fn start(
         answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(0, answer).await
+    }
+
+    pub(crate) async fn on(
+        port: u16,
+        answer: impl Fn(&Seen) -> Response<Full<Bytes>> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let toy = Self {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),

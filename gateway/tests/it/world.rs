@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use remotelab_config::{Env, OwnerPaths};
 use remotelab_gateway::limit::Rate;
-use remotelab_gateway::{Running, Settings};
+use remotelab_gateway::supervisor::{Alone, Supervisor};
+use remotelab_gateway::{Inherited, Running, Settings, Start};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +32,7 @@ pub(crate) fn settings(folder: &TempDir, main_port: u16) -> Settings {
     settings.listeners[0].bind.set_port(0);
     settings.main.port = main_port;
     settings.timeouts.drain = Duration::from_secs(5);
+    settings.timeouts.restart = Duration::from_millis(100);
     // Tests ask as fast as they can.
     settings.limits.tenant.rate = Rate::UNLIMITED;
     settings
@@ -46,13 +49,26 @@ impl World {
         guests: &[(&str, &str, &Toy)],
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::under(Arc::new(Alone), owner, guests, change).await
+    }
+
+    /// With somebody who starts instances that sleep.
+    pub(crate) async fn under(
+        supervisor: Arc<dyn Supervisor>,
+        owner: &Toy,
+        guests: &[(&str, &str, &Toy)],
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = settings(&folder, owner.port());
         change(&mut settings);
         let records: Vec<Value> =
             guests.iter().map(|(name, host, toy)| record(&folder, name, host, toy.port())).collect();
         std::fs::write(&settings.registry, json!(records).to_string()).unwrap();
-        let running = remotelab_gateway::start(settings.clone()).await.unwrap();
+        let running = Start { settings: settings.clone(), supervisor, inherited: Inherited::default() }
+            .run()
+            .await
+            .unwrap();
         let address = running.addresses()[0];
         Self { folder, settings, running: Some(running), address }
     }

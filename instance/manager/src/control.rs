@@ -46,6 +46,36 @@ pub enum Request {
         /// As in [`Request::Start`].
         name: String,
     },
+    /// Starts the program anew in the place of a child, which hands its work over and ends. Only the gateway can.
+    Replace {
+        /// `gateway`.
+        name: String,
+    },
+    /// Stops a guest until it is needed, unless it has something to do.
+    Sleep {
+        /// The guest.
+        name: String,
+    },
+    /// Starts a guest that sleeps and waits until it listens. One that was stopped stays so.
+    Wake {
+        /// The guest.
+        name: String,
+    },
+}
+
+impl Request {
+    /// Whom it is about.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Status => None,
+            Self::Start { name }
+            | Self::Stop { name }
+            | Self::Restart { name }
+            | Self::Replace { name }
+            | Self::Sleep { name }
+            | Self::Wake { name } => Some(name),
+        }
+    }
 }
 
 /// What is answered.
@@ -102,6 +132,8 @@ pub enum State {
     /// Not running, and not wanted.
     #[default]
     Stopped,
+    /// Not running until somebody needs it.
+    Asleep,
     /// Running, not listening yet.
     Starting,
     /// Listening.

@@ -23,6 +23,8 @@ pub struct Patient {
     pub port: Option<u16>,
     /// The address that it listens on.
     pub bind_host: String,
+    /// Whether it sleeps until somebody comes.
+    pub asleep: bool,
     /// Whose pages are of the same origin as its own, where it is reached by a prefix.
     pub neighbours: Vec<String>,
     /// What was decided about its runs, where it is a guest.

@@ -24,6 +24,7 @@ use crate::rendered::Rendered;
 use crate::results::Publishing;
 use crate::room::Room;
 use crate::runs::Runs;
+use crate::sleep::Activity;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
 use crate::webhooks::Webhooks;
@@ -64,6 +65,8 @@ pub(crate) struct App {
     pub(crate) address: OnceLock<SocketAddr>,
     pub(crate) api_log: ApiLog,
     pub(crate) webhooks: Webhooks,
+    /// Who uses the server.
+    pub(crate) activity: Arc<Activity>,
     /// Answers that wait to be carried elsewhere.
     pub(crate) completions: completions::Waiting,
     /// The server is asked to stop: what waits or streams ends.

@@ -30,8 +30,9 @@ pub(crate) fn info(instance_id: &str) -> Value {
 }
 
 /// Returns the same in short, as headers of that answer.
-pub(crate) fn headers() -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+pub(crate) fn headers(instance_id: &str) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let named = [
+        ("x-remotelab-instance", instance_id.to_owned()),
         ("x-remotelab-runtime-mode", MODE.to_owned()),
         ("x-remotelab-release-id", release()),
         ("x-remotelab-asset-version", assets::version().to_owned()),

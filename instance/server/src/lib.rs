@@ -43,6 +43,7 @@ mod selection;
 mod serve;
 mod sessions;
 mod settled;
+mod sleep;
 mod starters;
 mod submit;
 mod templates;
@@ -52,3 +53,4 @@ pub mod web;
 mod webhooks;
 
 pub use serve::{Error, Server};
+pub use sleep::Idle;

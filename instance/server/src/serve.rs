@@ -38,6 +38,7 @@ use crate::rendered::Rendered;
 use crate::results::Publishing;
 use crate::room::Room;
 use crate::runs::Runs;
+use crate::sleep::{Activity, Idle};
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
 use crate::webhooks::{self, Webhooks};
@@ -143,6 +144,12 @@ impl Server {
         self.address
     }
 
+    /// Returns what tells whether it has anything to do.
+    #[must_use]
+    pub fn idle(&self) -> Idle {
+        Idle::of(Arc::clone(&self.app))
+    }
+
     /// Waits until the server has stopped; runs that are under way live on.
     ///
     /// # Errors
@@ -212,6 +219,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),
         webhooks: Webhooks::open(&settings.paths)?,
+        activity: Activity::begin(),
         completions: completions::Waiting::open(settings.paths.config()),
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings),

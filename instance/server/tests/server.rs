@@ -31,6 +31,7 @@ mod server {
     mod reuse;
     mod run_tokens;
     mod runs;
+    mod sleep;
     mod slow_bodies;
     mod socket;
     mod starters;

@@ -13,6 +13,7 @@ mod mail;
 mod memory;
 mod nginx;
 mod peer;
+mod wake;
 mod wrk;
 
 use std::time::Duration;
@@ -68,6 +69,10 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     }
     if is_wanted("gateway") {
         gateway::throughput_and_latency(figures).await?;
+    }
+    if is_wanted("wake") {
+        wake::asleep_to_answer(figures).await?;
+        wake::upgrade(figures).await?;
     }
     Ok(())
 }

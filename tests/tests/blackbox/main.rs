@@ -1,5 +1,6 @@
 //! The black-box tests, one binary so that they link once.
 
+mod activation;
 mod coming_and_going;
 mod contained;
 mod cookies;
@@ -15,9 +16,11 @@ mod more_executors;
 mod object_storage;
 mod real_work;
 mod replay;
+mod sleep;
 mod triggers;
 mod turns;
 mod ui;
 mod up;
+mod upgrade;
 mod walk;
 mod websocket_fuzz;

@@ -13,8 +13,8 @@ pub(super) fn routes(live: &Live) -> Value {
     let routes: Vec<Value> = live
         .upstreams
         .iter()
-        .map(|upstream| (&upstream.route, &upstream.standing))
-        .map(|(route, standing)| {
+        .map(|upstream| {
+            let (route, standing) = (&upstream.route, &upstream.standing);
             json!({
                 "name": route.name,
                 "id": route.id,
@@ -23,6 +23,7 @@ pub(super) fn routes(live: &Live) -> Value {
                 "prefix": route.prefix,
                 "hosts": route.hosts,
                 "upstream": route.upstream.to_string(),
+                "state": upstream.state().as_str(),
                 "requests": standing.requests.inside(),
                 "sockets": standing.sockets.load(Ordering::Relaxed),
             })

@@ -44,6 +44,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) until_head: Option<Duration>,
     pub(crate) total: Duration,
     pub(crate) upstream: Option<Duration>,
+    /// How long it waited for its instance to wake.
+    pub(crate) waking: Option<Duration>,
     pub(crate) reused: bool,
     pub(crate) end: End,
 }
@@ -103,9 +105,12 @@ impl Entry {
             let _ = write!(line, r#","status":{}"#, status.as_u16());
         }
         let _ = write!(line, r#","bytesIn":{},"bytesOut":{}"#, facts.bytes_in, facts.bytes_out);
-        for (key, time) in
-            [("ttfbMs", facts.until_head), ("upstreamMs", facts.upstream), ("totalMs", Some(facts.total))]
-        {
+        for (key, time) in [
+            ("ttfbMs", facts.until_head),
+            ("wakeMs", facts.waking),
+            ("upstreamMs", facts.upstream),
+            ("totalMs", Some(facts.total)),
+        ] {
             if let Some(time) = time {
                 let us = time.as_micros();
                 let _ = write!(line, r#","{key}":{}.{:03}"#, us / 1000, us % 1000);

@@ -67,6 +67,7 @@ fn whole(core: &Core, live: &Live, to: &mut String) -> fmt::Result {
     let metrics = &core.metrics;
     metrics.overhead.write("gateway_overhead_seconds", to)?;
     metrics.upstream.write("gateway_upstream_seconds", to)?;
+    metrics.wakes.write("gateway_wake_seconds", to)?;
     writeln!(to, "# TYPE gateway_limit_rejections_total counter")?;
     for reason in Reason::ALL {
         let count = core.limits.refused(reason);
@@ -79,6 +80,7 @@ fn whole(core: &Core, live: &Live, to: &mut String) -> fmt::Result {
         ("gateway_route_drift", "gauge", drift as u64),
         ("gateway_route_problems", "gauge", live.problems.len() as u64),
         ("gateway_reload_failures_total", "counter", metrics.failed_reloads.get()),
+        ("gateway_wake_failures_total", "counter", metrics.failed_wakes.get()),
         ("gateway_panics_total", "counter", metrics.panics.get()),
         ("gateway_log_lines_lost_total", "counter", core.ledger.lost.get()),
     ] {

@@ -24,6 +24,22 @@ pub trait Service: Sync {
     /// As [`Service::start`].
     fn restart(&self, name: &InstanceName) -> Result<(), Error>;
 
+    /// Stops a guest until it is needed, and returns when it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it has something to do, or when nothing here could wake it.
+    fn sleep(&self, _name: &InstanceName) -> Result<(), Error> {
+        Err(Error::NotRunning)
+    }
+
+    /// Starts a guest that sleeps, and returns when it listens.
+    ///
+    /// # Errors
+    /// As [`Service::start`], and when it was stopped.
+    fn wake(&self, _name: &InstanceName) -> Result<(), Error> {
+        Err(Error::NotRunning)
+    }
+
     /// Tells what really runs.
     ///
     /// # Errors
@@ -57,6 +73,14 @@ impl Service for Supervisor {
 
     fn restart(&self, name: &InstanceName) -> Result<(), Error> {
         self.0.restart(name.as_str())
+    }
+
+    fn sleep(&self, name: &InstanceName) -> Result<(), Error> {
+        self.0.sleep(name.as_str())
+    }
+
+    fn wake(&self, name: &InstanceName) -> Result<(), Error> {
+        self.0.wake(name.as_str())
     }
 
     fn report(&self) -> Result<Vec<Child>, Error> {

@@ -122,6 +122,13 @@ impl Spec {
         Self::new(options, Id::Gateway, &["gateway"], environment)
     }
 
+    /// The gateway that takes over from the one that runs.
+    pub(crate) fn next_gateway(options: &Options) -> Self {
+        let mut spec = Self::gateway(options);
+        spec.arguments.push("--take-over".to_owned());
+        spec
+    }
+
     pub(crate) fn mail(options: &Options) -> Self {
         Self::new(options, Id::Mail, &["mail", "serve"], all(&options.env))
     }

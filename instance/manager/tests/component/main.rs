@@ -3,5 +3,6 @@
 mod guests;
 mod life;
 mod operations;
+mod sleep;
 mod supervisor;
 mod world;

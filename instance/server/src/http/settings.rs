@@ -19,7 +19,7 @@ use crate::selection::{self, Selection};
 pub(super) async fn build_info(State(app): State<Shared>) -> Response {
     let mut response = answer::json(StatusCode::OK, build::info(&app.settings.instance_id));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response.headers_mut().extend(build::headers());
+    response.headers_mut().extend(build::headers(&app.settings.instance_id));
     response
 }
 
