@@ -1,5 +1,6 @@
 //! The gateway between real sockets: toy instances behind it, raw and proper clients before it.
 
+mod abort_times;
 mod aborts;
 mod access_log;
 mod advisories;

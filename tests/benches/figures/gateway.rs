@@ -1,95 +1,151 @@
-//! The gateway beside nginx: same upstream, same core, same load, rounds taking turns.
+//! The gateway beside nginx, HAProxy and a bare hyper proxy: same upstream, same core, same load, rounds taking
+//! turns.
 
-use std::process::Command;
+pub(crate) mod bare;
+mod haproxy;
+mod held;
+mod subject;
 
-use anyhow::Context as _;
-use remotelab_tests::http;
-use remotelab_tests::process::{self, Process};
-use remotelab_tests::wait::eventually;
+use std::fmt::Write as _;
+
 use remotelab_tests::world::World;
 
 use crate::Figures;
 use crate::nginx::Nginx;
 use crate::wrk::{self, Round};
+use bare::Bare;
+use haproxy::Haproxy;
+use subject::{GUEST, gateway};
+
+pub(crate) use subject::Subject;
 
 const ROUNDS: usize = 3;
 const SECONDS: u32 = 3;
 const CONNECTIONS: u32 = 64;
-/// The guest that is asked.
-const GUEST: u16 = 7;
+/// A subject with less of its core than this was not what limited the rate.
+const BUSY: f64 = 0.9;
+
+/// What passes here is not limited: measured is how much can pass, not how much may.
+const OPEN: &str = "[limits.tenant]\nrate = 0\n";
+const OPEN_WITHOUT_LOG: &str = "[limits.tenant]\nrate = 0\n[log]\naccess = false\n";
 
 pub(crate) async fn throughput_and_latency(figures: &mut Figures) -> anyhow::Result<()> {
+    let mut ours = Vec::new();
     for routes in [10, 2000] {
-        let world = World::without_executors().await?;
-        let upstream = Nginx::upstream(&world).await?;
-        let nginx = Nginx::proxy(&world, upstream.port, routes).await?;
-        let _gateway = gateway(&world, upstream.port, routes).await?;
-        let direct = format!("http://127.0.0.1:{}/trial{GUEST}/", upstream.port);
-        let theirs = format!("http://127.0.0.1:{}/trial{GUEST}/", nginx.port);
-        let ours = format!("{}/trial{GUEST}/", world.gateway_url());
-
-        let [direct_load, theirs_load, ours_load] = best([&direct, &theirs, &ours], CONNECTIONS).await?;
-        let rate = |round: Round| round.requests_per_second;
+        let worlds = [World::without_executors().await?, World::without_executors().await?];
+        let upstream = Nginx::upstream(&worlds[0]).await?;
+        let subjects = [
+            gateway(&worlds[0], "ours", upstream.port, routes, OPEN).await?,
+            gateway(&worlds[1], "ours without log", upstream.port, routes, OPEN_WITHOUT_LOG).await?,
+            Nginx::proxy(&worlds[0], upstream.port, routes).await?.subject(),
+            Haproxy::start(&worlds[0], upstream.port, routes).await?,
+            Bare::start(&worlds[0], upstream.port, routes).await?,
+            upstream.direct(),
+        ];
+        if routes == 10 {
+            for subject in &subjects[..5] {
+                figures.add(
+                    format!("memory idle, {} (ours: floor 12 MiB, goal 6)", subject.name),
+                    format!("{:.1} MiB", subject.memory()?),
+                );
+            }
+        }
+        let small = measure(&subjects, "", CONNECTIONS).await?;
+        let rate = |at: usize| small[at].round.requests_per_second;
+        let better = if routes == 10 { rate(2) } else { rate(2).max(rate(3)) };
+        let goals = if routes == 10 { "floor 0.5, goal 1.0" } else { "floor 0.5, goal 1.4" };
+        ours.push(rate(0));
         figures.add(
-            format!("gateway, requests/s, one core, 1 KiB, 64 connections, {routes} routes"),
+            format!("requests/s, one core, 1 KiB, {CONNECTIONS} connections, {routes} routes"),
+            table(&subjects, &small, |one| format!("{:.0}", one.round.requests_per_second)),
+        );
+        figures.add(
             format!(
-                "{:.0}; nginx {:.0}; ratio {:.2}; direct {:.0}",
-                rate(ours_load),
-                rate(theirs_load),
-                rate(ours_load) / rate(theirs_load),
-                rate(direct_load)
+                "the same against the best of nginx{} ({goals})",
+                if routes == 10 { "" } else { " and HAProxy" }
+            ),
+            format!("{:.2}; without log {:.2}", rate(0) / better, rate(1) / better),
+        );
+        figures.add(
+            format!("CPU per request, {routes} routes (floor 2.5 × nginx, goal 1.2)"),
+            format!(
+                "{}; {:.2} × nginx",
+                table(&subjects[..5], &small, |one| format!("{:.1} µs", one.cpu_us)),
+                small[0].cpu_us / small[2].cpu_us
             ),
         );
-        let [direct_one, theirs_one, ours_one] = best([&direct, &theirs, &ours], 1).await?;
+        let one = measure(&subjects, "", 1).await?;
+        let added = |at: usize| {
+            let (one, direct) = (one[at].round, one[5].round);
+            format!("{:.0} / {:.0} µs", one.p50_us - direct.p50_us, one.p99_us - direct.p99_us)
+        };
+        let added: Vec<String> = (0..5).map(|at| format!("{} {}", subjects[at].name, added(at))).collect();
         figures.add(
-            format!("added latency p50 / p99, one connection, {routes} routes"),
             format!(
-                "{:.0} / {:.0} µs; nginx {:.0} / {:.0} µs",
-                ours_one.p50_us - direct_one.p50_us,
-                ours_one.p99_us - direct_one.p99_us,
-                theirs_one.p50_us - direct_one.p50_us,
-                theirs_one.p99_us - direct_one.p99_us
+                "added latency p50 / p99, one connection, {routes} routes (floor 50 / 500 µs, goal 20 / 100)"
             ),
+            added.join("; "),
         );
+        if routes == 10 {
+            bodies(figures, &subjects).await?;
+        }
     }
+    figures
+        .add("ours with 2,000 routes against ours with 10 (within 5 %)", format!("{:.3}", ours[1] / ours[0]));
+    held::sockets(figures).await
+}
+
+async fn bodies(figures: &mut Figures, subjects: &[Subject]) -> anyhow::Result<()> {
+    let bytes = |measured: &[Measured]| {
+        let rate = |at: usize| measured[at].round.bytes_per_second;
+        let all = table(subjects, measured, |one| format!("{:.0} MB/s", one.round.bytes_per_second / 1e6));
+        format!("{:.2}; {all}", rate(0) / rate(2))
+    };
+    let pieces = measure(subjects, "files/64k", CONNECTIONS).await?;
+    figures.add("64 KiB answers against nginx (floor 0.8, goal 1.0)", bytes(&pieces));
+    let download = measure(subjects, "files/100m", 1).await?;
+    figures.add("100 MB download against nginx (floor 0.9, goal 1.0)", bytes(&download));
     Ok(())
 }
 
-/// The gateway with so many guests, of whom one is at home.
-async fn gateway(world: &World, upstream: u16, routes: u16) -> anyhow::Result<Process> {
-    let names: Vec<String> = (1..=routes).map(|number| format!("trial{number}")).collect();
-    // Two guests on one port would be a broken registry; nobody listens on the others.
-    let ports = (1..=routes).map(|number| if number == GUEST { upstream } else { 33_000 + number });
-    world.register(names.iter().map(String::as_str).zip(ports))?;
-    // What is measured is how much can pass, not how much may.
-    std::fs::write(world.config().join("gateway.toml"), "[limits.tenant]\nrate = 0\n")
-        .context("lift the limits")?;
-    let gateway = world.start(&["gateway"])?;
-    let page = format!("{}/trial{GUEST}/", world.gateway_url());
-    eventually("the gateway", async || {
-        let answer = http::send(http::client().get(&page)).await;
-        Ok(answer.ok().filter(|answer| answer.status.is_success()))
-    })
-    .await?;
-    let mut pin = Command::new("taskset");
-    pin.args(["-a", "-c", "-p", "0", &gateway.pid().to_string()]);
-    let pinned = process::run(pin).await?;
-    anyhow::ensure!(pinned.code == Some(0), "pin the gateway to a core: {pinned:?}");
-    Ok(gateway)
+/// A subject's best round, and what each request of it took of the subject's core.
+#[derive(Clone, Copy)]
+struct Measured {
+    round: Round,
+    cpu_us: f64,
+    busy: f64,
 }
 
-/// The best round of each, taking turns so that a busy moment hits all of them.
-async fn best(urls: [&str; 3], connections: u32) -> anyhow::Result<[Round; 3]> {
-    let mut best: [Option<Round>; 3] = [None; 3];
+/// Takes turns, so that a busy moment hits all of them.
+async fn measure(subjects: &[Subject], path: &str, connections: u32) -> anyhow::Result<Vec<Measured>> {
+    let mut best: Vec<Option<Measured>> = vec![None; subjects.len()];
     for _ in 0..ROUNDS {
-        for (url, best) in urls.iter().zip(&mut best) {
-            let round = wrk::round(url, connections, SECONDS).await?;
-            if best.is_none_or(|best| round.requests_per_second > best.requests_per_second) {
-                *best = Some(round);
+        for (subject, best) in subjects.iter().zip(&mut best) {
+            let before = subject.cpu_seconds()?;
+            let round = wrk::round(&format!("{}{path}", subject.url), connections, SECONDS).await?;
+            let cpu = subject.cpu_seconds()? - before;
+            let measured =
+                Measured { round, cpu_us: cpu * 1e6 / round.requests, busy: cpu / f64::from(SECONDS) };
+            if best.is_none_or(|best| round.requests_per_second > best.round.requests_per_second) {
+                *best = Some(measured);
             }
         }
     }
-    let [a, b, c] = best;
-    let ran = "every one ran";
-    Ok([a.context(ran)?, b.context(ran)?, c.context(ran)?])
+    Ok(best.into_iter().flatten().collect())
+}
+
+/// Each subject's value; a mark says that its core was not the limit.
+fn table(subjects: &[Subject], measured: &[Measured], value: impl Fn(&Measured) -> String) -> String {
+    let mut text = String::new();
+    for (subject, one) in subjects.iter().zip(measured) {
+        let mark = if one.busy >= BUSY { "" } else { " (core not full)" };
+        let between = if text.is_empty() { "" } else { "; " };
+        let _ = write!(text, "{between}{} {}{mark}", subject.name, value(one));
+    }
+    text
+}
+
+/// The page that is asked for.
+fn page(port: u16) -> String {
+    format!("http://127.0.0.1:{port}/trial{GUEST}/")
 }

@@ -25,6 +25,7 @@ struct Figures(Vec<(String, String)>);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     peer::Peer::serve_if_told().await?;
+    gateway::bare::Bare::serve_if_told().await?;
     let mut figures = Figures::default();
     let done = measure(&mut figures).await;
     // At the end, because what the processes said stands above it; also when one of them failed.

@@ -10,23 +10,51 @@ use remotelab_tests::process::Process;
 use remotelab_tests::wait::eventually;
 use remotelab_tests::{http, world::World};
 
+use crate::gateway::Subject;
+
 /// A running nginx of one process: a worker of its own would outlive a killed master.
 pub(crate) struct Nginx {
     pub(crate) port: u16,
-    _process: Process,
+    process: Process,
 }
 
 impl Nginx {
-    /// Answers everything with 1 KiB.
+    /// Answers everything with 1 KiB, but for two files of other lengths.
     pub(crate) async fn upstream(world: &World) -> anyhow::Result<Self> {
         let body = "x".repeat(1024);
-        Self::start(world, "upstream", "", &format!("location / {{ return 200 '{body}'; }}")).await
+        let files = world.root().join("www/files");
+        fs::create_dir_all(&files).context("create the folder of the files")?;
+        for (name, len) in [("64k", 64 << 10), ("100m", 100_000_000)] {
+            let file = fs::File::create(files.join(name)).context("create a file")?;
+            file.set_len(len).context("lengthen a file")?;
+        }
+        let www = world.root().join("www");
+        let locations = format!(
+            "location / {{ return 200 '{body}'; }} location /files/ {{ root {}; sendfile on; }}",
+            www.display()
+        );
+        Self::start(world, "upstream", "", &locations).await
+    }
+
+    /// Without anything in between.
+    pub(crate) fn direct(self) -> Subject {
+        // It has only one route, which strips nothing.
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        Subject { name: "direct", url, pid: self.process.pid(), _process: Some(self.process) }
+    }
+
+    /// As one of those that are compared.
+    pub(crate) fn subject(self) -> Subject {
+        let url = format!("http://127.0.0.1:{}/trial7/", self.port);
+        Subject { name: "nginx", url, pid: self.process.pid(), _process: Some(self.process) }
     }
 
     /// Strips `/trialN/` and passes on to `upstream`, as the gateway does.
     pub(crate) async fn proxy(world: &World, upstream: u16, routes: u16) -> anyhow::Result<Self> {
         let pool = format!("upstream pool {{ server 127.0.0.1:{upstream}; keepalive 64; }}");
-        let mut locations = "proxy_http_version 1.1; proxy_set_header Connection '';\n".to_owned();
+        let mut locations =
+            "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_max_temp_file_size 0;\n"
+                .to_owned();
         for number in 1..=routes {
             writeln!(locations, "location /trial{number}/ {{ proxy_pass http://pool/; }}")?;
         }
@@ -56,6 +84,6 @@ impl Nginx {
         let process = Process::start(name, &mut command)?;
         let url = format!("http://127.0.0.1:{port}/");
         eventually("nginx", async || Ok(http::send(http::client().get(&url)).await.ok())).await?;
-        Ok(Self { port, _process: process })
+        Ok(Self { port, process })
     }
 }

@@ -1,5 +1,6 @@
 //! The black-box tests, one binary so that they link once.
 
+mod aborts;
 mod activation;
 mod coming_and_going;
 mod contained;
