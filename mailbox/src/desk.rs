@@ -134,6 +134,17 @@ impl Desk {
     }
 }
 
+/// Runs an asynchronous step to its end. On a thread of its own, because whoever calls may be on one
+/// of a runtime.
+fn finish<T: Send>(step: impl Future<Output = Result<T, office::Error>> + Send) -> Result<T, Error> {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|_| office::Error::CutOff)?.block_on(step)
+    };
+    let done = std::thread::scope(|scope| scope.spawn(run).join());
+    Ok(done.unwrap_or(Err(office::Error::CutOff))?)
+}
+
 fn address(text: &str) -> Result<crate::address::Address, Error> {
     crate::address::Address::parse(text).map_err(|source| Error::Address { text: text.to_owned(), source })
 }

@@ -6,12 +6,13 @@ mod writer;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use remotelab_config::atomic;
 
 use crate::address::Address;
 use crate::intake;
-use crate::office::{Error, Office};
+use crate::office::{Error, Office, blocking};
 use crate::places::Place;
 use crate::recipient;
 use crate::store::{self, Incoming, Item, NewItem, Store, Stored};
@@ -27,6 +28,9 @@ const ROOM: u64 = 256 * 1024 * 1024;
 
 /// Mails of one instance that may wait to be read or handed over; more are asked to come back.
 const MAX_WAITING: usize = 10_000;
+
+/// How long whoever delivers waits to hear what becomes of a mail that is safe already.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The way by which a mail came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,14 +141,16 @@ impl Reception {
 }
 
 impl Taken {
-    /// Reads the mail's header and decides its fate, which the worker would do otherwise. Returns its
-    /// row; `None` when it came again after it was deleted. Blocks.
-    pub(crate) fn settle(&self, office: &Office) -> Result<Option<Item>, Error> {
+    /// Reads the mail and decides its fate, which the worker would do otherwise, for as long as somebody
+    /// waits for it. Returns its row; `None` when it came again after it was deleted.
+    pub(crate) async fn settle(&self, office: &Arc<Office>) -> Result<Option<Item>, Error> {
         // The mail is safe; what fails now is done by the worker.
-        if let Err(error) = intake::settle(office, &self.place, &self.store, &self.id) {
+        let settled = intake::settle(office, &self.place, &self.store, &self.id);
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, settled).await {
             tracing::warn!(mail.id = %self.id, "mail {} stored, not read yet: {error}", self.id);
         }
-        Ok(self.store.item(&self.id)?)
+        let (store, id) = (Arc::clone(&self.store), self.id.clone());
+        blocking(move || Ok(store.item(&id)?)).await
     }
 }
 

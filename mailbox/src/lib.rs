@@ -39,11 +39,12 @@ mod store;
 mod submit;
 mod text;
 mod thread;
+mod trust;
 mod watch;
 mod worker;
 
 pub use address::{Address, Malformed};
-pub use allowlist::{Allowlist, BadEntry};
+pub use allowlist::{Allowlist, BadEntry, Entry, Strictness};
 pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
@@ -55,6 +56,10 @@ pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;
 pub use places::{Error as PlacesError, Places};
 pub use serve::{Error as ServeError, Options, PORT, Running, serve};
-pub use settings::{Automation, DeliveryMode, Outbound, OutboundSummary, Security, SessionDefaults};
+pub use settings::{
+    Authority, Automation, DeliveryMode, Fate, Outbound, OutboundSummary, Policy, Seal, Security,
+    SessionDefaults,
+};
 pub use state::{Inbound, Outgoing};
 pub use store::Error as StoreError;
+pub use trust::{Signature, Verdict, Word};

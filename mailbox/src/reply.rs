@@ -19,7 +19,8 @@ pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &st
     let allowlist = &settings.allowlist;
     let sender = Address::parse(&item.facts.from).ok()?;
     let reply_to = Address::parse(&item.facts.reply_to).ok();
-    let to = letter::recipient(&sender, reply_to.as_ref(), |to| allowlist.find(to).is_some());
+    let to =
+        letter::recipient(&sender, reply_to.as_ref(), |to| allowlist.find(to, item.received_at).is_some());
     let mut references = item.facts.references.clone();
     for id in item.facts.in_reply_to.iter().chain([&item.message_id]) {
         if !references.contains(id) {

@@ -142,6 +142,7 @@ async fn hand_over(
         to: &item.rcpt,
         subject: &item.facts.subject,
         message_id: &item.message_id,
+        auth_verdict: item.facts.word().as_str(),
     };
     let choice = choose(&client, place, &automation.session).await?;
     let session = client.create_session(&session(item, automation, &choice, &key, &origin)).await?;

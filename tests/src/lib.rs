@@ -7,6 +7,7 @@ pub mod api;
 pub mod browser;
 pub mod executors;
 pub mod http;
+pub mod mail;
 pub mod object_storage;
 pub mod ports;
 pub mod process;

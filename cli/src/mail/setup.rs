@@ -1,7 +1,7 @@
 //! Setting a mailbox up: identity, allow-list, relay, automation.
 
 use remotelab_mailbox::{
-    AddressMode, AutomationChange, DeliveryMode, Desk, InitOptions, Security, SmtpOptions,
+    AddressMode, AutomationChange, DeliveryMode, Desk, InitOptions, Security, SmtpOptions, Strictness,
 };
 
 use super::Instance;
@@ -41,7 +41,21 @@ pub(super) struct Init {
 pub(super) enum Allow {
     /// Add an address or a domain.
     Add {
-        /// With an `@` an address, without one a domain.
+        /// With an `@` an address, without one a domain; `*.` before a domain: all that is below it.
+        entry: String,
+        /// The day on which it ends, as `2027-01-31`.
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+        /// Whether the sender must be proved: `required`, or `relaxed`, with which all its mail waits for
+        /// review.
+        #[arg(long, value_name = "WHETHER", value_parser = strictness)]
+        auth: Option<Strictness>,
+        #[command(flatten)]
+        instance: Instance,
+    },
+    /// Take an entry out.
+    Remove {
+        /// The entry as the list shows it.
         entry: String,
         #[command(flatten)]
         instance: Instance,
@@ -166,7 +180,14 @@ pub(super) fn init(desk: &Desk, init: Init) -> anyhow::Result<()> {
 
 pub(super) fn allow(desk: &Desk, allow: &Allow) -> anyhow::Result<()> {
     output::json(&match allow {
-        Allow::Add { entry, instance } => desk.allow_add(instance.name()?.as_ref(), entry)?,
+        Allow::Add { entry, until: None, auth: None, instance } => {
+            desk.allow_add(instance.name()?.as_ref(), entry)?
+        }
+        Allow::Add { entry, until, auth, instance } => {
+            let auth = auth.unwrap_or_default();
+            desk.allow_put(instance.name()?.as_ref(), entry, auth, until.as_deref())?
+        }
+        Allow::Remove { entry, instance } => desk.allow_remove(instance.name()?.as_ref(), entry)?,
         Allow::List { instance } => desk.allow_list(instance.name()?.as_ref())?,
     })
 }
@@ -211,6 +232,10 @@ pub(super) fn automation(desk: &Desk, automation: Automation) -> anyhow::Result<
         thinking: change.thinking,
     };
     output::json(&desk.automation_configure(instance.as_ref(), change)?)
+}
+
+fn strictness(text: &str) -> Result<Strictness, &'static str> {
+    Strictness::parse(text).ok_or("it is required or relaxed")
 }
 
 fn security(text: &str) -> Result<Security, &'static str> {

@@ -181,13 +181,8 @@ impl Delivery {
 
 /// Takes a mail in and tells what becomes of it, as older Workers want to know.
 async fn settled(office: &Arc<Office>, reception: Reception) -> Result<Response, Fault> {
-    let settling = Arc::clone(office);
-    let (taken, item) = blocking_or(move || {
-        let taken = reception.commit()?;
-        let item = taken.settle(&settling)?;
-        Ok::<_, Refused>((taken, item))
-    })
-    .await?;
+    let taken = blocking_or(move || reception.commit()).await?;
+    let item = taken.settle(office).await.map_err(Refused::from)?;
     let body = json!({
         "ok": true,
         "id": taken.id,

@@ -8,7 +8,7 @@ use super::{Desk, Error, Summary};
 use crate::allowlist::Allowlist;
 use crate::identity::Identity;
 use crate::places::Place;
-use crate::settings::{Automation, Bridge, OutboundSummary};
+use crate::settings::{Authority, Automation, Bridge, OutboundSummary};
 use crate::state::{Inbound, Outgoing};
 use crate::store::{Filter, Store};
 
@@ -147,6 +147,15 @@ impl Desk {
             diagnostics.push("There is no mailbox yet; run: remotelab mail init".to_owned());
         } else if !outbound.configured {
             diagnostics.push(format!("Answers cannot be sent yet; {}", outbound.setup_hint));
+        }
+        if settings.policy.authority == Authority::None {
+            let text = "Senders are not proved (authority none in policy.json): all mail waits for review.";
+            diagnostics.push(text.to_owned());
+        } else if settings.automation.allowlist_auto_approve {
+            // Lists of older versions matched whatever stood in From.
+            let text = "Mail runs without review only when its sender is proved (DKIM, SPF and DMARC). For a \
+                        sender who cannot be: remotelab mail allow add ADDRESS --auth relaxed, and review it.";
+            diagnostics.push(text.to_owned());
         }
         if outbox.dead + outbox.unconfirmed > 0 {
             let number = outbox.dead + outbox.unconfirmed;

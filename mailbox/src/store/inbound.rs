@@ -227,7 +227,8 @@ fn settle(tx: &Connection, id: &str, admitted: &Admitted, now: i64) -> rusqlite:
     };
     let facts = Facts { id_reuse: item.facts.id_reuse, ..admitted.facts.clone() };
     tx.prepare_cached(
-        "UPDATE inbound SET state = ?, reason = ?, facts = ?, reviewer = ?, updated_at = ? WHERE id = ?",
+        "UPDATE inbound SET state = ?, reason = ?, facts = ?, reviewer = ?, updated_at = ?, due_at = 0,
+             attempts = 0, last_error = NULL WHERE id = ?",
     )?
     .execute(params![
         admitted.state.as_str(),

@@ -2,6 +2,7 @@
 
 mod chat;
 mod crash;
+mod dns;
 mod door;
 mod formats;
 mod fuzz_corpus;
@@ -13,4 +14,5 @@ mod review;
 mod tend;
 mod token;
 mod trouble;
+mod trust;
 mod world;

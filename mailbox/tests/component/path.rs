@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::dns::signed_by;
 use crate::world::{OWNER_TOKEN, World, answer, http, mail, until};
 
 #[tokio::test]
@@ -197,7 +198,7 @@ async fn mail_to_the_owner_stays_with_the_owner() {
     let world = World::new().await;
     world.owner.state.lock().unwrap().answer_at_once = Some("Yes.".into());
     // The legacy JSON form.
-    let raw = mail("m1@example.com", "", "Hello");
+    let raw = signed_by("example.com", mail("m1@example.com", "", "Hello").as_bytes());
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, raw);
     let call = http()
         .post(world.url("/cloudflare-email/webhook"))
