@@ -13,6 +13,7 @@ use crate::allowlist::Rule;
 use crate::automated::{self, Class, Evidence, LOOP_HEADER};
 use crate::backoff;
 use crate::clock::millis;
+use crate::dsn;
 use crate::identity::Identity;
 use crate::ingest::Door;
 use crate::message::{self, Head, Message};
@@ -21,7 +22,11 @@ use crate::places::{Place, Settings};
 use crate::scan;
 use crate::state::Inbound;
 use crate::store::{self, Admitted, Facts, Item, Store};
+use crate::subaddress::{self, Detail};
 use crate::trust::{self, Question, Verdict, Word};
+
+/// What is read of a report (bytes); the letter at its end may be long.
+const MAX_REPORT: u64 = 1024 * 1024;
 
 /// Reads a stored mail, has its sender proved where that matters, and decides its fate.
 pub(crate) async fn settle(
@@ -73,6 +78,11 @@ fn open(office: &Office, place: &Place, store: &Store, id: &str) -> Result<Optio
     let class = classify(office, settings.identity.as_ref(), &item, &head)?;
     match (decide(&head, class, &settings, None, now), &head.sender) {
         (Step::Decided(verdict), _) => {
+            if class == Class::Dsn
+                && item.mail_from.as_deref().is_none_or(|from| from.trim_matches(['<', '>']).is_empty())
+            {
+                take_back(store, &item, now)?;
+            }
             store.settle(id, admitted(&head, class, &settings, verdict, None), now)?;
             Ok(None)
         }
@@ -87,6 +97,21 @@ fn open(office: &Office, place: &Place, store: &Store, id: &str) -> Result<Optio
             Ok(Some(Box::new(Case { item, head, class, settings, question, auth: None })))
         }
     }
+}
+
+/// Looks which letter a report is about. Blocks.
+fn take_back(store: &Store, item: &Item, now: i64) -> Result<(), Error> {
+    let key = match subaddress::read(&item.rcpt) {
+        Some(Detail::Bounce(key)) => Some(key),
+        _ => None,
+    };
+    let raw = store.raw_head(&item.sha256, MAX_REPORT)?;
+    if let Some(report) = guarded(|| dsn::parse(&raw))
+        && let Some(letter) = store.bounced(key.as_deref(), &report, now)?
+    {
+        tracing::info!(mail.id = %item.id, letter.id = %letter, "a report about mail {letter} came back");
+    }
+    Ok(())
 }
 
 /// Decides when it is known what there is to know of the sender. Blocks.

@@ -19,11 +19,13 @@ mod clock;
 mod corpus;
 mod desk;
 mod dispatch;
+mod dsn;
 mod identity;
 mod ingest;
 mod intake;
 mod letter;
 mod lmtp;
+mod markup;
 mod message;
 mod office;
 mod outbound;
@@ -36,6 +38,7 @@ mod serve;
 mod settings;
 mod state;
 mod store;
+mod subaddress;
 mod submit;
 mod text;
 mod thread;
@@ -57,7 +60,7 @@ pub use office::Error as StepError;
 pub use places::{Error as PlacesError, Places};
 pub use serve::{Error as ServeError, Options, PORT, Running, serve};
 pub use settings::{
-    Authority, Automation, DeliveryMode, Fate, Outbound, OutboundSummary, Policy, Seal, Security,
+    Authority, Automation, DeliveryMode, Fate, Outbound, OutboundSummary, Policy, Provider, Seal, Security,
     SessionDefaults,
 };
 pub use state::{Inbound, Outgoing};

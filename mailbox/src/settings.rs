@@ -8,5 +8,5 @@ mod policy;
 
 pub use automation::{Automation, DeliveryMode, SessionDefaults};
 pub(crate) use bridge::{Bridge, Listen, SigningKey, token_matches};
-pub use outbound::{Outbound, OutboundSummary, Security};
+pub use outbound::{Outbound, OutboundSummary, Provider, Security};
 pub use policy::{Authority, Fate, Policy, Seal};

@@ -271,7 +271,9 @@ async fn give_up(
     item: &Item,
     why: &str,
 ) -> Result<(), Error> {
-    let letter = reply::compose(item, place, settings, reply::FAILURE_NOTICE);
+    let letter = reply::is_told(item, settings)
+        .then(|| reply::compose(item, place, settings, None, reply::FAILURE_NOTICE))
+        .flatten();
     let (store, item, why, now) = (Arc::clone(store), item.clone(), why.to_owned(), office.clock.now());
     blocking(move || {
         let target = format!("dead:{}", item.id);

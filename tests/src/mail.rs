@@ -1,7 +1,7 @@
 //! Mail whose sender is proved: a name server of the test's own, and the signatures that it has keys for.
 
 #[path = "../../mailbox/tests/component/dns.rs"]
-#[allow(dead_code, reason = "the mailbox's own tests ask for more")]
+#[expect(dead_code, reason = "the mailbox's own tests ask for more")]
 mod dns;
 
 /// A name server.

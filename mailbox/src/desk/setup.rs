@@ -223,7 +223,11 @@ impl Desk {
             password: options.password.unwrap_or_default(),
             password_env: options.password_env.unwrap_or_default(),
             from: options.from.unwrap_or_default(),
+            ca_file: old.ca_file.clone(),
+            fallback: old.fallback.clone(),
+            reply_to: old.reply_to.clone(),
             rest: old.rest,
+            ..Outbound::default()
         };
         atomic::write_json(&place.root.join("outbound.json"), &outbound)?;
         Ok(self.outbound_summary(&outbound))

@@ -89,6 +89,9 @@ pub struct LetterCounts {
     pub sent: u64,
     /// Perhaps taken.
     pub unconfirmed: u64,
+    /// Come back.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bounced: u64,
     /// Given up.
     pub dead: u64,
 }
@@ -113,11 +116,16 @@ impl LetterCounts {
                 Outgoing::Pending | Outgoing::Sending => counts.pending += count,
                 Outgoing::Sent => counts.sent += count,
                 Outgoing::Unconfirmed => counts.unconfirmed += count,
+                Outgoing::Bounced => counts.bounced += count,
                 Outgoing::Dead => counts.dead += count,
             }
         }
         counts
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Desk {

@@ -16,6 +16,16 @@ pub struct Policy {
     pub first_contact: Fate,
     /// What becomes of mail whose domain says that it is not theirs.
     pub dmarc_fail: Fate,
+    /// Whether addresses with something behind the name reach us (`rowan+trial1.r-…@`): answers and reports
+    /// then find their way by address. Left out: where guests' addresses need it anyway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subaddresses: Option<bool>,
+    /// Whether answers go out as plain text alone.
+    pub plain_text: bool,
+    /// Whether senders are not told when their work failed.
+    pub silent: bool,
+    /// Most bytes of files in one letter, of all together; larger ones are named. 0 is the usual 10 MiB.
+    pub max_attachment_bytes: u64,
     /// Most mails an hour of one envelope sender; 0 is any number.
     pub per_sender_hour: u32,
     /// Most mails an hour of all senders together; 0 is any number.

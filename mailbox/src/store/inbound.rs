@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::item::{Admitted, COLUMNS, Delivery, Facts, Filter, Item, NewItem, Stored, from_row, to_json};
 use super::log::note;
-use super::{Error, Store, threads};
+use super::{Error, Store, returned, threads};
 use crate::admission;
 use crate::scan::Scan;
 use crate::state::Inbound;
@@ -241,6 +241,9 @@ fn settle(tx: &Connection, id: &str, admitted: &Admitted, now: i64) -> rusqlite:
     note(tx, now, id, admitted.state.as_str(), &admitted.reason)?;
     if !matches!(admitted.state, Inbound::PendingReview | Inbound::Approved) {
         return Ok(());
+    }
+    if facts.word().is_proof() {
+        returned::welcome_back(tx, &facts.from.to_lowercase())?;
     }
     // What is read again stays where it was.
     let thread_id = match item.thread_id {

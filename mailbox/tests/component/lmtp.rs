@@ -82,7 +82,7 @@ async fn a_mail_for_two_instances_is_answered_by_each() {
     assert_eq!(server.hear().await, "250 2.0.0 yes");
     let mut texts =
         until("both answers", || Some(world.relay.mails()).filter(|mails| mails.len() == 2)).await;
-    texts.sort_by(|a, b| a.text().cmp(b.text()));
+    texts.sort_by_key(crate::relay::Mail::text);
     assert_eq!([texts[0].text(), texts[1].text()], ["From the guest.", "From the owner."]);
     assert!(world.trial.posts()[0].message["text"].as_str().unwrap().ends_with("Hello\n.and a dot"));
     assert_eq!(server.ask("QUIT").await, "221 2.0.0 goodbye");

@@ -1,5 +1,6 @@
 //! The mail service against a chat server and a relay of the test's own.
 
+mod answers;
 mod chat;
 mod crash;
 mod dns;
@@ -9,6 +10,7 @@ mod fuzz_corpus;
 mod lanes;
 mod lmtp;
 mod path;
+mod providers;
 mod relay;
 mod review;
 mod tend;
