@@ -29,6 +29,9 @@ const ROOM: u64 = 256 * 1024 * 1024;
 /// Mails of one instance that may wait to be read or handed over; more are asked to come back.
 const MAX_WAITING: usize = 10_000;
 
+/// Time in which mail is counted (milliseconds).
+const QUOTA_WINDOW: i64 = 60 * 60 * 1000;
+
 /// How long whoever delivers waits to hear what becomes of a mail that is safe already.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -41,6 +44,11 @@ pub(crate) enum Door {
     Http,
     /// A mail server of this machine.
     Lmtp,
+    /// Other providers.
+    Mailgun,
+    Postmark,
+    Resend,
+    Ses,
     /// A file, by command.
     File,
 }
@@ -52,6 +60,10 @@ impl Door {
             Self::Webhook => "webhook",
             Self::Http => "http",
             Self::Lmtp => "lmtp",
+            Self::Mailgun => "mailgun",
+            Self::Postmark => "postmark",
+            Self::Resend => "resend",
+            Self::Ses => "ses",
             Self::File => "file",
         }
     }
@@ -99,6 +111,10 @@ impl Reception {
         }
         let place = route(office, &envelope.to)?.ok_or(Refused::UnknownRecipient)?;
         let store = office.store(&place)?;
+        // A command takes in what its operator wants.
+        if envelope.door != Door::File && is_over_quota(office, &place, &store, envelope.from.as_deref())? {
+            return Err(Refused::OverQuota);
+        }
         if store.is_waiting(MAX_WAITING).map_err(Error::from)? {
             return Err(Refused::Busy);
         }
@@ -152,6 +168,25 @@ impl Taken {
         let (store, id) = (Arc::clone(&self.store), self.id.clone());
         blocking(move || Ok(store.item(&id)?)).await
     }
+}
+
+/// Tells whether a recipient is one of ours. Blocks.
+pub(crate) fn knows(office: &Office, recipient: &Address) -> Result<bool, Error> {
+    Ok(route(office, recipient)?.is_some())
+}
+
+/// Tells whether as much came within the hour as the settings allow, of this sender or of all together.
+fn is_over_quota(office: &Office, place: &Place, store: &Store, from: Option<&str>) -> Result<bool, Error> {
+    let policy = office.places.policy(place)?;
+    let since = office.clock.now() - QUOTA_WINDOW;
+    if policy.per_hour > 0 && store.came_since(None, since)? >= policy.per_hour {
+        return Ok(true);
+    }
+    let from = from.filter(|from| !from.is_empty() && policy.per_sender_hour > 0);
+    Ok(match from {
+        Some(from) => store.came_since(Some(from), since)? >= policy.per_sender_hour,
+        None => false,
+    })
 }
 
 /// Finds whose mail it is; `None` for a recipient that nobody here has.

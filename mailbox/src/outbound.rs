@@ -14,6 +14,16 @@ use crate::letter::Letter;
 use crate::settings::{Outbound, Provider};
 use crate::state::Attempt;
 
+/// A client for an address, with bounds.
+pub(crate) fn client(url: &str) -> Result<&'static reqwest::Client, Attempt> {
+    http::client(url)
+}
+
+/// Where Resend's API is, unless settings say otherwise.
+pub(crate) fn resend_base(set: &str) -> &str {
+    if set.is_empty() { resend::BASE } else { set.trim_end_matches('/') }
+}
+
 type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
 
 /// A letter with everything an attempt needs.

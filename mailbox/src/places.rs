@@ -79,8 +79,13 @@ impl Places {
             allowlist: self.inherited(place, "allowlist.json")?.unwrap_or_default(),
             automation: self.inherited(place, "automation.json")?.unwrap_or_default(),
             outbound: self.inherited(place, "outbound.json")?.unwrap_or_default(),
-            policy: self.inherited(place, "policy.json")?.unwrap_or_default(),
+            policy: self.policy(place)?,
         })
+    }
+
+    /// Reads what counts for an instance as to senders and amounts.
+    pub(crate) fn policy(&self, place: &Place) -> Result<Policy, Error> {
+        Ok(self.inherited(place, "policy.json")?.unwrap_or_default())
     }
 
     /// Reads the identity; `None` before `mail init`.

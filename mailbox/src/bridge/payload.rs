@@ -28,6 +28,9 @@ use crate::store::Item;
 /// A JSON delivery holds the message in base64 and little else (bytes).
 const MAX_JSON: usize = 36 * 1024 * 1024;
 
+/// SHA-256 of no bytes.
+const NO_CONTENT: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// JSON deliveries are held in memory; more than these wait.
 static JSON_SLOTS: Semaphore = Semaphore::const_new(2);
 
@@ -110,6 +113,18 @@ pub(super) fn raw(headers: &HeaderMap, query: RawQuery, body: Body) -> Delivery 
         door: Door::Http,
         message: Message::Stream(body),
     }
+}
+
+/// The recipient that is asked about. A signed question is about the one that was signed.
+pub(super) fn recipient(query: &RawQuery, headers: &HeaderMap, proof: &Proof) -> Result<Address, Fault> {
+    let asked = query.to.clone().unwrap_or_default();
+    if let Proof::Signed(signed) = proof {
+        let is_it = envelope_header(headers, "x-envelope-to").is_some_and(|to| to == asked.trim());
+        if !is_it || signed.verify_content(NO_CONTENT).is_err() {
+            return Err(Fault::BadSignature);
+        }
+    }
+    Address::parse(&asked).map_err(|_| Fault::BadRecipient)
 }
 
 fn envelope_header(headers: &HeaderMap, name: &str) -> Option<String> {

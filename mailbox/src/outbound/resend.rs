@@ -14,8 +14,7 @@ use crate::state::Attempt;
 pub(crate) const BASE: &str = "https://api.resend.com";
 
 pub(super) async fn send(outbound: &Outbound, env: Environment<'_>, dispatch: &Dispatch<'_>) -> Attempt {
-    let base =
-        if outbound.api_base_url.is_empty() { BASE } else { outbound.api_base_url.trim_end_matches('/') };
+    let base = super::resend_base(&outbound.api_base_url);
     let url = format!("{base}/emails");
     let client = match http::client(&url) {
         Ok(client) => client,

@@ -88,6 +88,18 @@ impl Store {
         })
     }
 
+    /// Counts what came since a time, of one envelope sender or of all.
+    pub(crate) fn came_since(&self, from: Option<&str>, since: i64) -> Result<u32, Error> {
+        self.read("count what came", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM inbound WHERE received_at > ?1
+                         AND (?2 IS NULL OR mail_from = ?2 COLLATE NOCASE)",
+                )?
+                .query_row(params![since, from], |row| row.get(0))
+        })
+    }
+
     /// Counts the rows of each state.
     pub(crate) fn counts(&self) -> Result<Vec<(Inbound, u64)>, Error> {
         self.read("count mails", |connection| {

@@ -7,6 +7,7 @@ mod dns;
 mod door;
 mod formats;
 mod fuzz_corpus;
+mod inbound;
 mod lanes;
 mod lmtp;
 mod path;
