@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod browser;
+pub mod email_worker;
 pub mod executors;
 pub mod http;
 pub mod mail;

@@ -76,6 +76,8 @@ pub(super) enum Outbound {
         instance: Instance,
     },
     ConfigureSmtp(Smtp),
+    ConfigureCloudflareWorker(Worker),
+    ConfigureResendApi(Resend),
 }
 
 /// Send through an SMTP relay, for the owner and all guests.
@@ -99,6 +101,37 @@ pub(super) struct Smtp {
     /// The environment variable that holds the password.
     #[arg(long, value_name = "NAME", conflicts_with = "password_stdin")]
     password_env: Option<String>,
+    /// The sender, where a mail has no other.
+    #[arg(long, value_name = "EMAIL")]
+    from: Option<String>,
+}
+
+/// Send through the Email Worker, for the owner and all guests.
+#[derive(Debug, clap::Args)]
+pub(super) struct Worker {
+    /// The Worker's address.
+    #[arg(long, value_name = "URL")]
+    worker_base_url: String,
+    /// The environment variable that holds the Worker's token.
+    #[arg(long, value_name = "NAME")]
+    worker_token_env: Option<String>,
+    /// The sender, where a mail has no other.
+    #[arg(long, value_name = "EMAIL")]
+    from: Option<String>,
+}
+
+/// Send through an API of Resend's kind, for the owner and all guests.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resend {
+    /// Where the API is, when it is not Resend's own.
+    #[arg(long, value_name = "URL")]
+    api_base_url: Option<String>,
+    /// The environment variable that holds the key.
+    #[arg(long, value_name = "NAME")]
+    api_key_env: Option<String>,
+    /// Where answers go, when a letter does not say.
+    #[arg(long, value_name = "EMAIL")]
+    reply_to: Option<String>,
     /// The sender, where a mail has no other.
     #[arg(long, value_name = "EMAIL")]
     from: Option<String>,
@@ -203,6 +236,21 @@ pub(super) fn outbound(desk: &Desk, outbound: Outbound) -> anyhow::Result<()> {
             password: smtp.password_stdin.then(set_password::from_stdin).transpose()?,
             password_env: smtp.password_env,
             from: smtp.from,
+        })?,
+        Outbound::ConfigureCloudflareWorker(worker) => desk.configure_outbound(remotelab_mailbox::Outbound {
+            provider: "cloudflare_worker".to_owned(),
+            worker_base_url: worker.worker_base_url,
+            worker_token_env: worker.worker_token_env.unwrap_or_default(),
+            from: worker.from.unwrap_or_default(),
+            ..Default::default()
+        })?,
+        Outbound::ConfigureResendApi(resend) => desk.configure_outbound(remotelab_mailbox::Outbound {
+            provider: "resend_api".to_owned(),
+            api_base_url: resend.api_base_url.unwrap_or_default(),
+            api_key_env: resend.api_key_env.unwrap_or_default(),
+            reply_to: resend.reply_to.unwrap_or_default(),
+            from: resend.from.unwrap_or_default(),
+            ..Default::default()
         })?,
     })
 }

@@ -233,6 +233,36 @@ impl Desk {
         Ok(self.outbound_summary(&outbound))
     }
 
+    /// Sets up another way out, for the owner and all guests without settings of their own. A fallback and
+    /// secrets that are there stay.
+    ///
+    /// # Errors
+    /// [`Error::Option`], [`Error::Address`], or an unwritable file.
+    pub fn configure_outbound(&self, wanted: Outbound) -> Result<OutboundSummary, Error> {
+        self.must_be_initialised()?;
+        for url in [&wanted.worker_base_url, &wanted.api_base_url] {
+            if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err(Error::Option(format!("\"{url}\" is no web address")));
+            }
+        }
+        for text in [&wanted.from, &wanted.reply_to] {
+            if !text.is_empty() {
+                address(text)?;
+            }
+        }
+        let place = self.place(None)?;
+        let old = self.places().settings(&place)?.outbound;
+        let outbound = Outbound {
+            fallback: old.fallback,
+            worker_token: old.worker_token,
+            api_key: old.api_key,
+            rest: old.rest,
+            ..wanted
+        };
+        atomic::write_json(&place.root.join("outbound.json"), &outbound)?;
+        Ok(self.outbound_summary(&outbound))
+    }
+
     /// Says how mail leaves.
     ///
     /// # Errors

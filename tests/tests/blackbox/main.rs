@@ -2,6 +2,7 @@
 
 mod cookies;
 mod crash;
+mod email_worker;
 mod executors;
 mod files;
 mod harness;
