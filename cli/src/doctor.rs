@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use remotelab_executor::catalogue::{Catalogue, CatalogueOptions};
 use remotelab_executor::demo;
+use remotelab_gateway::route::Kind;
+use remotelab_gateway::{Settings as GatewaySettings, explain};
 use remotelab_manager::doctor::{self, Finding, Patient, Status};
 use serde_json::json;
 
@@ -33,6 +35,7 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = Place::find()?;
     let chosen = arguments.which.find(&place)?;
     let name = chosen.name.clone();
+    let neighbours = neighbours(&place, &chosen.name);
     let executors = Catalogue::new(CatalogueOptions {
         paths: chosen.paths.clone(),
         home: chosen.settings.home.clone(),
@@ -46,6 +49,7 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         paths: chosen.paths,
         port: chosen.port,
         bind_host: chosen.settings.bind_host,
+        neighbours,
         executors,
     });
     let is_well = findings.iter().all(|finding| finding.status != Status::Fail);
@@ -55,6 +59,13 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         output::text(&findings.iter().map(line).collect::<String>())?;
     }
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Nobody where the gateway's files cannot be read: the gateway itself says so.
+fn neighbours(place: &Place, name: &str) -> Vec<String> {
+    let kind = if name == "owner" { Kind::Main } else { Kind::Guest };
+    let settings = GatewaySettings::load(&place.env, &place.paths()).ok();
+    settings.and_then(|settings| explain::neighbours(&settings, name, kind).ok()).unwrap_or_default()
 }
 
 fn line(finding: &Finding) -> String {

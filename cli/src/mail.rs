@@ -1,6 +1,7 @@
 //! `remotelab mail`
 
 mod letters;
+mod routing;
 mod serve;
 mod setup;
 mod tend;
@@ -47,16 +48,20 @@ enum Command {
     /// Say what is done with mail that is let in.
     #[command(subcommand)]
     Automation(setup::Automation),
+    /// Read and change the routes at the mail provider's edge (Cloudflare Email Routing).
+    #[command(subcommand)]
+    Routing(routing::Command),
     Ingest(letters::Ingest),
     Queue(letters::Queue),
     /// Let mail that waits for review become work.
     Approve(letters::Verdict),
-    /// Let mail that was held or given up become work.
+    /// Let mail that was held or given up become work, or a letter that is held go out.
     Release(letters::Verdict),
-    /// Refuse mail for good; its sender is not told.
+    /// Refuse mail for good, its sender is not told; or a letter that is held.
     Reject(letters::Verdict),
     Send(letters::Send),
     List(tend::List),
+    Outbox(tend::Outbox),
     Show(tend::Show),
     /// Try again at once: a mail that waits or has failed, or a letter that waits or was given up.
     Retry(tend::One),
@@ -95,13 +100,15 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Allow(allow) => setup::allow(&desk(), &allow),
         Command::Outbound(outbound) => setup::outbound(&desk(), outbound),
         Command::Automation(automation) => setup::automation(&desk(), automation),
+        Command::Routing(routing) => routing::run(&desk(), &options.env, routing),
         Command::Ingest(ingest) => letters::ingest(&desk(), ingest),
         Command::Queue(queue) => letters::queue(&desk(), &queue),
         Command::Approve(verdict) => output::json(&desk().approve(&verdict.id, verdict.reviewer.as_deref())?),
-        Command::Release(verdict) => output::json(&desk().release(&verdict.id, verdict.reviewer.as_deref())?),
-        Command::Reject(verdict) => output::json(&desk().reject(&verdict.id, verdict.reviewer.as_deref())?),
+        Command::Release(verdict) => letters::release(&desk(), &verdict),
+        Command::Reject(verdict) => letters::reject(&desk(), &verdict),
         Command::Send(send) => letters::send(&desk(), send),
         Command::List(list) => tend::list(&desk(), &list),
+        Command::Outbox(outbox) => tend::outbox(&desk(), &outbox),
         Command::Show(show) => tend::show(&desk(), &show),
         Command::Retry(one) => output::json(&desk().retry(&one.id)?),
         Command::Replay(one) => output::json(&desk().replay(&one.id)?),

@@ -12,6 +12,9 @@ use crate::{Env, InstancePaths};
 /// The owner's port.
 pub const OWNER_PORT: u16 = 7690;
 
+/// Room that a start needs to finish what the journal holds, and runs to end.
+const FREE_DISK_MIB: u64 = 128;
+
 const DAY_MS: u64 = 86_400_000;
 const SESSION_EXPIRY_MS: std::ops::RangeInclusive<u64> = 60_000..=30 * DAY_MS;
 
@@ -48,11 +51,16 @@ pub struct Settings {
     /// Whether a short list of shared defaults stands in the first prompt of a session
     /// (`REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS`).
     pub shared_startup_defaults: bool,
+    /// Whether a new instance has a welcome and examples (`REMOTELAB_STARTER_SESSIONS`).
+    pub starter_sessions: bool,
     /// What runs may do through the API, where it is not what the instance has noted
     /// (`REMOTELAB_RUN_TOKEN_SCOPE`: `session`, `organise` or `owner`).
     pub run_token_scope: Option<RunScope>,
     /// What happens after a turn by itself.
     pub after_turn: AfterTurn,
+    /// What is to stay free on the disk (bytes): nothing more is accepted below it
+    /// (`REMOTELAB_FREE_DISK_MIB`, 0 for no limit).
+    pub free_disk: u64,
     /// Where files are kept besides this machine, if anywhere (`REMOTELAB_ASSET_*`).
     pub object_storage: Option<ObjectStorage>,
 }
@@ -80,12 +88,22 @@ impl Settings {
                 env.get("REMOTELAB_ENABLE_SHARED_STARTUP_DEFAULTS"),
                 Some("0" | "false" | "no" | "off")
             ),
+            starter_sessions: !matches!(
+                env.get("REMOTELAB_STARTER_SESSIONS"),
+                Some("0" | "false" | "no" | "off")
+            ),
             run_token_scope: env.get("REMOTELAB_RUN_TOKEN_SCOPE").map(RunScope::parse),
             after_turn: AfterTurn::from_env(env),
+            free_disk: free_disk(env.get("REMOTELAB_FREE_DISK_MIB")),
             object_storage: ObjectStorage::from_env(env),
             home,
         }
     }
+}
+
+fn free_disk(text: Option<&str>) -> u64 {
+    let mib = text.and_then(|text| text.parse().ok()).unwrap_or(FREE_DISK_MIB);
+    mib.saturating_mul(1 << 20)
 }
 
 /// Reads `SESSION_EXPIRY`: above 30 days is cut to 30 days, anything else unusable is one day.

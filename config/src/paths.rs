@@ -89,6 +89,12 @@ impl InstancePaths {
         self.config.join("gateway-secret")
     }
 
+    /// Where the chat server listens beside its port, for the gateway alone.
+    #[must_use]
+    pub fn chat_socket(&self) -> PathBuf {
+        self.config.join("run/chat.sock")
+    }
+
     /// Held by the one server that may write here.
     #[must_use]
     pub fn server_lock(&self) -> PathBuf {

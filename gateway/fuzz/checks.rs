@@ -7,6 +7,8 @@ use percent_encoding::percent_decode_str;
 use remotelab_config::registry::Record;
 use remotelab_gateway::cookie::{self, Scope};
 use remotelab_gateway::decision::{Decision, Own, decide};
+use remotelab_gateway::etag::{self, Mark};
+use remotelab_gateway::foreign::{Rewriter, Text};
 use remotelab_gateway::framing::Framing;
 use remotelab_gateway::headers;
 use remotelab_gateway::host::Host;
@@ -178,7 +180,14 @@ pub fn location(data: &[u8]) {
 pub fn routes(data: &[u8]) {
     let Ok(found) = serde_json::from_slice::<Vec<(Record, Option<String>)>>(data) else { return };
     let inputs = Inputs {
-        main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
+        main: Some(Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            socket: "x".into(),
+            foreign: false,
+            secret_file: "x".into(),
+        }),
         guests: found.iter().map(|(record, definition)| Guest::new(record, definition.as_deref())).collect(),
         own_ports: vec![7699],
         own_hosts: vec!["bridge.example".into()],
@@ -207,6 +216,64 @@ pub fn host(data: &[u8]) {
     let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.:[]".contains(&b);
     assert!(host.name.bytes().all(is_plain) && !host.name.is_empty(), "{host:?}");
     assert!(text.to_ascii_lowercase().starts_with(&*host.name));
+}
+
+/// The first byte tells where to cut the page that the rest is.
+pub fn html(data: &[u8]) {
+    assert_is_changed_once(Text::Html, data);
+}
+
+/// The first byte tells where to cut the style sheet that the rest is.
+pub fn css(data: &[u8]) {
+    assert_is_changed_once(Text::Css, data);
+}
+
+/// The first byte tells where to cut the manifest that the rest is.
+pub fn manifest(data: &[u8]) {
+    assert_is_changed_once(Text::Manifest, data);
+}
+
+/// The lines are header values. A tag that was marked comes back as it was given, and lists stay lists.
+pub fn etag(data: &[u8]) {
+    for value in data.split(|&byte| byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok()) {
+        for mark in [Mark::Rewritten, Mark::Packed] {
+            let Some(marked) = etag::mark(&value, mark) else { continue };
+            let (back, was) = etag::unmark(&marked).expect("it is marked");
+            assert_eq!((text(&back), was), (text(&value).trim(), mark));
+        }
+        if let Some((list, _)) = etag::unmark(&value) {
+            let tags = |list: &HeaderValue| text(list).matches('"').count();
+            assert_eq!(tags(&list), tags(&value));
+        }
+    }
+}
+
+/// Cuts change nothing, a second reading changes nothing, and a prefix is all that goes in.
+fn assert_is_changed_once(text: Text, data: &[u8]) {
+    let Some((&cut, given)) = data.split_first() else { return };
+    let once = changed(text, given, given.len());
+    assert_eq!(
+        changed(text, given, usize::from(cut) + 1).escape_ascii().to_string(),
+        once.escape_ascii().to_string()
+    );
+    assert_eq!(
+        changed(text, &once, usize::from(cut) + 1).escape_ascii().to_string(),
+        once.escape_ascii().to_string()
+    );
+    if text == Text::Css {
+        let without = |bytes: &[u8]| bytes.escape_ascii().to_string().replace("/trial4", "");
+        assert_eq!(without(&once), without(given));
+    }
+}
+
+fn changed(text: Text, whole: &[u8], size: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rewriter = Rewriter::new(text, "/trial4", true);
+    for piece in whole.chunks(size.max(1)) {
+        rewriter.write(piece, &mut out);
+    }
+    rewriter.end(&mut out);
+    out
 }
 
 struct Head {
@@ -269,12 +336,21 @@ fn table() -> Table {
         name: name.into(),
         hostname: hostname.into(),
         ports: [None, None, Some(port)],
+        socket: "x".into(),
         secret_file: "x".into(),
         limits: Some(Overrides::default()),
         logged: true,
+        foreign: false,
     };
     let inputs = Inputs {
-        main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
+        main: Some(Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            socket: "x".into(),
+            foreign: false,
+            secret_file: "x".into(),
+        }),
         guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],
         ..Inputs::default()
     };

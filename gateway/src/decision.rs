@@ -353,12 +353,21 @@ mod tests {
             name: name.into(),
             hostname: hostname.into(),
             ports: [None, None, Some(port)],
+            socket: "x".into(),
             secret_file: "x".into(),
             limits: Some(Overrides::default()),
             logged: true,
+            foreign: false,
         };
         let inputs = Inputs {
-            main: Some(Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: "x".into() }),
+            main: Some(Main {
+                name: "owner".into(),
+                port: 7690,
+                hosts: vec![],
+                socket: "x".into(),
+                foreign: false,
+                secret_file: "x".into(),
+            }),
             guests: vec![guest("trial4", 7901, "trial4.example.com"), guest("trial40", 7902, "")],
             ..Inputs::default()
         };

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::decision::{Decision, Own, Refusal, decide};
 use crate::engine::watch::Source;
 use crate::headers;
-use crate::listener::Listener;
-use crate::route::{Route, Table};
+use crate::listener::{Listener, Mode};
+use crate::route::{Kind, Route, Table};
 use crate::settings::Settings;
 
 /// A request that somebody thinks of.
@@ -86,6 +86,22 @@ pub fn offline(settings: &Settings, asked: &Asked) -> Result<Value, registry::Er
     Ok(explain(settings, &Source::new(settings, own_ports).look()?, asked))
 }
 
+/// The names of those whose pages share an origin with those of an instance, by the files alone.
+///
+/// # Errors
+/// When the registry cannot be read.
+pub fn neighbours(settings: &Settings, name: &str, kind: Kind) -> Result<Vec<String>, registry::Error> {
+    if settings.listeners.iter().all(|listener| listener.mode == Mode::Host) {
+        return Ok(Vec::new());
+    }
+    let own_ports = settings.listeners.iter().map(|listener| listener.bind.port()).collect();
+    let table = Source::new(settings, own_ports).look()?;
+    let is_own = |route: &Route| route.kind == kind && (kind == Kind::Main || route.name == name);
+    let (own, others): (Vec<_>, Vec<_>) = table.routes().iter().partition(|route| is_own(route));
+    let others = others.iter().map(|route| route.name.clone());
+    Ok(if own.is_empty() { Vec::new() } else { others.collect() })
+}
+
 struct Request {
     method: Method,
     uri: Uri,
@@ -127,6 +143,7 @@ fn forwarded(request: &Request, listener: &Listener, route: &Route, target: &str
         "tenant": route.name,
         "instanceId": route.id,
         "kind": route.kind.as_str(),
+        "foreign": route.policy.foreign,
         "by": if shared { "prefix" } else { "host" },
         "upstream": route.upstream.to_string(),
         "target": target,

@@ -63,8 +63,14 @@ mod tests {
     use crate::route::build::{Inputs, Main, build};
 
     fn passes(guard: RefererGuard, method: &Method, headers: &[(&'static str, &str)]) -> bool {
-        let main =
-            |name: &str| Main { name: name.into(), port: 7690, hosts: vec![], secret_file: "x".into() };
+        let main = |name: &str| Main {
+            name: name.into(),
+            port: 7690,
+            hosts: vec![],
+            socket: "x".into(),
+            foreign: false,
+            secret_file: "x".into(),
+        };
         let (table, _) = build(&Inputs { main: Some(main("trial4")), ..Inputs::default() });
         let mut map = HeaderMap::new();
         for (name, value) in headers {

@@ -10,6 +10,7 @@
 //! | Which instance, or which answer of our own? | [`decision`] |
 //! | Who is the client, on this listener? | [`listener`] |
 //! | Which headers and cookies cross, and as what? | [`headers`], [`cookie`], [`location`] |
+//! | What of the bodies of others is changed, and what is packed? | [`foreign`], [`compression`], [`etag`] |
 //! | Is this a WebSocket, and from a page of ours? | [`websocket`] |
 //! | Is this from a page of another tenant? | [`guard`] |
 //! | What of it may stand in a log? | [`redact`] |
@@ -19,10 +20,13 @@
 //! The private `engine` moves bytes and keeps time around that, and is the only part that knows hyper.
 //! A request never touches a file: routes and keys are read beside it and swapped as a whole.
 
+pub mod compression;
 pub mod cookie;
 pub mod decision;
 mod engine;
+pub mod etag;
 pub mod explain;
+pub mod foreign;
 pub mod framing;
 pub mod gateway;
 pub mod guard;

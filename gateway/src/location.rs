@@ -164,6 +164,22 @@ mod tests {
             prop_assert!(is_below(&mapped, "/trial4"));
         }
 
+        /// What is below the prefix already is the same place under both of its names.
+        #[test]
+        fn other_paths_unmap(reference in "(/trial4|/trial|)[/x?#.][ -~]{0,20}") {
+            let path = if reference.starts_with('/') { reference } else { format!("/{reference}") };
+            let mapped = map(&path, TRIAL4);
+            if is_below(&path, "/trial4") {
+                prop_assert_eq!(&*mapped, &*path);
+            } else {
+                prop_assert_eq!(mapped.strip_prefix("/trial4"), Some(path.as_str()));
+            }
+            let absolute = format!("http://127.0.0.1:7901{path}");
+            if !path.starts_with("//") {
+                prop_assert_eq!(map(&absolute, TRIAL4), mapped);
+            }
+        }
+
         #[test]
         fn native_paths_unmap(reference in "/[ -~]{0,30}") {
             let mapped = map(&reference, Frame { native: true, ..TRIAL4 });

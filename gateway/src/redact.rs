@@ -33,6 +33,10 @@ pub fn push_target(line: &mut String, path: &str, query: Option<&str>) {
 
 /// Writes text as part of a JSON string.
 pub fn push_json(line: &mut String, text: &str) {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        line.push_str(text);
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' | '\\' => line.extend(['\\', c]),

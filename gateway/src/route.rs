@@ -29,6 +29,8 @@ pub struct Route {
     pub hosts: Vec<String>,
     /// Where the instance listens.
     pub upstream: SocketAddr,
+    /// The socket at which it listens beside its port, if it is one that does.
+    pub socket: Option<PathBuf>,
     /// The file with the key that vouches for our headers; a program of others has none.
     pub secret_file: Option<PathBuf>,
     /// What it may use.
@@ -42,6 +44,8 @@ pub struct Policy {
     pub limits: limit::Tenant,
     /// Whether its requests are logged.
     pub logged: bool,
+    /// It does not know the prefix that leads to it, and nothing that it says of that is believed.
+    pub foreign: bool,
 }
 
 /// What kind of instance a route leads to.

@@ -5,6 +5,7 @@ mod limits;
 mod log;
 mod root;
 mod service;
+mod shared_origin;
 mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 
 use remotelab_config::{Env, OwnerPaths, atomic};
 
+use crate::compression::Compression;
+use crate::headers::Isolation;
 use crate::listener::Listener;
 use crate::route::build::{Main, Service};
 
@@ -53,6 +56,10 @@ pub struct Settings {
     pub root: Root,
     /// Pass the owner's login cookies of before prefixes existed.
     pub legacy_owner_cookies: bool,
+    /// What is added to answers on an origin that tenants share.
+    pub isolation: Isolation,
+    /// What is packed on its way.
+    pub compression: Compression,
     /// Limits.
     pub limits: Limits,
     /// Timeouts.
@@ -133,6 +140,8 @@ impl Settings {
                 name: prefix.map_or_else(|| DEFAULT_MAIN_PREFIX.to_owned(), |(_, prefix)| prefix),
                 port: main_port.map_or(DEFAULT_MAIN_PORT, |(_, port)| port),
                 hosts: Vec::new(),
+                socket: paths.instance().chat_socket(),
+                foreign: false,
                 secret_file: paths.instance().gateway_secret(),
             },
             services: Vec::new(),
@@ -141,6 +150,8 @@ impl Settings {
             gone: paths.runtime().join("gateway-gone.json"),
             root: Root::default(),
             legacy_owner_cookies: false,
+            isolation: Isolation::default(),
+            compression: Compression::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             // The service manager reads our output: its journal takes the requests, too.
@@ -240,6 +251,7 @@ mod tests {
                 r#"
                 legacy_owner_cookies = true
                 referer_guard = "strict"
+                compression = "all"
                 [listener.natapp]
                 bind = "127.0.0.1:7699"
                 client_ip = "x-forwarded-for:last"
@@ -260,6 +272,9 @@ mod tests {
                 hosts = ["Lab.example.com"]
                 [service.wiki]
                 port = 8080
+                kind = "foreign"
+                [shared_origin]
+                sandbox = true
                 [root]
                 index = "off"
                 last_prefix_redirect = false
@@ -294,7 +309,12 @@ mod tests {
         assert_eq!((listeners[0].client_ip, listeners[0].mode), (ClientIp::CfConnectingIp, Mode::Host));
         assert_eq!((settings.main.name.as_str(), settings.main.port), ("owner", 7690));
         assert_eq!(settings.main.hosts, ["lab.example.com"]);
-        assert_eq!(settings.services, [Service { name: "wiki".into(), port: 8080, hosts: vec![] }]);
+        assert_eq!(
+            settings.services,
+            [Service { name: "wiki".into(), port: 8080, hosts: vec![], foreign: true }]
+        );
+        assert_eq!(settings.compression, Compression::All);
+        assert_eq!(settings.isolation, Isolation { sandbox: true, same_origin_resources: false });
         assert_eq!((settings.root, settings.legacy_owner_cookies), (Root::Off, true));
         assert_eq!((settings.limits.connections, settings.limits.pooled), (5, 64));
         assert_eq!(settings.timeouts.drain, Duration::from_secs(3));

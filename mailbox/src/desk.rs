@@ -4,6 +4,7 @@
 //! All functions but [`Desk::send`] block.
 
 mod intake;
+mod letters;
 mod review;
 mod send;
 mod setup;
@@ -13,20 +14,24 @@ mod tend;
 use remotelab_config::{Env, InstanceName, atomic};
 
 pub use intake::{Ingested, Source};
+pub use letters::LetterSummary;
 pub use review::{Queue, Summary};
 pub use send::{SendOptions, Sent};
 pub use setup::{AutomationChange, InitOptions, InitReport, SmtpOptions};
 pub use status::{Counts, InstanceStatus, Latest, LetterCounts, Status};
 pub use tend::{Answer, Deleted, Mail, MailFile, Retried, Step, Text};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::address::Malformed;
 use crate::allowlist::BadEntry;
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::ingest::Refused;
 use crate::office::{self, Office};
 use crate::places::{self, Place, Places};
+use crate::recipient::Guest;
 use crate::store;
 
 /// The operator's hands on the mailboxes of an installation.
@@ -80,7 +85,7 @@ pub enum Error {
     Option(String),
     /// A file that should be taken in.
     #[error("{} is larger than a mail may be", .0.display())]
-    TooLarge(std::path::PathBuf),
+    TooLarge(PathBuf),
     /// A file.
     #[error(transparent)]
     File(#[from] atomic::Error),
@@ -116,6 +121,13 @@ impl Desk {
 
     fn places(&self) -> &Places {
         &self.office.places
+    }
+
+    /// What routes are made from: the identity, the guests, the owner's mailbox and configuration folders.
+    pub(crate) fn ground(&self) -> Result<(Identity, Vec<Guest>, PathBuf, PathBuf), Error> {
+        let places = self.places();
+        let identity = places.identity()?.ok_or(Error::NotInitialised)?;
+        Ok((identity, places.guests()?, places.owner_root.clone(), places.owner_config.clone()))
     }
 
     /// Finds an instance, `None` being the owner.

@@ -14,6 +14,7 @@ mod allowlist;
 mod automated;
 mod backoff;
 mod bridge;
+mod carry;
 mod clock;
 #[cfg(test)]
 mod corpus;
@@ -33,6 +34,7 @@ mod places;
 mod prompt;
 mod recipient;
 mod reply;
+mod routing;
 mod scan;
 mod serve;
 mod settings;
@@ -52,12 +54,14 @@ pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
     Answer, AutomationChange, Counts, Deleted, Desk, Error, Ingested, InitOptions, InitReport,
-    InstanceStatus, Latest, LetterCounts, Mail, MailFile, Queue, Retried, SendOptions, Sent, SmtpOptions,
-    Source, Status, Step, Summary, Text,
+    InstanceStatus, Latest, LetterCounts, LetterSummary, Mail, MailFile, Queue, Retried, SendOptions, Sent,
+    SmtpOptions, Source, Status, Step, Summary, Text,
 };
 pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;
 pub use places::{Error as PlacesError, Places};
+pub use routing::probe::probe;
+pub use routing::{Error as RoutingError, Model, Probe, ProbeClass, ProbeOptions, Routing, RoutingOptions};
 pub use serve::{Error as ServeError, Options, PORT, Running, serve};
 pub use settings::{
     Authority, Automation, DeliveryMode, Fate, Outbound, OutboundSummary, Policy, Provider, Seal, Security,

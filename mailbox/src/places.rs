@@ -1,6 +1,7 @@
 //! Where each instance's mailbox, chat server and settings are. Everything is read at the moment of
 //! use: a guest that was just made has a mailbox, a removed one has none.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use remotelab_config::registry::{self, Record, Registry, State};
@@ -148,6 +149,16 @@ impl Places {
 }
 
 impl Place {
+    /// Returns what waits in the instance to be carried elsewhere, by the names of its files: whether there is
+    /// anything to ask for. Blocks.
+    pub(crate) fn waiting(&self) -> Vec<OsString> {
+        let files = std::fs::read_dir(self.config.join("completions")).into_iter().flatten().flatten();
+        let mut names: Vec<OsString> = files.map(|file| file.file_name()).collect();
+        names.retain(|name| Path::new(name).extension().is_some_and(|end| end == "json"));
+        names.sort();
+        names
+    }
+
     /// The instance's name in rows; empty for the owner.
     pub(crate) fn label(&self) -> &str {
         self.name.as_ref().map_or("", InstanceName::as_str)

@@ -42,7 +42,7 @@ pub(crate) fn compose(
         |detail: String| has_subaddresses.then(|| subaddress::write(identity, name, &detail)).flatten();
     let key = subaddress::bounce_key();
     Some(Letter {
-        from_name: name.map_or_else(|| identity.name.clone(), |name| format!("{} ({name})", identity.name)),
+        from_name: sender_name(place, identity),
         from: own_address(item, place, identity)?,
         to: vec![to],
         left: Vec::new(),
@@ -54,7 +54,7 @@ pub(crate) fn compose(
         files: Vec::new(),
         in_reply_to: Some(item.message_id.clone()),
         references,
-        message_id: format!("remotelab-{:032x}@{}", rand::random::<u128>(), identity.domain),
+        message_id: new_id(identity),
         hop: Some(format!("{}/{}", name.map_or("owner", |name| name.as_str()), item.facts.hops + 1)),
     })
 }
@@ -65,12 +65,31 @@ pub(crate) fn is_told(item: &Item, settings: &Settings) -> bool {
     item.facts.word().is_proof() && !settings.policy.silent
 }
 
-/// The address the mail was sent to, when it is a plain one of ours; else the instance's usual one.
-fn own_address(item: &Item, place: &Place, identity: &Identity) -> Option<Address> {
-    let usual = match &place.name {
+/// The name that letters of an instance bear.
+pub(crate) fn sender_name(place: &Place, identity: &Identity) -> String {
+    place.name.as_ref().map_or_else(|| identity.name.clone(), |name| format!("{} ({name})", identity.name))
+}
+
+/// Draws the id of a letter.
+pub(crate) fn new_id(identity: &Identity) -> String {
+    format!("remotelab-{:032x}@{}", rand::random::<u128>(), identity.domain)
+}
+
+/// The address that an instance usually writes from.
+pub(crate) fn usual_address(place: &Place, identity: &Identity) -> Option<Address> {
+    Address::parse(&usual(place, identity)).ok()
+}
+
+fn usual(place: &Place, identity: &Identity) -> String {
+    match &place.name {
         Some(name) => identity.guest_address(name),
         None => identity.owner_address(),
-    };
+    }
+}
+
+/// The address the mail was sent to, when it is a plain one of ours; else the instance's usual one.
+fn own_address(item: &Item, place: &Place, identity: &Identity) -> Option<Address> {
+    let usual = usual(place, identity);
     let used = Address::parse(&item.rcpt).ok().filter(|used| {
         let plain = [identity.owner_address(), usual.clone()];
         let other_spelling = place.name.as_ref().map(|name| {

@@ -175,7 +175,7 @@ struct Worker {
     bell: watch::Sender<()>,
 }
 
-/// Keeps one worker for each instance that has a mailbox.
+/// Keeps one worker for each instance that has a mailbox, or answers to send.
 async fn supervise(office: Arc<Office>, wake: Arc<Notify>, shutdown: CancellationToken) {
     let mut tasks = JoinSet::new();
     let mut workers: BTreeMap<PathBuf, Worker> = BTreeMap::new();
@@ -183,7 +183,8 @@ async fn supervise(office: Arc<Office>, wake: Arc<Notify>, shutdown: Cancellatio
         let lookup = Arc::clone(&office);
         let places = blocking(move || {
             let mut all = lookup.places.all()?;
-            all.retain(|place| Store::exists(&place.root));
+            let is_set_up = lookup.places.identity()?.is_some();
+            all.retain(|place| Store::exists(&place.root) || (is_set_up && !place.waiting().is_empty()));
             Ok(all)
         });
         match places.await {

@@ -15,7 +15,9 @@ macro_rules! words {
                 match self { $(Self::$variant => $word),+ }
             }
 
-            pub(crate) fn parse(word: &str) -> Option<Self> {
+            /// Reads such a word.
+            #[must_use]
+            pub fn parse(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
             }
 
@@ -122,6 +124,8 @@ impl Inbound {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outgoing {
+    /// Waits for a person.
+    Held,
     /// Waits for its first or next attempt.
     Pending,
     /// An attempt is under way, or its process died in it.
@@ -137,6 +141,7 @@ pub enum Outgoing {
 }
 
 words!(Outgoing {
+    Held => "held",
     Pending => "pending",
     Sending => "sending",
     Sent => "sent",

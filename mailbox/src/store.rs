@@ -4,6 +4,7 @@
 //! All methods block; asynchronous callers go through a blocking thread.
 
 mod blob;
+mod carried;
 mod inbound;
 mod item;
 mod log;

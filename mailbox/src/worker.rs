@@ -1,6 +1,7 @@
 //! The work for one instance, in lanes that know nothing of each other: reading, handing over,
 //! watching and sending. What hangs in one keeps nobody but itself waiting.
 
+mod carrying;
 mod delivery;
 mod lane;
 mod outgoing;
@@ -49,7 +50,8 @@ pub(crate) async fn work(
 ) {
     let ground = Ground { office, place, bell, shutdown, large: Semaphore::new(1) };
     let senders = futures_util::future::join_all((0..SENDERS).map(|_| outgoing::run(&ground)));
-    tokio::join!(reading::run(&ground), delivery::run(&ground), watching::run(&ground), senders);
+    let mail = async { tokio::join!(reading::run(&ground), delivery::run(&ground), watching::run(&ground)) };
+    tokio::join!(mail, carrying::run(&ground), senders);
 }
 
 impl Ground {

@@ -27,7 +27,9 @@ impl EmailWorker {
         ensure!(miniflare.is_dir(), "{} is missing; install it with: cargo xtask setup", miniflare.display());
         let mut node = Command::new("node");
         node.arg(root.join("support/email_worker.mjs")).arg(miniflare);
-        node.arg(root.join("../deploy/cloudflare/email-worker/src").canonicalize().context("find the Worker")?);
+        node.arg(
+            root.join("../deploy/cloudflare/email-worker/src").canonicalize().context("find the Worker")?,
+        );
         node.arg(bindings.to_string()).env("HOME", world.home()).env("MINIFLARE_CACHE_DIR", world.home());
         let process = Process::start("worker", &mut node)?;
         let address = |line: &str| line.split_once("ready http").map(|(_, rest)| format!("http{rest}"));

@@ -264,6 +264,8 @@ impl World {
             ("NATAPP_PROXY_LISTEN_PORT".to_owned(), self.ports.gateway.to_string()),
             ("NATAPP_BRIDGE_SERVICE_PORT".to_owned(), self.ports.owner.to_string()),
             ("AGENT_MAILBOX_PORT".to_owned(), self.ports.mailbox.to_string()),
+            // Lists begin empty.
+            ("REMOTELAB_STARTER_SESSIONS".to_owned(), "off".to_owned()),
             // Two worlds that chose from the same end would take each other's.
             ("REMOTELAB_GUEST_FIRST_PORT".to_owned(), (10_000 + self.ports.owner % 600 * 20).to_string()),
         ]);

@@ -37,10 +37,10 @@ pub(super) struct Queue {
     instance: Instance,
 }
 
-/// A decision about one mail.
+/// A decision about one mail or letter.
 #[derive(Debug, clap::Args)]
 pub(super) struct Verdict {
-    /// The mail's id, as `queue` prints it.
+    /// Its id, as `queue` or `outbox` prints it.
     pub(super) id: String,
     /// Who decided.
     #[arg(long, value_name = "NAME")]
@@ -92,6 +92,22 @@ pub(super) fn ingest(desk: &Desk, ingest: Ingest) -> anyhow::Result<()> {
 
 pub(super) fn queue(desk: &Desk, queue: &Queue) -> anyhow::Result<()> {
     output::json(&desk.queue(queue.queue, queue.instance.name()?.as_ref())?)
+}
+
+pub(super) fn release(desk: &Desk, verdict: &Verdict) -> anyhow::Result<()> {
+    let reviewer = verdict.reviewer.as_deref();
+    match desk.release_letter(&verdict.id, reviewer)? {
+        Some(letter) => output::json(&letter),
+        None => output::json(&desk.release(&verdict.id, reviewer)?),
+    }
+}
+
+pub(super) fn reject(desk: &Desk, verdict: &Verdict) -> anyhow::Result<()> {
+    let reviewer = verdict.reviewer.as_deref();
+    match desk.reject_letter(&verdict.id, reviewer)? {
+        Some(letter) => output::json(&letter),
+        None => output::json(&desk.reject(&verdict.id, reviewer)?),
+    }
 }
 
 pub(super) fn send(desk: &Desk, send: Send) -> anyhow::Result<()> {

@@ -237,13 +237,15 @@ pub(super) fn outbound(desk: &Desk, outbound: Outbound) -> anyhow::Result<()> {
             password_env: smtp.password_env,
             from: smtp.from,
         })?,
-        Outbound::ConfigureCloudflareWorker(worker) => desk.configure_outbound(remotelab_mailbox::Outbound {
-            provider: "cloudflare_worker".to_owned(),
-            worker_base_url: worker.worker_base_url,
-            worker_token_env: worker.worker_token_env.unwrap_or_default(),
-            from: worker.from.unwrap_or_default(),
-            ..Default::default()
-        })?,
+        Outbound::ConfigureCloudflareWorker(worker) => {
+            desk.configure_outbound(remotelab_mailbox::Outbound {
+                provider: "cloudflare_worker".to_owned(),
+                worker_base_url: worker.worker_base_url,
+                worker_token_env: worker.worker_token_env.unwrap_or_default(),
+                from: worker.from.unwrap_or_default(),
+                ..Default::default()
+            })?
+        }
         Outbound::ConfigureResendApi(resend) => desk.configure_outbound(remotelab_mailbox::Outbound {
             provider: "resend_api".to_owned(),
             api_base_url: resend.api_base_url.unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::Context;
-use remotelab_mailbox::{Desk, Queue as Shown};
+use remotelab_mailbox::{Desk, Outgoing, Queue as Shown};
 
 use super::Instance;
 use super::letters::shown;
@@ -19,6 +19,21 @@ pub(super) struct List {
     /// `all`, `review`, `quarantine` or `approved`.
     #[arg(default_value = "all", value_parser = shown)]
     queue: Shown,
+    /// How many, at most.
+    #[arg(long, default_value_t = 100, value_name = "NUMBER")]
+    limit: usize,
+    #[command(flatten)]
+    instance: Instance,
+}
+
+/// List letters, the newest first.
+///
+/// Answers for people whom an instance does not know are held until `release` lets them go.
+#[derive(Debug, clap::Args)]
+pub(super) struct Outbox {
+    /// Only these: `held`, `pending`, `sending`, `sent`, `sent_unconfirmed` or `dead`.
+    #[arg(value_parser = state)]
+    state: Option<Outgoing>,
     /// How many, at most.
     #[arg(long, default_value_t = 100, value_name = "NUMBER")]
     limit: usize,
@@ -62,6 +77,10 @@ pub(super) fn list(desk: &Desk, list: &List) -> anyhow::Result<()> {
     output::json(&desk.list(list.queue, list.instance.name()?.as_ref(), list.limit)?)
 }
 
+pub(super) fn outbox(desk: &Desk, outbox: &Outbox) -> anyhow::Result<()> {
+    output::json(&desk.letters(outbox.state, outbox.instance.name()?.as_ref(), outbox.limit)?)
+}
+
 pub(super) fn show(desk: &Desk, show: &Show) -> anyhow::Result<()> {
     if show.raw {
         let raw = desk.raw(&show.id)?;
@@ -72,6 +91,10 @@ pub(super) fn show(desk: &Desk, show: &Show) -> anyhow::Result<()> {
 
 pub(super) fn prune(desk: &Desk, prune: &Prune) -> anyhow::Result<()> {
     output::json(&desk.prune(prune.older_than, prune.instance.name()?.as_ref(), prune.dry_run)?)
+}
+
+fn state(text: &str) -> Result<Outgoing, &'static str> {
+    Outgoing::parse(text).ok_or("it is none of held, pending, sending, sent, sent_unconfirmed, dead")
 }
 
 fn days(text: &str) -> Result<Duration, &'static str> {

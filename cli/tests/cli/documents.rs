@@ -64,6 +64,7 @@ const COMMANDS: &[&str] = &[
     "mail automation configure",
     "mail ingest",
     "mail queue",
+    "mail outbox",
     "mail approve",
     "mail send",
 ];

@@ -1,11 +1,13 @@
 //! Looking into the gateway.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::home::Home;
+use crate::home::{Home, PATIENCE};
 
 #[test]
 fn without_a_gateway_only_the_files_are_there_to_explain() {
@@ -45,6 +47,52 @@ fn a_running_gateway_tells_of_itself_and_ends_when_asked() {
     assert_eq!(home.out("gateway trace owner --seconds 1"), "");
     assert_eq!(home.out("gateway drain"), "it finishes what is in work and ends\n");
     assert!(gateway.0.wait().expect("it ends").success());
+}
+
+/// Random bytes, half of them behind the beginning of a request; then as many files are open as before.
+#[cfg(target_os = "linux")]
+#[test]
+fn bytes_that_mean_harm_end_no_gateway_and_leave_nothing_open() {
+    let home = Home::new();
+    let mut gateway = Running::start(&home);
+    let open = |gateway: &Running| {
+        std::fs::read_dir(format!("/proc/{}/fd", gateway.0.id())).expect("it runs").count()
+    };
+    // What is opened once stays open: the log of requests is opened with the first of them.
+    let mut first = TcpStream::connect(("127.0.0.1", home.gateway_port())).expect("it accepts");
+    first.write_all(b"GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").expect("it reads");
+    first.read_to_end(&mut Vec::new()).expect("it answers");
+    drop(first);
+    let log = home.config().join("logs/access.jsonl");
+    let deadline = Instant::now() + PATIENCE;
+    while !log.exists() {
+        assert!(Instant::now() < deadline, "nothing is logged");
+        std::thread::yield_now();
+    }
+    home.out("gateway health");
+    let before = open(&gateway);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = vec![0; 32 * 1024];
+    for round in 0..1000 {
+        for byte in &mut bytes {
+            // A generator of random numbers that is short (xorshift).
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = state.to_le_bytes()[4];
+        }
+        let head: &[u8] = if round % 2 == 0 { b"POST /owner/ HTTP/1.1\r\nhost: h\r\n" } else { b"" };
+        let mut stream = TcpStream::connect(("127.0.0.1", home.gateway_port())).expect("it accepts");
+        // It hangs up in the middle.
+        let _ = stream.write_all(head).and_then(|()| stream.write_all(&bytes));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while open(&gateway) > before {
+        assert!(Instant::now() < deadline, "{} files are open, {before} were before", open(&gateway));
+        std::thread::yield_now();
+    }
+    assert!(home.out("gateway health").contains(" 0 defects"));
+    assert!(gateway.0.try_wait().expect("it can be asked").is_none());
 }
 
 struct Running(Child);

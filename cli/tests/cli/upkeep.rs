@@ -92,4 +92,11 @@ fn the_doctor_says_what_helps() {
         "{text}"
     );
     assert!(text.contains("chat-history/x/session.json is damaged"), "{text}");
+    assert!(!text.contains("shared origin"), "{text}");
+    home.write(".config/remotelab/guest-instances.json", r#"[{"name":"trial1","port":9}]"#);
+    let text = String::from_utf8(doctor("doctor").stdout).unwrap();
+    assert!(text.contains("warn  shared origin: by prefix, browsers take pages of trial1 for"), "{text}");
+    home.write(".config/remotelab/gateway.toml", "[listener.a]\nbind = \"127.0.0.1:0\"\nmode = \"host\"\n");
+    let text = String::from_utf8(doctor("doctor").stdout).unwrap();
+    assert!(!text.contains("shared origin"), "{text}");
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::interim::Hints;
 use crate::settings::Timeouts;
 
 /// Written by the connection and its requests, read by its timer.
@@ -14,6 +15,8 @@ pub(crate) struct Activity {
     in_head: AtomicBool,
     /// Odd while the client takes nothing of what is written to it.
     writes: AtomicU32,
+    /// What the client is told before its answer.
+    pub(crate) hints: Hints,
 }
 
 /// A state that lasts for as long as it is equal to itself.

@@ -1,5 +1,6 @@
 //! The body of an answer to a client.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -9,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::admin::trace::Trace;
 use super::exchange::{self, Reply};
+use super::filter::Filtered;
 use super::ledger::End;
 use super::visit::Visit;
 
@@ -16,7 +18,7 @@ use super::visit::Visit;
 #[derive(Debug)]
 pub(crate) struct Answer {
     source: Source,
-    visit: Option<Visit>,
+    visit: Option<Box<Visit>>,
 }
 
 /// Where a body comes from.
@@ -26,6 +28,8 @@ pub(crate) enum Source {
     Own(Option<Bytes>),
     /// Passed on from an instance.
     Instance(Reply),
+    /// Passed on from an instance otherwise than it came.
+    Filtered(Box<Filtered>),
     /// Passed on from an instance that was asked for a WebSocket and said something else.
     Refusal(Incoming),
     /// Lines for the control socket.
@@ -39,6 +43,8 @@ pub(crate) enum Error {
     Instance(#[from] exchange::Error),
     #[error("the instance broke off its answer")]
     Refusal(#[source] hyper::Error),
+    #[error("an answer cannot be changed on its way")]
+    Filter(#[source] io::Error),
 }
 
 impl Answer {
@@ -47,7 +53,7 @@ impl Answer {
     }
 
     /// Ends a request when the body is gone.
-    pub(crate) fn ending(mut self, mut visit: Visit) -> Self {
+    pub(crate) fn ending(mut self, mut visit: Box<Visit>) -> Self {
         // Nobody reads a body that is empty, or one of our own that was not asked for.
         if matches!(self.source, Source::Own(_)) || self.is_end_stream() {
             visit.end = End::Whole;
@@ -58,7 +64,8 @@ impl Answer {
 
     /// Counts what passes.
     fn note(&mut self, frame: Option<&Result<Frame<Bytes>, Error>>) {
-        let is_end = frame.is_none() || self.is_end_stream();
+        let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+        let is_end = frame.is_none_or(is_last) || self.is_end_stream();
         let Some(visit) = &mut self.visit else { return };
         match frame {
             Some(Ok(frame)) => visit.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64),
@@ -78,6 +85,7 @@ impl Source {
             Self::Instance(reply) => {
                 Pin::new(reply).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::from)))
             }
+            Self::Filtered(filtered) => filtered.poll_frame(cx),
             Self::Refusal(body) => {
                 Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Error::Refusal)))
             }
@@ -110,7 +118,7 @@ impl Body for Answer {
             Source::Own(bytes) => bytes.is_none(),
             Source::Instance(reply) => reply.is_end_stream(),
             Source::Refusal(body) => body.is_end_stream(),
-            Source::Trace(_) => false,
+            Source::Filtered(_) | Source::Trace(_) => false,
         }
     }
 
@@ -122,7 +130,7 @@ impl Body for Answer {
             }
             Source::Instance(reply) => reply.size_hint(),
             Source::Refusal(body) => body.size_hint(),
-            Source::Trace(_) => SizeHint::default(),
+            Source::Filtered(_) | Source::Trace(_) => SizeHint::default(),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::pool::{Link, Pool, poll_answer};
 use super::upload::{Progress, Upload};
+use crate::headers;
 use crate::settings::Timeouts;
 
 /// Why there is no answer.
@@ -149,9 +150,10 @@ impl Body for Reply {
                 Poll::Pending
             }
             Poll::Ready(frame) => {
-                this.ended = frame.is_none();
+                let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+                this.ended = frame.as_ref().is_none_or(is_last);
                 this.silence.broken = true;
-                Poll::Ready(frame.map(|frame| frame.map_err(Error::Instance)))
+                Poll::Ready(frame.map(|frame| frame.map(headers::clean_trailers).map_err(Error::Instance)))
             }
             Poll::Pending => this.silence.poll(cx).map(|()| Some(Err(Error::Silent))),
         }

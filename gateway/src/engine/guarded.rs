@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -22,11 +23,23 @@ pub(crate) struct Guarded {
     framing: Framing,
     refused: bool,
     activity: Arc<Activity>,
+    /// The rest of a hint that is being written.
+    hint: Bytes,
 }
 
 impl Guarded {
     pub(crate) fn new(tcp: TcpStream, activity: Arc<Activity>) -> Self {
-        Self { tcp, framing: Framing::default(), refused: false, activity }
+        Self { tcp, framing: Framing::default(), refused: false, activity, hint: Bytes::new() }
+    }
+
+    /// Nothing may come into the middle of a hint that has begun.
+    fn finish_hint(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.hint.is_empty() {
+            let written = Pin::new(&mut self.tcp).poll_write(cx, &self.hint);
+            self.activity.writes(written.is_ready());
+            self.hint.advance(ready!(written)?);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Returns the bare stream.
@@ -61,6 +74,7 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.finish_hint(cx))?;
         let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
         self.activity.writes(written.is_ready());
         written
@@ -71,6 +85,10 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bytes {
+            return self.poll_write(cx, only);
+        }
+        ready!(self.finish_hint(cx))?;
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bytes);
         self.activity.writes(written.is_ready());
         written
@@ -81,6 +99,11 @@ impl AsyncWrite for Guarded {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.finish_hint(cx))?;
+        // Everything of the last answer is written, or the library would not flush, and the next one has
+        // not begun, or there would be no hint.
+        self.hint = self.activity.hints.take().into();
+        ready!(self.finish_hint(cx))?;
         Pin::new(&mut self.tcp).poll_flush(cx)
     }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use http::HeaderValue;
 use remotelab_config::secret::Secret;
+use remotelab_config::vouch::Signer;
 
+use super::origin::Origin;
 use super::pool::Pool;
 use super::standing::Standing;
 use crate::route::build::Problem;
@@ -25,7 +27,8 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub(crate) route: Arc<Route>,
-    pub(crate) secret: Option<Secret>,
+    secret: Option<Secret>,
+    pub(crate) signer: Option<Signer>,
     pub(crate) prefix: HeaderValue,
     /// `127.0.0.1:<port>`.
     pub(crate) authority: String,
@@ -98,16 +101,21 @@ impl Live {
             .by_prefix(&route.name)
             .map(|index| &self.upstreams[index])
             .filter(|old| old.route.id == route.id);
-        let pool = old
-            .filter(|old| old.route.upstream == route.upstream)
-            .map_or_else(|| Arc::new(Pool::new(route.upstream, pooled)), |old| Arc::clone(&old.pool));
+        let standing = old.map(|old| Arc::clone(&old.standing)).unwrap_or_default();
+        let stays =
+            |old: &&Arc<Upstream>| old.route.upstream == route.upstream && old.route.socket == route.socket;
+        let pool = old.filter(stays).map(|old| Arc::clone(&old.pool)).unwrap_or_else(|| {
+            let has_socket = Arc::clone(&standing.has_socket);
+            Arc::new(Pool::new(Origin::new(route.upstream, route.socket.clone(), has_socket), pooled))
+        });
         Upstream {
+            signer: secret.as_ref().map(Signer::new),
             secret,
             prefix: HeaderValue::try_from(&route.prefix)
                 .expect("a prefix is made of letters, digits and a few marks"),
             authority: route.upstream.to_string(),
             pool,
-            standing: old.map(|old| Arc::clone(&old.standing)).unwrap_or_default(),
+            standing,
             route: Arc::clone(route),
         }
     }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version, request};
+use http::header::{ACCEPT, CONTENT_LENGTH, EXPECT, TE, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 use remotelab_config::vouch;
 
-use super::body::{Answer, Source};
+use super::body::Answer;
 use super::exchange::{self, Failure, Reply};
+use super::filter::Wish;
+use super::interim::Wanted;
 use super::live::Upstream;
 use super::pages::{self, Trouble};
 use super::proxy::Client;
@@ -18,7 +20,7 @@ use super::upload::{self, Upload};
 use super::visit::Visit;
 use super::{pool, upgrade};
 use crate::cookie::Scope;
-use crate::headers::{self, Forwarding, names};
+use crate::headers::{self, Forwarding, Trailers, names};
 use crate::host::Host;
 use crate::last_prefix;
 use crate::limit::login;
@@ -34,23 +36,25 @@ pub(crate) struct Passage {
     pub(crate) shared: bool,
     /// The `Host` that the client sent.
     pub(crate) host: Option<HeaderValue>,
-    pub(crate) visit: Visit,
+    pub(crate) visit: Box<Visit>,
 }
 
 impl Passage {
     /// Passes a request on and its answer back.
     pub(crate) async fn forward(
         mut self,
-        target: &str,
+        target: String,
         mut head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
         let limit = self.upstream.route.policy.limits.body;
         let upload = Upload::new(body, limit, head.headers.contains_key(EXPECT));
         self.visit.received = upload.progress();
+        let wanted = upload.wanted();
+        let takes_hints = takes_hints(&head);
         let outcome = match self.prepare(target, &mut head, &upload) {
             Err(trouble) => Err(trouble),
-            Ok(Some(handshake)) => match self.switch(head, handshake).await {
+            Ok(Some(handshake)) => match Box::pin(self.switch(head, handshake)).await {
                 Ok(Passed::Joined(response, ends)) => {
                     upgrade::join(self.client, self.upstream, self.visit, ends);
                     return response;
@@ -60,11 +64,18 @@ impl Passage {
             },
             Ok(None) => {
                 let began = Instant::now();
-                let sent = self.send(Request::from_parts(head, upload)).await;
+                let foreign = self.shared && self.upstream.route.policy.foreign;
+                let wish = Wish::take(&mut head.headers, &head.method, &head.uri, foreign);
+                let mut request = Request::from_parts(head, upload);
+                if wanted.is_some() || takes_hints {
+                    self.listen(&mut request, wanted, takes_hints);
+                }
+                let sent = self.send(request).await;
                 self.visit.upstream_time = Some(began.elapsed());
                 self.settle(sent.as_ref().ok());
                 sent.map(|response| {
-                    self.map_response(response.map(|reply| Answer::new(Source::Instance(reply))))
+                    let compression = self.settings().compression;
+                    self.map_response(wish.apply(response, compression, self.prefix()))
                 })
             }
         };
@@ -115,7 +126,7 @@ impl Passage {
     /// if one was asked for.
     fn prepare(
         &mut self,
-        target: &str,
+        target: String,
         head: &mut request::Parts,
         upload: &Upload,
     ) -> Result<Option<Handshake>, Trouble> {
@@ -125,7 +136,8 @@ impl Passage {
             return Err(Trouble::TOO_LARGE);
         }
         let handshake = Handshake::of(head, upload)?;
-        let client = self.visit.client.to_string();
+        let has_trailers = head.headers.contains_key(TE) || head.headers.contains_key(TRAILER);
+        let trailers = has_trailers.then(|| Trailers::of(&head.headers));
         headers::clean_request(&mut head.headers, listener);
         if self.shared {
             let route = &self.upstream.route;
@@ -136,31 +148,40 @@ impl Passage {
                 tracing::info!(instance = %route.name, "a login from before prefixes is used");
             }
         }
-        let facts = self.forwarding(&head.method, target, &client);
+        let facts = self.forwarding(&head.method, &target);
         headers::forward(&mut head.headers, facts);
         if chunked && !http_body::Body::is_end_stream(upload) {
             head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        if upload.wanted().is_some() {
+            head.headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        if let Some(trailers) = trailers.filter(|_| head.version == Version::HTTP_11) {
+            trailers.ask(&mut head.headers);
+        }
         if let Some(handshake) = &handshake {
             handshake.restore(&mut head.headers);
         }
-        head.uri = target.parse::<Uri>().map_err(|_| Trouble::BAD_REQUEST)?;
+        head.uri = Uri::try_from(target).map_err(|_| Trouble::BAD_REQUEST)?;
         head.version = Version::HTTP_11;
         Ok(handshake)
     }
 
-    fn forwarding(&self, method: &Method, target: &str, client: &str) -> Forwarding {
+    fn forwarding(&self, method: &Method, target: &str) -> Forwarding {
+        let client = &self.visit.client_text;
         let host = self.host().unwrap_or_default();
         let proto = self.scheme().as_str();
         let port = Host::parse(host).and_then(|host| host.port);
-        let signature = self.upstream.secret.as_ref().and_then(|secret| {
-            let facts =
-                vouch::Facts { method: method.as_str(), target, prefix: self.prefix(), client, proto, host };
+        // Whoever is told over its own socket knows who tells.
+        let signer = self.upstream.signer.as_ref().filter(|_| !self.upstream.pool.origin().is_private());
+        let signature = signer.and_then(|signer| {
+            let (method, client) = (method.as_str(), client.to_str().ok()?);
+            let facts = vouch::Facts { method, target, prefix: self.prefix(), client, proto, host };
             let seconds = i64::try_from(self.visit.now.as_secs()).ok()?;
-            HeaderValue::try_from(vouch::sign(secret, seconds, &facts)).ok()
+            HeaderValue::try_from(signer.sign(seconds, &facts)).ok()
         });
         Forwarding {
-            client: HeaderValue::try_from(client).expect("an address is a header value"),
+            client: client.clone(),
             proto: HeaderValue::from_static(proto),
             host: self.host.clone(),
             port: match (port, self.scheme()) {
@@ -199,22 +220,42 @@ impl Passage {
             .map_err(|failure| self.trouble(failure))
     }
 
+    /// Hears what the instance says before its answer: that it wants the body, and early hints.
+    fn listen(&self, request: &mut Request<Upload>, wanted: Option<Arc<Wanted>>, takes_hints: bool) {
+        let activity = Arc::clone(&self.client.activity);
+        let (upstream, host, shared) = (Arc::clone(&self.upstream), self.host.clone(), self.shared);
+        hyper::ext::on_informational(request, move |interim| match interim.status() {
+            StatusCode::CONTINUE => {
+                if let Some(wanted) = &wanted {
+                    wanted.say();
+                }
+            }
+            StatusCode::EARLY_HINTS if takes_hints => {
+                let mut links = interim.headers().clone();
+                headers::map_response(&mut links, frame(&upstream, shared, host.as_ref()), None);
+                activity.hints.add(&links);
+            }
+            _ => {}
+        });
+    }
+
     /// Maps the head of an answer to the outside.
     pub(crate) fn map_response(&self, mut response: Response<Answer>) -> Response<Answer> {
         let route = &self.upstream.route;
-        let frame = Frame {
-            prefix: self.prefix(),
-            native: false,
-            upstream: &self.upstream.authority,
-            outside: self.host(),
-        };
+        let frame = frame(&self.upstream, self.shared, self.host.as_ref());
         let scope = self.shared.then_some(Scope {
             name_prefix: &route.cookie_prefix,
             path: &route.prefix,
             secure: self.scheme() == Scheme::Https,
         });
         *response.version_mut() = Version::HTTP_11;
+        if route.policy.foreign {
+            response.headers_mut().remove(names::X_REMOTELAB_BASE);
+        }
         headers::map_response(response.headers_mut(), frame, scope);
+        if self.shared && !route.policy.foreign {
+            headers::isolate(response.headers_mut(), self.settings().isolation);
+        }
         if self.visit.notes_prefix {
             last_prefix::note(route, self.scheme() == Scheme::Https, response.headers_mut());
         }
@@ -244,6 +285,21 @@ impl Passage {
         let error = error.as_ref().map(|error| error as &dyn std::error::Error);
         tracing::debug!(instance = %self.upstream.route.name, code = trouble.code, error, "no answer");
         trouble
+    }
+}
+
+/// Pages have use for early hints, and only HTTP/1.1 knows them among what comes over a plain connection.
+fn takes_hints(head: &request::Parts) -> bool {
+    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|accept| accept.contains("text/html"));
+    head.version == Version::HTTP_11 && head.headers.get(ACCEPT).is_some_and(accepts)
+}
+
+fn frame<'a>(upstream: &'a Upstream, shared: bool, host: Option<&'a HeaderValue>) -> Frame<'a> {
+    Frame {
+        prefix: if shared { &upstream.route.prefix } else { "" },
+        native: false,
+        upstream: &upstream.authority,
+        outside: host.and_then(|host| host.to_str().ok()),
     }
 }
 

@@ -5,22 +5,21 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::client::conn::http1::{self, Connection, SendRequest};
-use tokio::net::TcpStream;
 
+use super::origin::Origin;
 use super::stream::Stream;
 use super::upload::Upload;
 
 /// Idle connections of one instance, the one used last on top.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    address: SocketAddr,
+    origin: Origin,
     limit: usize,
     idle: Mutex<Vec<Idle>>,
 }
@@ -53,8 +52,13 @@ pub(crate) enum Error {
 }
 
 impl Pool {
-    pub(crate) fn new(address: SocketAddr, limit: usize) -> Self {
-        Self { address, limit, idle: Mutex::default() }
+    pub(crate) fn new(origin: Origin, limit: usize) -> Self {
+        Self { origin, limit, idle: Mutex::default() }
+    }
+
+    /// Where the instance is.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Takes a connection that is still good.
@@ -71,19 +75,9 @@ impl Pool {
 
     /// Opens a new connection.
     pub(crate) async fn connect(&self, patience: Duration) -> Result<Link, Error> {
-        let tcp = self.connect_tcp(patience).await?;
-        let (sender, connection) = http1::handshake(Stream::new(tcp)).await.map_err(Error::Handshake)?;
+        let socket = self.origin.connect(patience).await?;
+        let (sender, connection) = http1::handshake(Stream::new(socket)).await.map_err(Error::Handshake)?;
         Ok(Link { sender, connection: Some(Box::new(connection)), reused: false })
-    }
-
-    /// Opens a bare connection.
-    pub(crate) async fn connect_tcp(&self, patience: Duration) -> Result<TcpStream, Error> {
-        let tcp = tokio::time::timeout(patience, TcpStream::connect(self.address))
-            .await
-            .map_err(|_| Error::TimedOut)?
-            .map_err(Error::Connect)?;
-        tcp.set_nodelay(true).map_err(Error::Connect)?;
-        Ok(tcp)
     }
 
     /// Keeps a connection, if it can serve another request.

@@ -1,6 +1,7 @@
 //! One request from a client: who answers it, and how.
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use http::header::{CONNECTION, EXPECT, HOST};
@@ -30,7 +31,7 @@ pub(crate) struct Client {
     pub(crate) core: Arc<Core>,
     /// Index of the listener in the settings.
     pub(crate) listener: usize,
-    pub(crate) peer: IpAddr,
+    pub(crate) peer: Peer,
     pub(crate) activity: Arc<Activity>,
     /// Its place among the connections that are allowed.
     pub(crate) _place: OwnedSemaphorePermit,
@@ -40,10 +41,32 @@ pub(crate) struct Client {
     pub(crate) seat: OnceLock<Seat>,
 }
 
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) ip: IpAddr,
+    text: HeaderValue,
+}
+
 /// Where a request goes.
 enum Way {
     Instance { upstream: Arc<Upstream>, target: String, shared: bool },
     Nowhere(Own),
+}
+
+impl Peer {
+    pub(crate) fn new(ip: IpAddr) -> Self {
+        Self { ip, text: text_of(ip) }
+    }
+
+    /// Writes out a client's address, which mostly is the peer's.
+    pub(crate) fn text_of(&self, client: IpAddr) -> HeaderValue {
+        if client == self.ip { self.text.clone() } else { text_of(client) }
+    }
+}
+
+fn text_of(ip: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(ip.to_string()).expect("an address is a header value")
 }
 
 impl Client {
@@ -57,13 +80,14 @@ impl Client {
         let visit = Visit::begin(&self, &head);
         let (form, request_id) = (visit.form, visit.request_id.clone());
         let core = Arc::clone(&self.core);
-        let served = survive(self.serve(visit, head, body)).await;
+        let mut serving = pin!(self.serve(visit, head, body));
+        let served = survive(serving.as_mut()).await;
         served.unwrap_or_else(|| defect(&core.metrics, form, &request_id))
     }
 
     async fn serve(
         self: Arc<Self>,
-        mut visit: Visit,
+        mut visit: Box<Visit>,
         head: request::Parts,
         body: Incoming,
     ) -> Response<Answer> {
@@ -77,7 +101,7 @@ impl Client {
                 }
                 let host = head.headers.get(HOST).cloned();
                 let passage = Passage { client: self, upstream, shared, host, visit };
-                passage.forward(&target, head, body).await
+                passage.forward(target, head, body).await
             }
             Way::Nowhere(own) => {
                 let response = self.own(&own, &head, body, &visit);
@@ -132,7 +156,7 @@ impl Client {
 }
 
 /// Answers a request that nobody else looks at.
-fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Visit) -> Response<Answer> {
+fn refuse(trouble: Trouble, head: &request::Parts, body: Incoming, visit: Box<Visit>) -> Response<Answer> {
     let _upload = unread(head, body);
     let mut response = pages::trouble(trouble, visit.form, &visit.request_id);
     if visit.closes {

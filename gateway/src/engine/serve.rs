@@ -18,7 +18,7 @@ use super::activity::Activity;
 use super::counts::Counted;
 use super::guarded::Guarded;
 use super::ledger::{Told, malformed};
-use super::proxy::Client;
+use super::proxy::{Client, Peer};
 use super::survive::survive;
 use crate::listener::ClientIp;
 use crate::settings::Timeouts;
@@ -75,7 +75,7 @@ async fn connection(
     let client = Arc::new(Client {
         core: Arc::clone(&core),
         listener,
-        peer: peer.ip(),
+        peer: Peer::new(peer.ip()),
         activity: Arc::clone(&activity),
         _place: place,
         _counted: counted,
@@ -122,7 +122,7 @@ fn log_malformed(core: &Core, listener: usize, peer: IpAddr) {
     if core.ledger.is_wanted() {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let line = malformed(now, &core.settings.listeners[listener].name, peer);
-        core.ledger.take(line, Told { tenant: None, is_logged: true, went_well: false, chance: 0 });
+        core.ledger.take(&line, Told { tenant: None, is_logged: true, went_well: false, chance: 0 });
     }
 }
 

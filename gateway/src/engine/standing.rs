@@ -1,7 +1,7 @@
 //! What is known of a tenant beside its route. It outlives changes of the route.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,8 @@ pub(crate) struct Standing {
     pub(crate) sockets: AtomicU32,
     pub(crate) connections: AtomicU32,
     pub(crate) traffic: Traffic,
+    /// It has been reached at a socket of its own.
+    pub(crate) has_socket: Arc<AtomicBool>,
     /// Cancelled when its route is gone.
     pub(crate) gone: CancellationToken,
 }

@@ -6,26 +6,27 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-/// A TCP stream whose failed writes count as done.
+use super::origin::Socket;
+
+/// A stream whose failed writes count as done.
 ///
 /// An instance that refuses an upload answers and closes while the gateway still writes. The write's
 /// error must not hide the answer that waits to be read; reading tells soon enough that the end is near.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    tcp: TokioIo<TcpStream>,
+    socket: TokioIo<Socket>,
     deaf: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(tcp: TcpStream) -> Self {
-        Self { tcp: TokioIo::new(tcp), deaf: false }
+    pub(crate) fn new(socket: Socket) -> Self {
+        Self { socket: TokioIo::new(socket), deaf: false }
     }
 
     /// Returns the bare stream.
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.tcp.into_inner()
+    pub(crate) fn into_inner(self) -> Socket {
+        self.socket.into_inner()
     }
 
     fn forgive(&mut self, len: usize, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -45,7 +46,7 @@ impl Read for Stream {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 
@@ -54,7 +55,7 @@ impl Write for Stream {
         if self.deaf {
             return Poll::Ready(Ok(buffer.len()));
         }
-        let outcome = Pin::new(&mut self.tcp).poll_write(cx, buffer);
+        let outcome = Pin::new(&mut self.socket).poll_write(cx, buffer);
         self.forgive(buffer.len(), outcome)
     }
 
@@ -63,24 +64,28 @@ impl Write for Stream {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = buffers {
+            // The system has less to do for one than for a list of one.
+            return self.poll_write(cx, only);
+        }
         let len = buffers.iter().map(|buffer| buffer.len()).sum();
         if self.deaf {
             return Poll::Ready(Ok(len));
         }
-        let outcome = Pin::new(&mut self.tcp).poll_write_vectored(cx, buffers);
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(cx, buffers);
         self.forgive(len, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }
 

@@ -1,8 +1,6 @@
 //! WebSockets: joined only after the instance has proved that it switched protocols.
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{CONNECTION, UPGRADE};
@@ -10,16 +8,16 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, request};
 use hyper::client::conn::http1;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::Core;
 use super::body::{Answer, Source};
 use super::guarded::Guarded;
-use super::ledger::End;
+use super::join::{self, End, Traffic};
+use super::ledger;
 use super::live::Upstream;
+use super::origin::Socket;
 use super::pages::Trouble;
 use super::passage::Passage;
 use super::pool;
@@ -29,9 +27,6 @@ use super::stream::Stream;
 use super::upload::Upload;
 use super::visit::Visit;
 use crate::websocket;
-
-/// Read at a time; memory is taken only while bytes move.
-const PIECE: usize = 16 * 1024;
 
 /// A client's proper wish for a WebSocket.
 pub(crate) struct Handshake {
@@ -82,13 +77,14 @@ pub(crate) async fn pass(
 ) -> Result<Passed, Trouble> {
     let core = &passage.client.core;
     let timeouts = &core.settings.timeouts;
-    let tcp = passage
+    let socket = passage
         .upstream
         .pool
-        .connect_tcp(timeouts.connect)
+        .origin()
+        .connect(timeouts.connect)
         .await
         .map_err(|error| passage.no_connection(&error))?;
-    let (mut sender, connection) = http1::handshake(Stream::new(tcp))
+    let (mut sender, connection) = http1::handshake(Stream::new(socket))
         .await
         .map_err(|error| passage.no_connection(&pool::Error::Handshake(error)))?;
     drive(core, connection);
@@ -111,12 +107,12 @@ pub(crate) async fn pass(
 }
 
 /// Joins the two ends on their own: the request ends with the socket.
-pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Visit, ends: Ends) {
+pub(crate) fn join(asker: Arc<Client>, upstream: Arc<Upstream>, mut visit: Box<Visit>, ends: Ends) {
     let core = Arc::clone(&asker.core);
     // From now on it counts as a socket.
     visit.leave();
     visit.answered(StatusCode::SWITCHING_PROTOCOLS);
-    visit.end = End::Whole;
+    visit.end = ledger::End::Whole;
     core.tasks.spawn(async move {
         let mut visit = visit;
         let traffic = Traffic::default();
@@ -146,22 +142,11 @@ impl Ends {
     /// Moves bytes both ways until both ends are done, nothing moved for long, the route is gone, or
     /// the gateway stops.
     async fn join(self, asker: &Client, standing: &Standing, traffic: &Traffic) {
-        let ends = async {
-            Some((bare_client(self.client.await.ok()?)?, bare_instance(self.instance.await.ok()?)?))
-        };
-        let Some(((client, from_client), (instance, from_instance))) = ends.await else {
-            return;
-        };
-        let (client_in, client_out) = client.into_split();
-        let (instance_in, instance_out) = instance.into_split();
-        let both = async {
-            tokio::join!(
-                pump(client_in, instance_out, from_client, &traffic.sent),
-                pump(instance_in, client_out, from_instance, &traffic.received),
-            )
-        };
+        let (Ok(client), Ok(instance)) = (self.client.await, self.instance.await) else { return };
+        let (Some(client), Some(instance)) = (bare_client(client), bare_instance(instance)) else { return };
         tokio::select! {
-            _ = both => {}
+            // A broken end is its own affair.
+            _ = join::join(client, instance, traffic) => {}
             () = traffic.silence(asker.core.settings.timeouts.websocket_idle) => {}
             () = asker.core.draining.cancelled() => {}
             () = removed(standing, asker.core.settings.timeouts.drain) => {}
@@ -175,88 +160,12 @@ async fn removed(standing: &Standing, grace: Duration) {
     tokio::time::sleep(grace).await;
 }
 
-/// A connection without HTTP, and what was read of it already.
-type Bare = (TcpStream, bytes::Bytes);
-
-fn bare_client(upgraded: Upgraded) -> Option<Bare> {
+fn bare_client(upgraded: Upgraded) -> Option<End<TcpStream>> {
     let parts = upgraded.downcast::<TokioIo<Guarded>>().ok()?;
-    Some((parts.io.into_inner().into_inner(), parts.read_buf))
+    Some(End { stream: parts.io.into_inner().into_inner(), first: parts.read_buf })
 }
 
-fn bare_instance(upgraded: Upgraded) -> Option<Bare> {
+fn bare_instance(upgraded: Upgraded) -> Option<End<Socket>> {
     let parts = upgraded.downcast::<Stream>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
-}
-
-/// What moved between the two ends.
-#[derive(Default)]
-struct Traffic {
-    sent: Flow,
-    received: Flow,
-}
-
-/// One direction: grows by one when a piece has come and when it has gone on, so it is odd while the far end
-/// takes nothing.
-#[derive(Default)]
-struct Flow {
-    steps: AtomicU32,
-    bytes: AtomicU64,
-}
-
-impl Flow {
-    fn step(&self) {
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn moved(&self, len: usize) {
-        self.bytes.fetch_add(len as u64, Ordering::Relaxed);
-    }
-}
-
-impl Traffic {
-    /// Returns when for at least `limit` nothing moved, or one end took nothing of what was there for it.
-    async fn silence(&self, limit: Duration) {
-        let now = || [&self.sent, &self.received].map(|flow| flow.steps.load(Ordering::Relaxed));
-        let mut before = now();
-        loop {
-            tokio::time::sleep(limit).await;
-            let now = now();
-            let is_stuck = |way: usize| now[way] == before[way] && now[way] % 2 == 1;
-            if now == before || is_stuck(0) || is_stuck(1) {
-                return;
-            }
-            before = now;
-        }
-    }
-}
-
-/// Moves bytes one way; the end of the source closes that direction.
-async fn pump(
-    from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    first: bytes::Bytes,
-    flow: &Flow,
-) -> io::Result<()> {
-    to.write_all(&first).await?;
-    flow.moved(first.len());
-    drop(first);
-    loop {
-        from.readable().await?;
-        let mut piece = Vec::with_capacity(PIECE);
-        match from.try_read_buf(&mut piece) {
-            Ok(0) => return to.shutdown().await,
-            Ok(_) => {
-                flow.step();
-                to.write_all(&piece).await?;
-                flow.moved(piece.len());
-                flow.step();
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+    Some(End { stream: parts.io.into_inner(), first: parts.read_buf })
 }

@@ -10,6 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::interim::{HeldBack, Wanted};
+use crate::headers;
+
 /// What is still read of an upload that nobody wants any more, so that the client gets to the answer.
 const MAX_DRAIN: usize = 1 << 20;
 const MAX_DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -21,8 +24,8 @@ const MAX_DRAIN_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Upload {
     body: Option<Incoming>,
     progress: Option<Arc<Progress>>,
-    /// The client waits for `100 Continue`, and nobody has asked for the body yet.
-    held_back: bool,
+    /// The client waits for `100 Continue`, which it gets when the body is asked for.
+    held_back: Option<HeldBack>,
     received: u64,
     limit: u64,
 }
@@ -68,7 +71,7 @@ impl Upload {
         let body = Some(body).filter(|body| !body.is_end_stream());
         Self {
             progress: body.is_some().then(Arc::default),
-            held_back: expects_continue,
+            held_back: (expects_continue && body.is_some()).then(HeldBack::new),
             received: 0,
             body,
             limit,
@@ -77,12 +80,17 @@ impl Upload {
 
     /// No body.
     pub(crate) fn empty() -> Self {
-        Self { body: None, progress: None, held_back: false, received: 0, limit: 0 }
+        Self { body: None, progress: None, held_back: None, received: 0, limit: 0 }
     }
 
     /// Watches the upload; `None` when there is no body.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+
+    /// Whom to tell that the body is wanted; `None` when it comes unasked.
+    pub(crate) fn wanted(&self) -> Option<Arc<Wanted>> {
+        self.held_back.as_ref().map(HeldBack::wanted)
     }
 
     fn end(&mut self) {
@@ -101,12 +109,17 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(held_back) = &mut self.held_back {
+            ready!(held_back.poll(cx));
+            self.held_back = None;
+        }
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        let ended = frame.is_none() || body.is_end_stream();
-        self.held_back = false;
+        let frame = frame.map(|frame| frame.map(headers::clean_trailers));
+        let is_last = |frame: &Result<Frame<Bytes>, _>| frame.as_ref().is_ok_and(Frame::is_trailers);
+        let ended = frame.as_ref().is_none_or(is_last) || body.is_end_stream();
         if let Some(Ok(frame)) = &frame {
             let len = frame.data_ref().map_or(0, Bytes::len);
             self.received += u64::try_from(len).expect("a piece is shorter than u64::MAX");
@@ -138,7 +151,7 @@ impl Drop for Upload {
     /// Reads on for a while: closing on a client that still sends would reset the connection and take the
     /// answer with it.
     fn drop(&mut self) {
-        let Some(body) = self.body.take().filter(|_| !self.held_back) else {
+        let Some(body) = self.body.take().filter(|_| self.held_back.is_none()) else {
             return;
         };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -26,6 +26,8 @@ pub(crate) struct Visit {
     pub(crate) form: Form,
     /// Who asks, as far as the listener can tell.
     pub(crate) client: IpAddr,
+    /// The same, written out.
+    pub(crate) client_text: HeaderValue,
     /// When it came, since 1970.
     pub(crate) now: Duration,
     pub(crate) began: Instant,
@@ -59,19 +61,22 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    pub(crate) fn begin(connection: &Arc<Client>, head: &request::Parts) -> Self {
+    /// It is handed on many times, so it stays in one place.
+    pub(crate) fn begin(connection: &Arc<Client>, head: &request::Parts) -> Box<Self> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         // Milliseconds since 1970 fit into 64 bits for 500 million years.
         let unix_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let request_id = ulid(unix_ms, rand::random());
         let listener = connection.listener();
-        let client = listener.client(connection.peer, &head.headers);
+        let client = listener.client(connection.peer.ip, &head.headers);
+        let client_text = connection.peer.text_of(client);
         let is_wanted = connection.core.ledger.is_wanted();
-        let entry = is_wanted.then(|| Entry::begin(now, &request_id, &listener.name, client, head));
-        Self {
+        let entry = is_wanted.then(|| Entry::begin(now, &request_id, &listener.name, &client_text, head));
+        Box::new(Self {
             request_id,
             form: Form::of(head.uri.path(), &head.headers),
             client,
+            client_text,
             now,
             began: Instant::now(),
             upstream: None,
@@ -91,17 +96,18 @@ impl Visit {
             entry,
             connection: Arc::clone(connection),
             _busy: Busy::begin(&connection.activity),
-        }
+        })
     }
 
     /// Notes the head of the answer.
     pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.connection.activity.hints.end();
         self.status = Some(status);
         self.until_head = Some(self.began.elapsed());
     }
 
     /// Lets it end with its answer.
-    pub(crate) fn with(mut self, response: Response<Answer>) -> Response<Answer> {
+    pub(crate) fn with(mut self: Box<Self>, response: Response<Answer>) -> Response<Answer> {
         self.answered(response.status());
         response.map(|answer| answer.ending(self))
     }
@@ -155,7 +161,7 @@ impl Visit {
             went_well: self.end == End::Whole && self.status.is_some_and(is_fine),
             chance: self.now.subsec_nanos(),
         };
-        self.connection.core.ledger.take(entry.finish(&facts), told);
+        self.connection.core.ledger.take(&entry.finish(&facts), told);
     }
 }
 

@@ -10,22 +10,19 @@ macro_rules! names {
 }
 
 names! {
-    ALT_SVC = "alt-svc";
     CF_CONNECTING_IP = "cf-connecting-ip";
-    CLEAR_SITE_DATA = "clear-site-data";
-    KEEP_ALIVE = "keep-alive";
-    NEL = "nel";
-    PUBLIC_KEY_PINS = "public-key-pins";
-    REPORT_TO = "report-to";
+    CONTENT_DIGEST = "content-digest";
+    CONTENT_MD5 = "content-md5";
+    CROSS_ORIGIN_RESOURCE_POLICY = "cross-origin-resource-policy";
+    DIGEST = "digest";
+    REPR_DIGEST = "repr-digest";
     SEC_FETCH_DEST = "sec-fetch-dest";
     SEC_FETCH_SITE = "sec-fetch-site";
-    SERVICE_WORKER_ALLOWED = "service-worker-allowed";
     X_FORWARDED_FOR = "x-forwarded-for";
     X_FORWARDED_HOST = "x-forwarded-host";
     X_FORWARDED_PORT = "x-forwarded-port";
     X_FORWARDED_PREFIX = "x-forwarded-prefix";
     X_FORWARDED_PROTO = "x-forwarded-proto";
-    X_POWERED_BY = "x-powered-by";
     X_REMOTELAB_BASE = "x-remotelab-base";
     X_REMOTELAB_GATEWAY = "x-remotelab-gateway";
     X_REQUEST_ID = "x-request-id";

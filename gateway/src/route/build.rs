@@ -50,6 +50,10 @@ pub struct Main {
     pub port: u16,
     /// Its host names.
     pub hosts: Vec<String>,
+    /// The socket at which it listens beside its port, if it is new enough.
+    pub socket: PathBuf,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
 }
@@ -63,6 +67,8 @@ pub struct Service {
     pub port: u16,
     /// Its host names.
     pub hosts: Vec<String>,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
 }
 
 /// What the registry and its service definition say about one guest.
@@ -76,12 +82,16 @@ pub struct Guest {
     pub hostname: String,
     /// Ports by falling precedence.
     pub ports: [Option<u16>; 3],
+    /// The socket at which it listens beside its port, if it is new enough.
+    pub socket: PathBuf,
     /// The file with the key that vouches for our headers.
     pub secret_file: PathBuf,
     /// Upper bounds of its own; `None` when they make no sense.
     pub limits: Option<Overrides>,
     /// Whether its requests are logged.
     pub logged: bool,
+    /// It does not know the prefix that leads to it.
+    pub foreign: bool,
 }
 
 impl Guest {
@@ -100,8 +110,10 @@ impl Guest {
             name,
             hostname: record.hostname.trim().to_owned(),
             ports: [defined, port_of_url(&record.local_base_url), Some(record.port)],
+            socket: record.paths().chat_socket(),
             secret_file: record.paths().gateway_secret(),
             logged: record.rest.get("accessLog") != Some(&Value::Bool(false)),
+            foreign: record.rest.get("kind").is_some_and(|kind| kind == "foreign"),
             limits: match record.rest.get("limits") {
                 None | Some(Value::Null) => Some(Overrides::default()),
                 Some(limits) => Overrides::deserialize(limits).ok(),
@@ -189,8 +201,9 @@ fn main_route(main: &Main, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", main.name),
         hosts: main.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, main.port),
-        secret_file: Some(main.secret_file.clone()),
-        policy: Policy { limits: inputs.limits, logged: true },
+        socket: (!main.foreign).then(|| main.socket.clone()),
+        secret_file: (!main.foreign).then(|| main.secret_file.clone()),
+        policy: Policy { limits: inputs.limits, logged: true, foreign: main.foreign },
     }
 }
 
@@ -203,8 +216,9 @@ fn service_route(service: &Service, inputs: &Inputs) -> Route {
         cookie_prefix: format!("{}__", service.name),
         hosts: service.hosts.clone(),
         upstream: SocketAddr::new(UPSTREAM_HOST, service.port),
+        socket: None,
         secret_file: None,
-        policy: Policy { limits: inputs.limits, logged: true },
+        policy: Policy { limits: inputs.limits, logged: true, foreign: service.foreign },
     }
 }
 
@@ -238,8 +252,9 @@ fn guest_route(guest: &Guest, inputs: &Inputs, problems: &mut Vec<Problem>) -> O
         cookie_prefix: format!("{}__", guest.name),
         hosts,
         upstream: SocketAddr::new(UPSTREAM_HOST, port),
-        secret_file: Some(guest.secret_file.clone()),
-        policy: Policy { limits, logged: guest.logged },
+        socket: (!guest.foreign).then(|| guest.socket.clone()),
+        secret_file: (!guest.foreign).then(|| guest.secret_file.clone()),
+        policy: Policy { limits, logged: guest.logged, foreign: guest.foreign },
     })
 }
 
@@ -299,14 +314,23 @@ mod tests {
             name: name.to_owned(),
             hostname: hostname.to_owned(),
             ports: [None, None, Some(port)],
+            socket: PathBuf::new(),
             secret_file: PathBuf::new(),
             limits: Some(Overrides::default()),
             logged: true,
+            foreign: false,
         }
     }
 
     fn built(guests: Vec<Guest>) -> (Vec<(String, u16)>, Vec<Problem>) {
-        let main = Main { name: "owner".into(), port: 7690, hosts: vec![], secret_file: PathBuf::new() };
+        let main = Main {
+            name: "owner".into(),
+            port: 7690,
+            hosts: vec![],
+            socket: PathBuf::new(),
+            foreign: false,
+            secret_file: PathBuf::new(),
+        };
         let inputs = Inputs {
             main: Some(main),
             guests,
@@ -364,8 +388,12 @@ mod tests {
 
     #[test]
     fn services_of_the_settings_come_before_guests() {
-        let service =
-            |name: &str, port| Service { name: name.into(), port, hosts: vec![format!("{name}.example")] };
+        let service = |name: &str, port| Service {
+            name: name.into(),
+            port,
+            hosts: vec![format!("{name}.example")],
+            foreign: false,
+        };
         let inputs = Inputs {
             services: vec![service("wiki", 8080), service("self", 7699)],
             guests: vec![

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Error, Settings, limits, log, root, service, timeouts};
+use super::{Error, Settings, limits, log, root, service, shared_origin, timeouts};
+use crate::compression::Compression;
 use crate::guard::RefererGuard;
 use crate::host::Host;
 use crate::listener::{ClientIp, Listener, Mode, Scheme};
@@ -16,9 +17,13 @@ struct File {
     legacy_owner_cookies: Option<bool>,
     referer_guard: Option<RefererGuard>,
     #[serde(default)]
+    compression: Compression,
+    #[serde(default)]
     listener: BTreeMap<String, ListenerTable>,
     #[serde(default)]
     service: BTreeMap<String, service::Table>,
+    #[serde(default)]
+    shared_origin: shared_origin::Table,
     #[serde(default)]
     root: root::Table,
     #[serde(default)]
@@ -93,6 +98,8 @@ impl File {
             settings.legacy_owner_cookies = legacy;
         }
         settings.root = self.root.index;
+        settings.compression = self.compression;
+        settings.isolation = self.shared_origin.isolation();
         self.limits.lay_over(&mut settings.limits)?;
         self.timeouts.lay_over(&mut settings.timeouts)?;
         self.log.lay_over(&mut settings.log)?;

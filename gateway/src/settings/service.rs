@@ -19,6 +19,17 @@ pub(super) struct Table {
     port: Option<u16>,
     #[serde(default)]
     hosts: Vec<String>,
+    #[serde(default)]
+    kind: Kind,
+}
+
+/// Whether it knows of prefixes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    Native,
+    Foreign,
 }
 
 /// Lays tables by name over settings.
@@ -33,6 +44,7 @@ pub(super) fn lay_over(tables: BTreeMap<String, Table>, settings: &mut Settings)
         if let Some(port) = table.port {
             settings.main.port = port_of(port).ok_or_else(|| wrong("port", "is not 1–65535"))?;
         }
+        settings.main.foreign = table.kind == Kind::Foreign;
         settings.main.hosts = hosts(table.hosts, wrong)?;
     }
     for (name, table) in others {
@@ -46,7 +58,8 @@ pub(super) fn lay_over(tables: BTreeMap<String, Table>, settings: &mut Settings)
             return Err(wrong("prefix", "is taken"));
         }
         let port = table.port.and_then(port_of).ok_or_else(|| wrong("port", "is not 1–65535"))?;
-        settings.services.push(Service { name: prefix, port, hosts: hosts(table.hosts, wrong)? });
+        let foreign = table.kind == Kind::Foreign;
+        settings.services.push(Service { name: prefix, port, hosts: hosts(table.hosts, wrong)?, foreign });
     }
     Ok(())
 }

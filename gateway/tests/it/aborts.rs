@@ -35,6 +35,66 @@ async fn a_client_that_leaves_frees_the_instance() {
     eventually("no connection is left", || async { open.load(Ordering::SeqCst) == 0 }).await;
 }
 
+/// The fastest of some: a busy machine may be late, a timer would always be.
+#[tokio::test]
+async fn leaving_is_noticed_at_once_both_ways() {
+    let (address, open) = endless().await;
+    let world = before(address).await;
+    let mut fastest = Duration::MAX;
+    for _ in 0..10 {
+        let mut download = TcpStream::connect(world.address).await.unwrap();
+        download.write_all(b"GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        read_until(&mut download, "piece").await;
+        let left = std::time::Instant::now();
+        drop(download);
+        while open.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+        fastest = fastest.min(left.elapsed());
+    }
+    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
+    let dying = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    world.write_registry(&format!("[{}]", world.record("trial2", "", dying.local_addr().unwrap().port())));
+    world.admin("POST", "/reload").await;
+    let mut fastest = Duration::MAX;
+    for _ in 0..10 {
+        let mut download = TcpStream::connect(world.address).await.unwrap();
+        download.write_all(b"GET /trial2/ HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+        let (mut instance, _) = dying.accept().await.unwrap();
+        read_until(&mut instance, "\r\n\r\n").await;
+        instance.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await.unwrap();
+        read_until(&mut download, "half").await;
+        let left = std::time::Instant::now();
+        drop(instance);
+        let _ = download.read_to_end(&mut Vec::new()).await;
+        fastest = fastest.min(left.elapsed());
+    }
+    assert!(fastest < Duration::from_millis(100), "{fastest:?}");
+}
+
+#[tokio::test]
+async fn a_thousand_aborts_leave_nothing_open() {
+    let (address, open) = endless().await;
+    let world = before(address).await;
+    for _ in 0..20 {
+        let mut clients = Vec::new();
+        for number in 0..50 {
+            let mut client = TcpStream::connect(world.address).await.unwrap();
+            let request = if number % 2 == 0 {
+                "GET /trial1/ HTTP/1.1\r\nhost: h\r\n\r\n"
+            } else {
+                "POST /trial1/ HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\nabc"
+            };
+            client.write_all(request.as_bytes()).await.unwrap();
+            clients.push(client);
+        }
+        eventually("all are in work", || async { open.load(Ordering::SeqCst) == 50 }).await;
+        drop(clients);
+        eventually("none is left", || async { open.load(Ordering::SeqCst) == 0 }).await;
+    }
+    assert_eq!(world.in_work("trial1").await, (0, 0));
+}
+
 #[tokio::test]
 async fn an_instance_that_dies_in_its_answer_ends_the_clients() {
     for (head, cut) in [("content-length: 100", "half"), ("transfer-encoding: chunked", "4\r\nhalf\r\n")] {

@@ -70,7 +70,7 @@ async fn an_explanation_says_what_crosses_and_no_secret() {
     let header = "cookie: trial1__session_token=secret; owner__x=secret";
     let told = explained(&world, "GET", "lab.example", "/trial1/x?a=1", header).await;
     let expected = json!({
-        "decision": "forward", "tenant": "trial1", "instanceId": "trial1", "kind": "guest", "by": "prefix",
+        "decision": "forward", "tenant": "trial1", "instanceId": "trial1", "kind": "guest", "foreign": false, "by": "prefix",
         "upstream": format!("127.0.0.1:{}", guest.port()), "target": "/x?a=1",
         "headers": { "host": "lab.example", "cookie": "session_token=***" },
         "forwardedPrefix": "/trial1", "signed": true,

@@ -139,7 +139,7 @@ async fn services_of_the_settings_have_routes_and_no_key() {
     let (owner, wiki) = (Toy::hello("owner").await, Toy::hello("wiki").await);
     let world = World::with(&owner, &[], |settings| {
         let hosts = vec!["wiki.example".to_owned()];
-        settings.services = vec![Service { name: "wiki".into(), port: wiki.port(), hosts }];
+        settings.services = vec![Service { name: "wiki".into(), port: wiki.port(), hosts, foreign: false }];
         settings.main.hosts = vec!["lab.example".to_owned()];
     })
     .await;
@@ -166,12 +166,12 @@ async fn the_control_socket_tells_what_is_in_force() {
             "problems": [],
             "routes": [
                 {
-                    "name": "owner", "id": "owner", "kind": "main", "prefix": "/owner", "hosts": [],
+                    "name": "owner", "id": "owner", "kind": "main", "foreign": false, "prefix": "/owner", "hosts": [],
                     "upstream": format!("127.0.0.1:{}", owner.port()),
                     "requests": 0, "sockets": 0,
                 },
                 {
-                    "name": "trial1", "id": "trial1", "kind": "guest", "prefix": "/trial1",
+                    "name": "trial1", "id": "trial1", "kind": "guest", "foreign": false, "prefix": "/trial1",
                     "hosts": ["t1.example.com"], "upstream": format!("127.0.0.1:{}", guest.port()),
                     "requests": 0, "sockets": 0,
                 },

@@ -3,6 +3,7 @@
 use http::Response;
 use http_body_util::Full;
 use remotelab_gateway::guard::RefererGuard;
+use remotelab_gateway::headers::Isolation;
 use remotelab_gateway::listener::Scheme;
 
 use crate::client::{Client, get};
@@ -129,4 +130,28 @@ fn page(seen: &Seen) -> Response<Full<bytes::Bytes>> {
     };
     let response = Response::builder().header("content-type", kind).header("cache-control", caching);
     response.body(Full::from("page")).unwrap()
+}
+
+#[tokio::test]
+async fn what_people_put_there_runs_nothing_when_that_is_wanted() {
+    let file = |_: &Seen| {
+        Response::builder().header("content-type", "image/svg+xml").body(Full::from("<svg/>")).unwrap()
+    };
+    let (owner, guest) = (Toy::start(file).await, Toy::start(file).await);
+    let guests = [("trial1", "t1.example.com", &guest)];
+    let world = World::with(&owner, &guests, |settings| {
+        settings.isolation = Isolation { sandbox: true, same_origin_resources: true };
+    })
+    .await;
+    let policies = |got: &crate::client::Got| {
+        ["content-security-policy", "cross-origin-resource-policy"]
+            .map(|name| got.header(name).map(str::to_owned))
+    };
+    let shared = get(world.address, "/trial1/file.svg", &[]).await;
+    assert_eq!(
+        policies(&shared),
+        [Some("sandbox allow-downloads".to_owned()), Some("same-origin".to_owned())]
+    );
+    let own_host = get(world.address, "/file.svg", &[("host", "t1.example.com")]).await;
+    assert_eq!(policies(&own_host), [None, None]);
 }

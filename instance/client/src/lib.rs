@@ -6,6 +6,7 @@
 //! connector that works on the instance's own machine has a scoped token of its own instead, see [`KeptToken`].
 
 mod body;
+mod completions;
 mod error;
 mod fetch;
 mod identity;
@@ -30,6 +31,7 @@ use reqwest::{RequestBuilder, Response, multipart, redirect};
 
 use login::{Credential, Login};
 
+pub use completions::{Carried, Completion, Completions, MailTarget};
 pub use error::Error;
 pub use fetch::Fetched;
 pub use kept_token::KeptToken;
@@ -272,8 +274,12 @@ fn form(message: &PostMessage, files: &[Upload]) -> Result<multipart::Form, Erro
     if message.thinking == Some(true.into()) {
         form = form.text("thinking", "true");
     }
-    if let Some(context) = &message.source_context {
-        form = form.text("sourceContext", context.to_string());
+    let objects =
+        [("sourceContext", &message.source_context), ("completionTargets", &message.completion_targets)];
+    for (name, value) in objects {
+        if let Some(value) = value {
+            form = form.text(name, value.to_string());
+        }
     }
     for file in files {
         let length = file.bytes.len() as u64;

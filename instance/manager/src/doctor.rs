@@ -21,6 +21,8 @@ pub struct Patient {
     pub port: Option<u16>,
     /// The address that it listens on.
     pub bind_host: String,
+    /// Whose pages are of the same origin as its own, where it is reached by a prefix.
+    pub neighbours: Vec<String>,
     /// The executors that it knows, without the demo.
     pub executors: Vec<Tool>,
 }
@@ -77,10 +79,25 @@ pub fn examine(patient: &Patient) -> Vec<Finding> {
         records::half_written(patient),
         tools::executors(patient),
         disk::room(patient),
+        origin(patient),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn origin(patient: &Patient) -> Vec<Finding> {
+    let Some(first) = patient.neighbours.first() else { return Vec::new() };
+    let more = match patient.neighbours.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!(
+        "shared origin: by prefix, browsers take pages of {first}{more} for the same site as those of {}; \
+         a host name of its own keeps it apart",
+        patient.name
+    );
+    vec![Finding::new("origin", Status::Warn, message)]
 }
 
 /// Writes a path as one word of a shell.

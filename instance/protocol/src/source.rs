@@ -14,6 +14,12 @@ pub fn name(id: &str) -> String {
     }
 }
 
+/// Tells whether anybody who can write a mail may have written what a source brings.
+#[must_use]
+pub fn is_mail(id: &str) -> bool {
+    matches!(id, "email" | "mail")
+}
+
 /// Tells whether an `appId`, by which older releases named sources as well, names a template.
 #[must_use]
 pub fn is_template(app_id: &str) -> bool {

@@ -93,6 +93,9 @@ pub struct PostMessage {
     /// Older name of `attachments`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<Value>,
+    /// Where else the answer goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_targets: Option<Value>,
 }
 
 /// Answer to `POST /api/sessions/:id/messages`.

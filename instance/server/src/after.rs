@@ -33,6 +33,11 @@ use review::Phase;
 /// The run that carries on what a review found missing.
 pub(crate) const REPAIR: &str = "reply_self_repair";
 
+/// Tells whether a run works for people: on their messages, or on what was missing from a reply.
+pub(crate) fn is_for_people(run: &Run) -> bool {
+    matches!(run.internal_operation.as_deref(), None | Some(REPAIR))
+}
+
 /// Notes with the end of a run what is to follow it.
 pub(crate) fn note(app: &App, draft: &mut Draft<'_>, run: &Run, tool: &Tool, card_given: bool) {
     let asks = app.asked_tool(tool).is_some();
@@ -75,8 +80,7 @@ impl App {
 
 /// Tells what a run's end makes worth asking.
 fn wanted(settings: &Settings, session: &Session, run: &Run, tool: &Tool) -> Wants {
-    let ordinary = matches!(run.internal_operation.as_deref(), None | Some(REPAIR));
-    if run.state != RunState::Completed || !ordinary || session.is_hidden() || session.archived {
+    if run.state != RunState::Completed || !is_for_people(run) || session.is_hidden() || session.archived {
         return Wants::default();
     }
     let (labels, all) = (settings.helper != Helper::Off, settings.helper == Helper::All);

@@ -9,16 +9,19 @@ use remotelab_config::chat::Settings;
 use remotelab_config::secret::Secret;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::{Draft, SessionCell, Store, journal};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::api_log::ApiLog;
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
+use crate::completions;
+use crate::damages::Damages;
 use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
+use crate::room::Room;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
@@ -38,6 +41,7 @@ pub(crate) struct App {
     /// Where runs find it; none when its folder could not be made.
     pub(crate) launcher: Option<Launcher>,
     pub(crate) store: Arc<Store>,
+    pub(crate) damages: Damages,
     pub(crate) catalogue: Catalogue,
     /// Whose environment executors get as well, if the owner wants it.
     pub(crate) shell: Option<LoginShell>,
@@ -51,17 +55,23 @@ pub(crate) struct App {
     pub(crate) templates: Templates,
     /// Held while it is decided whether a run may start one more session.
     pub(crate) delegating: Mutex<()>,
+    /// The starter sessions were looked at.
+    pub(crate) starters: OnceCell<()>,
     /// Turns for calls that ask an executor about a session.
     pub(crate) helper_turns: Semaphore,
     /// Where the server listens, once it does.
     pub(crate) address: OnceLock<SocketAddr>,
     pub(crate) api_log: ApiLog,
     pub(crate) webhooks: Webhooks,
+    /// Answers that wait to be carried elsewhere.
+    pub(crate) completions: completions::Waiting,
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
     pub(crate) assets: Assets,
     /// Room for bodies that are read into memory.
     pub(crate) body_memory: BodyMemory,
+    /// Room on the disk for what is to be stored.
+    pub(crate) room: Room,
     /// What this instance shares with its gateway.
     pub(crate) gateway_key: Option<Secret>,
 }

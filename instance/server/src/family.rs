@@ -4,7 +4,7 @@ use std::iter;
 use std::sync::Arc;
 
 use remotelab_config::run_tokens::RunScope;
-use remotelab_protocol::{Run, RunId, Session, SessionId};
+use remotelab_protocol::{Run, RunId, Session, SessionId, source};
 use remotelab_store::SessionCell;
 use serde_json::Value;
 
@@ -19,8 +19,6 @@ pub(crate) const PARENT: &str = "delegatedFromSessionId";
 pub(crate) const DEPTH: usize = 3;
 pub(crate) const OPEN_CHILDREN: usize = 20;
 
-/// Sessions whose words come from anybody who can write a mail.
-const MAIL: &str = "email";
 /// No record is believed that tells of more generations.
 const GENERATIONS: usize = 64;
 
@@ -28,7 +26,8 @@ impl App {
     /// Returns a run that calls, if it is under way. Blocks.
     pub(crate) fn caller_of(&self, run: &RunId) -> Option<OfRun> {
         let run = self.under_way(run)?;
-        let is_fed = |session: &Session| session.source_id == MAIL || sessions::is_visitors(session);
+        let is_fed =
+            |session: &Session| source::is_mail(&session.source_id) || sessions::is_visitors(session);
         let is_fed = self.store.session(&run.session_id)?.with(|state| is_fed(&state.session));
         let scope = if is_fed { RunScope::Session } else { self.auth.run_tokens().scope() };
         Some(OfRun { run: run.id, session: run.session_id, scope })

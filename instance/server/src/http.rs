@@ -5,6 +5,7 @@ mod answer;
 mod assets;
 mod assistant_messages;
 mod body;
+mod completions;
 mod conditional;
 mod delegation;
 mod event_page;
@@ -24,6 +25,7 @@ mod query;
 mod range;
 mod reply;
 mod request_log;
+mod room;
 mod run_scope;
 mod run_views;
 mod runs;
@@ -98,6 +100,8 @@ pub(crate) fn router(app: Shared) -> Router {
         .route("/api/triggers/{id}", get(triggers::get).patch(triggers::patch).delete(triggers::delete))
         .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
         .route("/api/webhooks/{id}", delete(webhooks::delete))
+        .route("/api/completions", get(completions::list))
+        .route("/api/completions/{id}", post(completions::report))
         .route("/api/browse", get(folders::browse))
         .route("/api/autocomplete", get(folders::autocomplete))
         .route("/api/media/{name}", get(files::media))
@@ -134,6 +138,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
         // Handlers read bodies themselves, each with its own limit.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), room::guard))
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(answer::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), request_log::note))

@@ -1,14 +1,16 @@
 //! What the outside sees of a request: true client address, scheme, host and path prefix.
 //!
-//! Forwarding headers count only when the gateway vouches for them with this instance's key; from
-//! anybody else they are ignored. See `docs/architecture.md`, "Trust".
+//! Forwarding headers count only over the instance's socket, or when the gateway vouches for them with this
+//! instance's key; from anybody else they are ignored. See `docs/architecture.md`, "Trust".
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use http::HeaderMap;
 use http::request::Parts;
 use remotelab_config::secret::Secret;
 use remotelab_config::vouch;
+
+use crate::serve::Peer;
 
 /// The outside view of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,16 +32,19 @@ const FORWARDED: &[&str] = &["forwarded", "x-forwarded-for", "x-real-ip", "cf-co
 
 impl Outside {
     /// Reads a request's headers; `key` is what this instance shares with its gateway.
-    pub(crate) fn of(parts: &Parts, peer: SocketAddr, key: Option<&Secret>, unix_seconds: i64) -> Self {
+    pub(crate) fn of(parts: &Parts, peer: Peer, key: Option<&Secret>, unix_seconds: i64) -> Self {
+        let ip = match peer {
+            Peer::Port(peer) => peer.ip(),
+            Peer::Socket => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
         let direct = Self {
-            client: peer.ip().to_string(),
+            client: ip.to_string(),
             prefix: String::new(),
             host: header(&parts.headers, "host").to_owned(),
             scheme: "http".to_owned(),
-            is_local: peer.ip().to_canonical().is_loopback()
+            is_local: ip.to_canonical().is_loopback()
                 && !FORWARDED.iter().any(|name| parts.headers.contains_key(*name)),
         };
-        let Some(key) = key else { return direct };
         let facts = vouch::Facts {
             method: parts.method.as_str(),
             target: parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str),
@@ -48,7 +53,16 @@ impl Outside {
             proto: header(&parts.headers, "x-forwarded-proto"),
             host: header(&parts.headers, "x-forwarded-host"),
         };
-        if !vouch::verify(key, unix_seconds, &facts, header(&parts.headers, vouch::HEADER)) {
+        let is_vouched = || {
+            let signature = header(&parts.headers, vouch::HEADER);
+            key.is_some_and(|key| vouch::verify(key, unix_seconds, &facts, signature))
+        };
+        let is_believed = match peer {
+            // A gateway always says who asks; a program of this user may come by itself.
+            Peer::Socket => !facts.client.is_empty(),
+            Peer::Port(_) => is_vouched(),
+        };
+        if !is_believed {
             return direct;
         }
         let or = |text: &str, fallback: String| {
@@ -102,7 +116,7 @@ mod tests {
     #[test]
     fn only_a_vouched_prefix_counts() {
         let key = Secret::random();
-        let peer: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let peer = Peer::Port("127.0.0.1:9".parse().unwrap());
         let facts = vouch::Facts {
             method: "GET",
             target: "/x?y=1",
@@ -139,6 +153,9 @@ mod tests {
         assert_eq!(Outside::of(&parts(&vouched), peer, Some(&key), 100), expected);
         assert_eq!(expected.base(), "/trial1/");
         assert_eq!(Outside::of(&parts(&vouched), peer, None, 100), direct);
+        assert_eq!(Outside::of(&parts(&forged), Peer::Socket, None, 100), expected);
+        let alone = Outside { is_local: true, ..direct };
+        assert_eq!(Outside::of(&parts(&[("host", "h")]), Peer::Socket, Some(&key), 100), alone);
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use remotelab_executor::runner::{self, Settled};
 use remotelab_protocol::event::Known;
-use remotelab_protocol::{Event, RunId};
+use remotelab_protocol::{Event, Run, RunId};
 use remotelab_store::{Draft, SessionCell, runs};
 
 use crate::after;
-use crate::app::{Shared, blocking};
+use crate::app::{App, Shared, blocking};
 use crate::clock::now_ms;
+use crate::completions;
 use crate::results;
 use crate::submit::schedule_flush;
 
@@ -36,9 +37,9 @@ pub(crate) fn resume_work(app: &Shared) {
             (Some(_), Some(run)) if run.finalized_at.is_none() => {
                 app.runs.resume(app, &cell, &run.id);
             }
-            (Some(_), Some(_)) => {
+            (Some(_), Some(run)) => {
                 // An older server released the session in a second step and did not come to it.
-                let _ = cell.change(|draft| draft.release_run()).1;
+                let _ = cell.change(|draft| release_ended(app, draft, run)).1;
                 schedule_flush(app, &cell);
             }
             (Some(run), None) => {
@@ -70,8 +71,8 @@ async fn give_up(app: Shared, cell: Arc<SessionCell>, run: RunId) {
             }
         }
     }
-    let target = Arc::clone(&cell);
-    let ((), commit) = blocking(move || target.change(release)).await;
+    let (worker, target) = (Arc::clone(&app), Arc::clone(&cell));
+    let ((), commit) = blocking(move || target.change(|draft| release(&worker, draft, &run))).await;
     if let Err(error) = commit.durable().await {
         tracing::warn!(session.id = %cell.id(), %error, "cannot free a session of a damaged run");
     }
@@ -79,9 +80,16 @@ async fn give_up(app: Shared, cell: Arc<SessionCell>, run: RunId) {
     after::go_on(&app, &cell, None);
 }
 
-fn release(draft: &mut Draft<'_>) {
+fn release_ended(app: &App, draft: &mut Draft<'_>, mut run: Run) {
+    completions::note(app, draft, &mut run);
+    draft.put_run(run);
+    draft.release_run();
+}
+
+fn release(app: &App, draft: &mut Draft<'_>, run: &RunId) {
     let content =
         "error: the record of the last run is damaged, so its result is lost; please send the message again";
     draft.append(Event::new(Known::Status { content: content.to_owned() }, now_ms()));
+    completions::note_lost(app, draft, run);
     draft.release_run();
 }

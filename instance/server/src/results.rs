@@ -64,8 +64,10 @@ struct Found {
 
 /// Notes that the results of a run are due; part of the change that ends it.
 pub(crate) fn expect(app: &App, session: &mut Session, run: &Run) {
-    let for_people = matches!(run.internal_operation.as_deref(), None | Some(after::REPAIR));
-    if for_people && run.state == RunState::Completed && !session.runs_with_results.contains(&run.id) {
+    if after::is_for_people(run)
+        && run.state == RunState::Completed
+        && !session.runs_with_results.contains(&run.id)
+    {
         session.runs_with_results.push(run.id.clone());
         app.publishing.begin(&run.id);
     }
@@ -90,6 +92,7 @@ pub(crate) async fn publish(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) 
         let _ = tokio::time::timeout(PATIENCE, publishing).await;
     }
     app.publishing.end(run);
+    app.completions.changed.notify_waiters();
 }
 
 /// Publishes what the last server had not come to.
@@ -104,10 +107,9 @@ pub(crate) fn resume(app: &Shared, cell: &Arc<SessionCell>) {
 
 async fn publish_now(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) -> Result<(), Error> {
     let (worker, target, id) = (Arc::clone(app), Arc::clone(cell), run.clone());
-    let (record, found) = blocking(move || {
+    let found = blocking(move || {
         let run = runs::load(worker.store.files(), &id)?;
-        let found = run.as_ref().map_or_else(|| Ok(Vec::new()), |run| worker.declared(&target, run));
-        Ok::<_, Error>((run, found?))
+        run.as_ref().map_or_else(|| Ok(Vec::new()), |run| worker.declared(&target, run))
     })
     .await?;
     let mut published = Vec::new();
@@ -129,7 +131,7 @@ async fn publish_now(app: &Shared, cell: &Arc<SessionCell>, run: &RunId) -> Resu
             Err(error) => return Err(error.into()),
         }
     }
-    announce(app, cell, run, record, published).await
+    announce(app, cell, run, published).await
 }
 
 /// Shows the files and notes that they are published.
@@ -137,12 +139,11 @@ async fn announce(
     app: &Shared,
     cell: &Arc<SessionCell>,
     id: &RunId,
-    record: Option<Run>,
     files: Vec<Attachment>,
 ) -> Result<(), Error> {
     let shown = !files.is_empty();
-    let (target, id) = (Arc::clone(cell), id.clone());
-    let ((), commit) = blocking(move || target.change(|draft| show(draft, &id, record, files))).await;
+    let (worker, target, id) = (Arc::clone(app), Arc::clone(cell), id.clone());
+    let ((), commit) = blocking(move || target.change(|draft| show(&worker, draft, &id, files))).await;
     commit.durable().await?;
     if shown {
         app.hub.session_changed(cell);
@@ -151,14 +152,15 @@ async fn announce(
     Ok(())
 }
 
-fn show(draft: &mut Draft<'_>, id: &RunId, record: Option<Run>, files: Vec<Attachment>) {
+fn show(app: &App, draft: &mut Draft<'_>, id: &RunId, files: Vec<Attachment>) {
     let due = &mut draft.session_mut().runs_with_results;
     let before = due.len();
     due.retain(|due| due != id);
     if due.len() == before || files.is_empty() {
         return;
     }
-    let Some(mut run) = record else { return };
+    // As it is now: what became of its answer is noted there, too.
+    let Ok(Some(mut run)) = runs::load(app.store.files(), id) else { return };
     run.rest.insert(FIELD.to_owned(), json!(files));
     run.updated_at = now_iso();
     let message = Message {
@@ -177,7 +179,7 @@ impl App {
     /// Finds the files that a run declares as its results. Blocks.
     fn declared(&self, cell: &SessionCell, run: &Run) -> Result<Vec<Found>, Error> {
         let Some(manifest) = runs::manifest(self.store.files(), &run.id)? else { return Ok(Vec::new()) };
-        if manifest.internal_operation.is_some() {
+        if !after::is_for_people(run) {
             return Ok(Vec::new());
         }
         let events = events_of(cell, run);

@@ -1,6 +1,7 @@
 //! Starting and stopping a chat server.
 
 mod connections;
+mod socket;
 
 use std::future::Future;
 use std::io;
@@ -18,23 +19,29 @@ use remotelab_executor::catalogue::CatalogueOptions;
 use remotelab_executor::{Catalogue, Launcher, LoginShell};
 use remotelab_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::connections::Listeners;
 use crate::api_log::ApiLog;
 use crate::app::{App, Shared, blocking};
 use crate::assets::Assets;
 use crate::auth::Auth;
 use crate::body_memory::BodyMemory;
+use crate::completions;
+use crate::damages::{self, Damages};
 use crate::hub::Hub;
 use crate::recovery;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
+use crate::room::Room;
 use crate::runs::Runs;
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
 use crate::webhooks::{self, Webhooks};
+
+pub(crate) use connections::Peer;
 
 /// How long open requests may take after the server was asked to stop.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -77,7 +84,7 @@ pub struct Server {
 impl Server {
     /// Opens the instance, listens, and goes on with the work that the last server left. `program` is
     /// this binary, which is also the runner; `env` is the ground of what executors get. The server
-    /// stops when `stop` is done.
+    /// stops when `stop` is done, or when storage refuses something.
     ///
     /// # Errors
     /// [`Error`]: nothing is left running then.
@@ -93,7 +100,10 @@ impl Server {
             TcpListener::bind(&address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = listening.map_err(|source| Error::Listen { address, source })?;
         let _ = app.address.set(address);
+        let socket = socket::bind(&app.settings.paths.chat_socket());
+        let listeners = Listeners { port: listener, socket };
         recovery::resume_work(&app);
+        tokio::spawn(completions::give_up_old(Arc::clone(&app)));
         let router = crate::http::router(Arc::clone(&app));
         tokio::task::spawn_blocking({
             let app = Arc::clone(&app);
@@ -102,18 +112,24 @@ impl Server {
         let exporting = tokio::spawn(export_regularly(Arc::clone(&app)));
         let triggering = tokio::spawn(triggers::deliver_when_due(Arc::clone(&app)));
         let delivering = tokio::spawn(webhooks::deliver_for_ever(Arc::clone(&app)));
+        let looking = tokio::spawn(damages::look_regularly(Arc::clone(&app)));
         let opening = Arc::clone(&app.store);
         drop(tokio::task::spawn_blocking(move || opening.open_records()));
-        let stopping = app.stopping.clone();
+        let (stopping, store) = (app.stopping.clone(), Arc::clone(&app.store));
         let stop = async move {
-            stop.await;
+            tokio::select! {
+                () = stop => {}
+                // Memory is ahead of the disk: whoever starts next goes on from what the disk has.
+                () = store.refused() => {}
+            }
             stopping.cancel();
         };
         let serving = tokio::spawn(async move {
-            connections::serve(listener, router, stop, DRAIN).await;
+            connections::serve(listeners, router, stop, DRAIN).await;
             exporting.abort();
             triggering.abort();
             delivering.abort();
+            looking.abort();
         });
         Ok(Self { address, app, serving })
     }
@@ -127,15 +143,19 @@ impl Server {
     /// Waits until the server has stopped; runs that are under way live on.
     ///
     /// # Errors
-    /// When serving failed.
+    /// When serving failed, or when it stopped because storage refused something: then it is to be started anew.
     pub async fn stopped(self) -> io::Result<()> {
         self.serving.await.map_err(io::Error::other)?;
         let app = self.app;
+        let refusal = app.store.refusal();
         let closed = blocking(move || {
             app.api_log.flush();
             app.store.close()
         })
         .await;
+        if let Some(refusal) = refusal {
+            return Err(io::Error::other(refusal));
+        }
         if let Err(error) = closed {
             tracing::warn!(%error, "the store was not closed cleanly; the next start repairs it");
         }
@@ -166,6 +186,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         program: program.clone(),
     });
     Ok(Arc::new(App {
+        damages: Damages::at_start(&store),
         auth: Auth::open(&settings, run_tokens),
         gateway_key: gateway_key(&settings)?,
         store: Arc::new(store),
@@ -179,13 +200,16 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         templates: Templates::default(),
         triggers: Triggers::open(&settings.paths)?,
         delegating: Mutex::default(),
+        starters: OnceCell::new(),
         helper_turns: Semaphore::new(HELPERS),
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),
         webhooks: Webhooks::open(&settings.paths)?,
+        completions: completions::Waiting::open(settings.paths.config()),
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings.paths, settings.object_storage.clone()),
         body_memory: BodyMemory::new(),
+        room: Room::below(settings.paths.config(), settings.free_disk),
         settings,
         env,
         program,

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::app::{App, Shared, StorageRefused, blocking};
 use crate::clock::now_iso;
+use crate::completions;
 use crate::context::Conversation;
 
 pub(crate) use begin::{Beginning, Internal, of_run};
@@ -37,6 +38,8 @@ pub(crate) struct Submission {
     pub(crate) thinking: bool,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) source_context: Option<Value>,
+    /// Where else its answer goes.
+    pub(crate) targets: Vec<Value>,
 }
 
 /// What became of a message.
@@ -110,7 +113,7 @@ impl App {
     fn decide(
         &self,
         cell: &SessionCell,
-        submission: Submission,
+        mut submission: Submission,
     ) -> (Result<Option<Accepted>, Error>, Commit) {
         // Only a run that starts now needs the conversation, and nothing is read under the lock.
         let (idle, stored) =
@@ -136,14 +139,17 @@ impl App {
                 return Err(Error::Archived);
             }
             let tool = self.known_tool(submission.tool.as_deref(), &session.tool)?;
+            let targets = std::mem::take(&mut submission.targets);
             if is_busy(session, draft.active()) || !session.follow_up_queue.is_empty() {
                 enqueue(draft, submission)?;
+                completions::add(self, draft, targets);
                 return accepted(false, true, None);
             }
             let outdated = conversation.latest_seq() != draft.meta().latest_seq;
             if !conversation.is_read() || outdated || wanted.as_ref() != Some(&tool) {
                 return Ok(None);
             }
+            completions::add(self, draft, targets);
             let beginning = Beginning::of(submission, tool);
             accepted(false, false, Some(self.begin(draft, &conversation, beginning)))
         })

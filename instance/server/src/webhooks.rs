@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::records;
+use crate::{after, records};
 pub(crate) use deliver::deliver_for_ever;
 pub(crate) use delivery::Delivery;
 pub(crate) use hook::{Event, Hook, Invalid, Wanted};
@@ -119,9 +119,10 @@ impl Webhooks {
         })
     }
 
-    /// Returns the deliveries that the end of a run makes necessary. They are to be written with it.
+    /// Returns the deliveries that the end of a run makes necessary. They are to be written with it. What the server
+    /// has done for itself is nobody's answer.
     pub(crate) fn deliveries(&self, run: &Run) -> Vec<Delivery> {
-        let Some(event) = Event::of(run.state) else {
+        let Some(event) = Event::of(run.state).filter(|_| after::is_for_people(run)) else {
             return Vec::new();
         };
         let hooks = self.hooks.load();

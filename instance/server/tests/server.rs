@@ -4,8 +4,10 @@ mod server {
     mod assets;
     mod assistant_messages;
     mod bad_input;
+    mod completions;
     mod connector;
     mod context;
+    mod damaged_files;
     mod delegation;
     mod examples;
     mod full_disk;
@@ -28,6 +30,8 @@ mod server {
     mod run_tokens;
     mod runs;
     mod slow_bodies;
+    mod socket;
+    mod starters;
     mod streams;
     mod surface;
     mod tokens;

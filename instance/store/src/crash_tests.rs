@@ -115,6 +115,8 @@ fn fail_once(nth: usize, dies: bool, loses_power: bool) {
             assert!(!past.take(&[Step::Create { key: None }], &store), "nothing is accepted after a refusal");
             // Refused as well, so nothing may be left of it.
             past.states.pop();
+            assert!(now(store.settled()).is_err(), "what was refused is told");
+            now(store.refused());
         }
         let _ = store.close();
     }
@@ -135,6 +137,10 @@ fn fail_once(nth: usize, dies: bool, loses_power: bool) {
     past.recovered(&store);
     assert!(past.take(&story(), &store));
     assert_eq!(&Model::of(&store), past.now());
+}
+
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 #[derive(Clone, Debug)]

@@ -65,8 +65,7 @@ pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
         check::<RunnerReport>(&run.join("runner.json"), &mut damaged);
         check::<RunResult>(&run.join("result.json"), &mut damaged);
     }
-    check::<ApiTokens>(TokenFile::in_folder(paths.config()).path(), &mut damaged);
-    lists::scan(paths, &mut damaged);
+    in_configuration(paths, &mut damaged);
     if paths.file_assets().is_dir() {
         for asset in entries(&paths.file_assets(), &mut damaged).iter().filter(|path| is_json(path)) {
             check::<Asset>(asset, &mut damaged);
@@ -74,6 +73,28 @@ pub fn scan(paths: &InstancePaths) -> Vec<Damage> {
     }
     damaged.sort_by(|a, b| a.path.cmp(&b.path));
     damaged
+}
+
+/// As [`scan`], for the few files that stand for the whole instance: its executors, triggers, webhooks and
+/// tokens. Blocks, never long.
+#[must_use]
+pub fn scan_configuration(paths: &InstancePaths) -> Vec<Damage> {
+    let mut damaged = Vec::new();
+    in_configuration(paths, &mut damaged);
+    damaged
+}
+
+fn in_configuration(paths: &InstancePaths, damaged: &mut Vec<Damage>) {
+    let journal = entries(&paths.config().join("journal"), damaged);
+    let bad = journal.into_iter().filter(|path| path.extension().is_some_and(|it| it == "damaged"));
+    damaged.extend(bad.map(of_journal));
+    check::<ApiTokens>(TokenFile::in_folder(paths.config()).path(), damaged);
+    lists::scan(paths, damaged);
+}
+
+/// Tells of a journal file that was kept because it went bad.
+pub(crate) fn of_journal(path: PathBuf) -> Damage {
+    Damage::new(path, "what was stored shortly before the last crash is lost in part".to_owned())
 }
 
 /// What the record of a file has at least.

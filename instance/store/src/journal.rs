@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 use changes::Changes;
 use disk::{Disk, RealDisk};
 use queue::Queue;
+use record::Rest;
 
 pub use files::Files;
 pub use record::{Op, Transaction};
@@ -34,7 +35,7 @@ pub use record::{Op, Transaction};
 /// Why a transaction was not made durable.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The disk refused; nothing is accepted until the instance is restarted.
+    /// The disk refused; nothing is accepted until the folder is opened anew.
     #[error("storage refused a write: {0}")]
     Refused(Arc<str>),
     /// The change is larger than a record may be. It alone is refused.
@@ -60,6 +61,15 @@ struct Work {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What was found in the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// How many transactions were carried out.
+    pub transactions: usize,
+    /// Journal files that went bad, with transactions in them that were acknowledged and are lost.
+    pub damaged: Vec<PathBuf>,
+}
+
 /// A transaction on its way to the disk.
 #[derive(Debug)]
 #[must_use = "nothing may be acknowledged before its commit is awaited"]
@@ -67,15 +77,15 @@ pub struct Commit(oneshot::Receiver<Result<(), Error>>);
 
 impl Journal {
     /// Opens the journal of a root folder: carries out what a crash left behind, then starts the
-    /// threads. Returns how many transactions were found.
+    /// threads.
     ///
     /// # Errors
     /// When the journal folder cannot be made, read or synced.
-    pub fn open(root: &Path) -> io::Result<(Self, usize)> {
+    pub fn open(root: &Path) -> io::Result<(Self, Replayed)> {
         Self::open_on(RealDisk, root)
     }
 
-    pub(crate) fn open_on<D: Disk>(disk: D, root: &Path) -> io::Result<(Self, usize)> {
+    pub(crate) fn open_on<D: Disk>(disk: D, root: &Path) -> io::Result<(Self, Replayed)> {
         let folder = root.join("journal");
         disk.make_folder(&folder)?;
         let files = journal_files(&folder)?;
@@ -106,7 +116,7 @@ impl Journal {
     /// Waits until everything that was enqueued before is durable. Costs nothing when all is.
     ///
     /// # Errors
-    /// When the disk refuses it, or the journal is closed meanwhile.
+    /// When the disk has refused some of it, or the journal is closed meanwhile.
     pub async fn barrier(&self) -> Result<(), Error> {
         if self.work.queue.is_synced() {
             return Ok(());
@@ -123,6 +133,13 @@ impl Journal {
     #[must_use]
     pub fn refusal(&self) -> Option<Error> {
         self.work.queue.refusal()
+    }
+
+    /// Waits until something is refused; memory may be ahead of the disk then.
+    pub async fn refused(&self) {
+        let mut refusing = self.work.queue.refusing();
+        // The sender lives as long as the queue.
+        let _ = refusing.wait_for(|refused| *refused).await;
     }
 
     /// Carries out what waits, empties the journal and stops. Blocks.
@@ -175,28 +192,42 @@ impl Drop for Watch {
 }
 
 fn refused(error: &io::Error) -> Error {
-    tracing::error!(%error, "storage refused a write; restart the instance after making room");
+    tracing::error!(%error, "storage refused a write");
     Error::Refused(error.to_string().into())
 }
 
 /// Carries out the transactions of all journal files, oldest first, makes that durable and removes
-/// the files.
-fn replay(disk: &impl Disk, root: &Path, files: &[(u64, PathBuf)]) -> io::Result<usize> {
-    let mut found = 0;
+/// the files. One in which acknowledged transactions cannot be read is kept under another name.
+fn replay(disk: &impl Disk, root: &Path, files: &[(u64, PathBuf)]) -> io::Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let mut done: Vec<(&Path, Rest)> = Vec::new();
     for (_, file) in files {
-        let mut changes = Changes::default();
-        // A torn tail was never acknowledged: decoding stops there.
-        for transaction in record::decode_all(&fs::read(file)?) {
-            transaction.into_ops().into_iter().for_each(|op| changes.add(op));
-            found += 1;
+        let (transactions, rest) = record::decode(&fs::read(file)?);
+        if !transactions.is_empty() {
+            // Nothing is written to a file before the one before it is whole.
+            done.iter_mut()
+                .filter(|(_, rest)| *rest == Rest::Torn)
+                .for_each(|(_, rest)| *rest = Rest::Damaged);
         }
+        done.push((file, rest));
+        replayed.transactions += transactions.len();
+        let mut changes = Changes::default();
+        transactions.into_iter().flat_map(Transaction::into_ops).for_each(|op| changes.add(op));
         apply::apply(disk, root, &changes, || true)?;
     }
-    if found > 0 {
+    if replayed.transactions > 0 {
         disk.sync_file_system(root)?;
     }
-    files.iter().try_for_each(|(_, file)| disk.remove(file))?;
-    Ok(found)
+    for (file, rest) in done {
+        if rest == Rest::Damaged {
+            let kept = file.with_extension("wal.damaged");
+            disk.rename(file, &kept)?;
+            replayed.damaged.push(kept);
+        } else {
+            disk.remove(file)?;
+        }
+    }
+    Ok(replayed)
 }
 
 /// Lists the journal files with their numbers, in order.

@@ -12,7 +12,7 @@ use remotelab_protocol::session::HistoryMeta;
 use remotelab_protocol::{Run, RunId, Session, SessionId};
 use serde_json::Value;
 
-use crate::damage::Damage;
+use crate::damage::{self, Damage};
 use crate::history::relative;
 use crate::index::{self, Folder};
 use crate::journal::disk::{Disk, RealDisk};
@@ -110,6 +110,7 @@ impl Store {
         let imported = loaded.imported.len();
         let ground = Arc::new(Ground { paths: paths.clone(), journal, triggers: Triggers::default() });
         let mut damaged = loaded.damaged;
+        damaged.extend(replayed.damaged.into_iter().map(damage::of_journal));
         damaged.extend(sessions::damaged_rows(paths, loaded.unreadable_rows.len()));
         let mut keys = ground.triggers.lock();
         let cells = loaded.sessions.into_iter().map(|(id, mut held)| {
@@ -127,7 +128,7 @@ impl Store {
         let unchanged = loaded.is_unchanged.then_some(sessions.len());
         drop(keys);
         let recovery = Recovery {
-            replayed,
+            replayed: replayed.transactions,
             damaged: damaged.iter().map(|damage| damage.path.clone()).collect(),
             imported,
         };
@@ -271,6 +272,18 @@ impl Store {
     #[must_use]
     pub fn accepts_writes(&self) -> bool {
         self.ground.journal.refusal().is_none()
+    }
+
+    /// Waits until storage refuses something. From then on nothing is accepted and memory may be ahead of the
+    /// disk: the store is to be opened anew.
+    pub async fn refused(&self) {
+        self.ground.journal.refused().await;
+    }
+
+    /// Why storage takes nothing any longer; `None` while it does.
+    #[must_use]
+    pub fn refusal(&self) -> Option<journal::Error> {
+        self.ground.journal.refusal()
     }
 
     /// Writes `chat-sessions.json` for older tools. Blocks.

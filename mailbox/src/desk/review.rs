@@ -12,7 +12,7 @@ use crate::store::{Filter, Item, Store};
 const LISTING: usize = 1_000;
 
 /// The reviewer named when a command does not name one.
-const REVIEWER: &str = "manual-operator";
+pub(super) const REVIEWER: &str = "manual-operator";
 
 /// Which mail a listing shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -83,6 +83,8 @@ pub struct Latest {
 /// Letters in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LetterCounts {
+    /// Waiting for a person.
+    pub held: u64,
     /// To be sent, now or later.
     pub pending: u64,
     /// Taken by the relay.
@@ -113,6 +115,7 @@ impl LetterCounts {
         let mut counts = Self::default();
         for (state, count) in states {
             match state {
+                Outgoing::Held => counts.held += count,
                 Outgoing::Pending | Outgoing::Sending => counts.pending += count,
                 Outgoing::Sent => counts.sent += count,
                 Outgoing::Unconfirmed => counts.unconfirmed += count,
@@ -168,6 +171,11 @@ impl Desk {
         if outbox.dead + outbox.unconfirmed > 0 {
             let number = outbox.dead + outbox.unconfirmed;
             diagnostics.push(format!("{number} letters were given up or are unconfirmed."));
+        }
+        let held = outbox.held + instances.iter().map(|guest| guest.outbox.held).sum::<u64>();
+        if held > 0 {
+            diagnostics
+                .push(format!("{held} letters wait for a person; list them: remotelab mail outbox held"));
         }
         Ok(Status {
             root_dir: owner.root.display().to_string(),

@@ -267,7 +267,7 @@ impl Desk {
     }
 
     /// The mailboxes of one instance or of all.
-    fn stores(&self, instance: Option<&InstanceName>) -> Result<Vec<(Place, Arc<Store>)>, Error> {
+    pub(super) fn stores(&self, instance: Option<&InstanceName>) -> Result<Vec<(Place, Arc<Store>)>, Error> {
         let mut stores = Vec::new();
         for place in self.scope(instance)? {
             if Store::exists(&place.root) {
@@ -293,7 +293,7 @@ impl Answer {
     }
 }
 
-fn allowed(done: Done, id: &str, state: &'static str, verb: &'static str) -> Result<(), Error> {
+pub(super) fn allowed(done: Done, id: &str, state: &'static str, verb: &'static str) -> Result<(), Error> {
     match done {
         Done::Yes => Ok(()),
         Done::No => Err(Error::NotNow { id: id.to_owned(), state, verb }),

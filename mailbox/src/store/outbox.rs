@@ -250,14 +250,18 @@ fn lease(tx: &Connection, by: &str, only: Option<&str>, now: i64) -> rusqlite::R
     Ok(Some(Row { state: Outgoing::Sending, attempts: row.attempts + 1, ..row }))
 }
 
-fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Row>> {
+pub(super) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<Row>> {
     connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE id = ?"))?
         .query_row([id], from_row)
         .optional()
 }
 
-fn is_too_soon(tx: &Connection, new: &NewLetter<'_>, since: Option<i64>) -> rusqlite::Result<bool> {
+pub(super) fn is_too_soon(
+    tx: &Connection,
+    new: &NewLetter<'_>,
+    since: Option<i64>,
+) -> rusqlite::Result<bool> {
     let Some(since) = since else { return Ok(false) };
     tx.query_row(
         "SELECT EXISTS (SELECT 1 FROM outbox WHERE thread_id = ? AND kind = ? AND created_at > ?)",
@@ -267,7 +271,7 @@ fn is_too_soon(tx: &Connection, new: &NewLetter<'_>, since: Option<i64>) -> rusq
 }
 
 /// Inserts a letter and returns its id, or the id of the one that already answers the target.
-fn insert(tx: &Connection, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Option<String>> {
+pub(super) fn insert(tx: &Connection, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Option<String>> {
     let id = format!("out_{now}_{:016x}", rand::random::<u64>());
     tx.execute(
         "INSERT INTO outbox (id, target, kind, thread_id, letter, created_at, updated_at, state, due_at, bounce_key)

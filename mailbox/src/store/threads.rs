@@ -76,7 +76,7 @@ pub(super) fn answers_since(tx: &Connection, thread_id: i64, since: i64) -> rusq
 }
 
 /// Tells what an id is to a sender; of several conversations with a part of his, the newest counts.
-fn standing(tx: &Connection, message_id: &str, sender: &str) -> rusqlite::Result<Standing> {
+pub(super) fn standing(tx: &Connection, message_id: &str, sender: &str) -> rusqlite::Result<Standing> {
     let part: Option<i64> = tx
         .prepare_cached(
             "SELECT thread_id FROM message_ids JOIN participants USING (thread_id)

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::system_conf::read_system_conf;
-use mail_auth::MessageAuthenticator;
+use mail_auth::common::cache::NoCache;
+use mail_auth::{MX, MessageAuthenticator, RecordSet};
 use remotelab_config::Env;
 
 /// Names another name server than the system's, as `address:port`.
@@ -27,6 +28,23 @@ impl Resolver {
         options.timeout = TIMEOUT;
         options.attempts = 2;
         MessageAuthenticator::new(config, options).ok().map(Self)
+    }
+}
+
+impl Resolver {
+    /// The mail servers of a domain, the preferred ones first; none when it has no such record.
+    pub(crate) async fn mail_servers(&self, domain: &str) -> Result<Vec<String>, String> {
+        let cache = None::<&NoCache<Box<str>, RecordSet<MX>>>;
+        match self.0.mx_lookup(domain, cache).await {
+            Ok(records) => {
+                let names = records.rrset.iter().flat_map(|record| record.exchanges.iter());
+                let names = names.map(|name| name.trim_end_matches('.').to_owned());
+                // A lone dot says that there is none (RFC 7505).
+                Ok(names.filter(|name| !name.is_empty()).collect())
+            }
+            Err(mail_auth::Error::Dns(mail_auth::DnsError::RecordNotFound(_))) => Ok(Vec::new()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -38,7 +38,14 @@ async fn pass(ground: &Ground) -> Result<Duration, Error> {
     .await?;
     if next.is_some_and(|next| next <= now) {
         let settings = ground.settings().await?;
-        while dispatch::send_next(&ground.office, &store, &settings.outbound).await? {}
+        let mut has_sent = false;
+        while dispatch::send_next(&ground.office, &store, &settings.outbound).await? {
+            has_sent = true;
+        }
+        if has_sent {
+            // Whoever reports what became of letters.
+            ground.ring();
+        }
     }
     let next = blocking(move || Ok(store.next_letter_due()?)).await?;
     Ok(wait(next, ground.now()))

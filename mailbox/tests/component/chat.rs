@@ -43,6 +43,10 @@ pub(crate) struct Book {
     pub(crate) is_old: bool,
     /// How often a whole history was read.
     pub(crate) histories_read: usize,
+    /// Answers for targets that wait, and what was said became of them.
+    pub(crate) completions: Vec<Value>,
+    pub(crate) reports: Vec<(String, Value)>,
+    pub(crate) asked_for_completions: usize,
     /// Never answers a message that says this.
     pub(crate) hangs_at: Option<String>,
     ids: u64,
@@ -249,6 +253,8 @@ fn router(state: Shared) -> Router {
         .route("/api/sessions/{id}/events", get(events))
         .route("/api/sessions/{id}/runs", get(runs))
         .route("/api/media/{name}", get(media))
+        .route("/api/completions", get(completions))
+        .route("/api/completions/{id}", post(report))
         .route("/api/runs/{id}", get(run))
         .route("/api/runs/{id}/reply", get(reply))
         .with_state(state)
@@ -445,4 +451,35 @@ async fn reply(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<S
     axum::Json(json!({"runId": id, "state": run.state, "reply": text, "attachments": files,
         "requestIds": run.requests, "settledRunId": settled.then_some(last)}))
     .into_response()
+}
+
+async fn completions(State(state): State<Shared>, headers: HeaderMap) -> Response {
+    let mut book = state.lock().unwrap();
+    if let Some(refused) = guard(&mut book, &headers) {
+        return refused;
+    }
+    book.asked_for_completions += 1;
+    axum::Json(json!({"completions": book.completions, "hasMore": false, "nextCursor": null})).into_response()
+}
+
+async fn report(
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    axum::Json(said): axum::Json<Value>,
+) -> Response {
+    let mut book = state.lock().unwrap();
+    if let Some(refused) = guard(&mut book, &headers) {
+        return refused;
+    }
+    let Some(place) = book.completions.iter().position(|completion| completion["id"] == id.as_str()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if said["state"] == "sending" {
+        book.completions[place]["taken"] = true.into();
+    } else {
+        book.completions.remove(place);
+    }
+    book.reports.push((id.clone(), said.clone()));
+    axum::Json(json!({"id": id, "completion": said})).into_response()
 }

@@ -1,6 +1,7 @@
 //! The mail service against a chat server and a relay of the test's own.
 
 mod answers;
+mod carrying;
 mod chat;
 mod crash;
 mod dns;
@@ -14,6 +15,7 @@ mod path;
 mod providers;
 mod relay;
 mod review;
+mod routing;
 mod tend;
 mod token;
 mod trouble;

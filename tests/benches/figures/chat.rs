@@ -27,9 +27,10 @@ const TOOL_TIME: Duration = Duration::from_millis(100);
 const HANDS: usize = 32;
 
 /// Says one thing and ends, after a time.
-fn tool(pause: Duration) -> String {
+pub(crate) fn tool(pause: Duration) -> String {
     format!(
         "#!/bin/sh\nsleep {}\n\
+         echo '{{\"type\":\"system\",\"subtype\":\"init\",\"session_id\":\"steady\"}}'\n\
          echo '{{\"type\":\"assistant\",\"message\":{{\"content\":[{{\"type\":\"text\",\"text\":\"done\"}}]}}}}'\n\
          echo '{{\"type\":\"result\",\"subtype\":\"success\",\"is_error\":false,\"result\":\"done\"}}'\n",
         pause.as_secs_f64()
@@ -156,7 +157,7 @@ pub(crate) async fn sockets(figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn furnished(pause: Duration) -> anyhow::Result<World> {
+pub(crate) async fn furnished(pause: Duration) -> anyhow::Result<World> {
     let world = World::without_executors().await?;
     world.tool("steady", &tool(pause))?;
     std::fs::create_dir_all(world.config()).context("create the configuration folder")?;
@@ -169,13 +170,13 @@ async fn furnished(pause: Duration) -> anyhow::Result<World> {
     Ok(world)
 }
 
-async fn chat(world: &World) -> anyhow::Result<Process> {
+pub(crate) async fn chat(world: &World) -> anyhow::Result<Process> {
     let chat = world.start(&["chat"])?;
     first_page(&format!("{}/login", world.owner_url())).await?;
     Ok(chat)
 }
 
-async fn open_sessions(world: &World, owner: &Client, count: usize) -> anyhow::Result<()> {
+pub(crate) async fn open_sessions(world: &World, owner: &Client, count: usize) -> anyhow::Result<()> {
     let fields = json!({
         "folder": world.work(), "tool": "steady", "name": "March sales cleanup", "group": "Sales ops",
         "description": "A session as connectors make them, with a line about it",
@@ -186,11 +187,11 @@ async fn open_sessions(world: &World, owner: &Client, count: usize) -> anyhow::R
 }
 
 /// One connection for all, as a browser and a connector have it.
-fn kept_client() -> anyhow::Result<reqwest::Client> {
+pub(crate) fn kept_client() -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().build().context("make a client")
 }
 
-async fn post(
+pub(crate) async fn post(
     world: &World,
     kept: &reqwest::Client,
     owner: &Client,
@@ -219,7 +220,12 @@ async fn ended(world: &World, kept: &reqwest::Client, owner: &Client, run: &str)
 }
 
 /// Asks once and is answered at the end.
-async fn waited(world: &World, kept: &reqwest::Client, owner: &Client, run: &str) -> anyhow::Result<()> {
+pub(crate) async fn waited(
+    world: &World,
+    kept: &reqwest::Client,
+    owner: &Client,
+    run: &str,
+) -> anyhow::Result<()> {
     let url = format!("{}/api/runs/{run}?wait=30", world.owner_url());
     let answer = http::send(kept.get(url).header("cookie", owner.cookie())).await?;
     let state: Value = answer.json()?["run"]["state"].take();

@@ -7,6 +7,7 @@
 
 mod chat;
 mod gateway;
+mod growth;
 mod instance;
 mod mail;
 mod memory;
@@ -48,6 +49,9 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     }
     if is_wanted("crowd") {
         chat::crowd(figures).await?;
+    }
+    if is_wanted("growth") {
+        growth::one_more_message(figures).await?;
     }
     if is_wanted("sockets") {
         chat::sockets(figures).await?;

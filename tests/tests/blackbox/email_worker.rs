@@ -13,7 +13,8 @@ async fn a_mail_comes_in_by_the_worker_and_its_answer_leaves_by_it() -> anyhow::
     world.set("REMOTELAB_MAIL_RESOLVER", names.address());
     world.set("WORKER_TOKEN", "a-token-for-sending");
     let _up = world.up().await?;
-    let init = ["mail", "init", "--name", "Rowan", "--local-part", "rowan", "--domain", "example.com", "--allow"];
+    let init =
+        ["mail", "init", "--name", "Rowan", "--local-part", "rowan", "--domain", "example.com", "--allow"];
     for words in [
         &["guest-instance", "create-trial", "--json"][..],
         &[&init[..], &["ada@example.net"]].concat(),
@@ -22,7 +23,8 @@ async fn a_mail_comes_in_by_the_worker_and_its_answer_leaves_by_it() -> anyhow::
         let done = world.run(words).await?;
         ensure!(done.code == Some(0), "{words:?}: {done:?}");
     }
-    let settings = std::fs::read(world.config().join("agent-mailbox/bridge.json")).context("read the settings")?;
+    let settings =
+        std::fs::read(world.config().join("agent-mailbox/bridge.json")).context("read the settings")?;
     let settings: Value = serde_json::from_slice(&settings)?;
     let bindings = json!({
         "MAILBOX_FROM": "rowan@example.com",
@@ -49,9 +51,16 @@ async fn a_mail_comes_in_by_the_worker_and_its_answer_leaves_by_it() -> anyhow::
     ensure!(taken.status == 200, "{} {}", taken.status, taken.text);
 
     let letter = worker.sent().await?;
-    for part in ["From: =?utf-8?B?", "<rowan+trial1@example.com>", "To: ada@example.net", "In-Reply-To: <one@example.net>",
-        "Auto-Submitted: auto-replied", "Subject: Re: News", "Reply-To: rowan+trial1.r-", "multipart/alternative"]
-    {
+    for part in [
+        "From: =?utf-8?B?",
+        "<rowan+trial1@example.com>",
+        "To: ada@example.net",
+        "In-Reply-To: <one@example.net>",
+        "Auto-Submitted: auto-replied",
+        "Subject: Re: News",
+        "Reply-To: rowan+trial1.r-",
+        "multipart/alternative",
+    ] {
         ensure!(letter.contains(part), "no {part} in {letter}");
     }
     let shown = world.run(&["mail", "list", "approved"]).await?;

@@ -5,6 +5,7 @@ use remotelab_tests::http::{self, Answer};
 use remotelab_tests::mail::Names;
 use remotelab_tests::process::Process;
 use remotelab_tests::smtp::SmtpServer;
+use remotelab_tests::wait;
 use remotelab_tests::world::World;
 use serde_json::{Value, json};
 
@@ -73,6 +74,44 @@ async fn strangers_wait_and_unknown_recipients_are_refused() -> anyhow::Result<(
         .post(format!("{}/cloudflare-email/webhook", office.world.mailbox_url()))
         .json(&json!({}));
     assert_eq!(http::send(unsigned).await?.status, 403);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_for_a_target_that_a_connector_names_goes_out_as_mail() -> anyhow::Result<()> {
+    let office = Office::open().await?;
+    let guest = office.world.guest_owner("trial1").await?;
+    let (known, stranger) = ("ada@example.net", "eve@example.org");
+    let targets = json!([{"id": "known", "type": "email", "to": known, "inReplyTo": "<r@example.net>"},
+        {"id": "stranger", "type": "email", "to": stranger}]);
+    let session = guest
+        .open_session_with(json!({"folder": "~", "tool": "codex", "completionTargets": targets}))
+        .await?;
+    let posted = guest.say(&session, "r-1", "Write the report.").await?;
+
+    let letters = office.smtp.received(1).await?;
+    let letter = &letters[0];
+    assert_eq!(letter.to, [known]);
+    assert_eq!(letter.header("in-reply-to").as_deref(), Some("<r@example.net>"));
+    let from = letter.header("from").unwrap_or_default();
+    assert!(from.ends_with("<rowan+trial1@example.com>"), "{from}");
+    assert!(letter.text().contains("You said: Write the report."), "{}", letter.text());
+
+    let held = office.world.run(&["mail", "outbox", "held"]).await?;
+    let held: Value = serde_json::from_str(&held.stdout)?;
+    assert_eq!(held[0]["to"], json!([stranger]), "{held}");
+    let released = office.world.run(&["mail", "release", held[0]["id"].as_str().context("no id")?]).await?;
+    ensure!(released.code == Some(0), "{released:?}");
+    assert_eq!(office.smtp.received(2).await?[1].to, [stranger]);
+
+    let run = posted.run.context("no run")?;
+    let states = wait::eventually("both are reported", async || {
+        let states = guest.run(&run).await?["completionTargets"].clone();
+        let done = ["known", "stranger"].iter().all(|target| states[*target]["state"] == "sent");
+        Ok(done.then_some(states))
+    })
+    .await?;
+    assert_eq!(states["known"]["delivery"]["provider"], "smtp");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! A person with a browser.
 
 mod files;
+mod foreign;
 mod house;
 mod keyboard;
 mod menu;

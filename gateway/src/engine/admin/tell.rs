@@ -18,6 +18,7 @@ pub(super) fn routes(live: &Live) -> Value {
                 "name": route.name,
                 "id": route.id,
                 "kind": route.kind.as_str(),
+                "foreign": route.policy.foreign,
                 "prefix": route.prefix,
                 "hosts": route.hosts,
                 "upstream": route.upstream.to_string(),

@@ -1,5 +1,6 @@
 //! One line of the log: begun with a request's head, finished with its end.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -63,13 +64,14 @@ impl Entry {
         now: Duration,
         request_id: &HeaderValue,
         listener: &str,
-        client: IpAddr,
+        client: &HeaderValue,
         head: &request::Parts,
     ) -> Self {
         let mut line = String::with_capacity(USUAL);
-        push_start(&mut line, now, listener, client);
-        let id = request_id.to_str().unwrap_or_default();
-        let _ = write!(line, r#","requestId":"{id}","method":""#);
+        push_start(&mut line, now, listener, client.to_str().unwrap_or_default());
+        line.push_str(r#","requestId":""#);
+        line.push_str(request_id.to_str().unwrap_or_default());
+        line.push_str(r#"","method":""#);
         push_json(&mut line, head.method.as_str());
         line.push_str(r#"","path":""#);
         push_target(&mut line, head.uri.path(), head.uri.query());
@@ -101,7 +103,8 @@ impl Entry {
             [("ttfbMs", facts.until_head), ("upstreamMs", facts.upstream), ("totalMs", Some(facts.total))]
         {
             if let Some(time) = time {
-                let _ = write!(line, r#","{key}":{:.3}"#, time.as_secs_f64() * 1000.0);
+                let us = time.as_micros();
+                let _ = write!(line, r#","{key}":{}.{:03}"#, us / 1000, us % 1000);
             }
         }
         if facts.upstream.is_some() {
@@ -124,15 +127,57 @@ impl Entry {
 /// The line of bytes that are no request.
 pub(crate) fn malformed(now: Duration, listener: &str, client: IpAddr) -> String {
     let mut line = String::new();
-    push_start(&mut line, now, listener, client);
+    push_start(&mut line, now, listener, &client.to_string());
     line.push_str(r#","abort":"malformed"}"#);
     line
 }
 
-fn push_start(line: &mut String, now: Duration, listener: &str, client: IpAddr) {
-    let ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let time = Timestamp::from_millisecond(ms).unwrap_or_default();
-    let _ = write!(line, r#"{{"ts":"{time:.3}","listener":""#);
+fn push_start(line: &mut String, now: Duration, listener: &str, client: &str) {
+    line.push_str(r#"{"ts":""#);
+    push_time(line, now);
+    line.push_str(r#"","listener":""#);
     push_json(line, listener);
-    let _ = write!(line, r#"","client":"{client}""#);
+    line.push_str(r#"","client":""#);
+    line.push_str(client);
+    line.push('"');
+}
+
+thread_local! {
+    /// The second that this thread wrote last, and how: a date is much to work out for each request.
+    static SECOND: RefCell<(u64, String)> = RefCell::default();
+}
+
+fn push_time(line: &mut String, now: Duration) {
+    SECOND.with_borrow_mut(|(second, text)| {
+        if text.is_empty() || *second != now.as_secs() {
+            *second = now.as_secs();
+            let seconds = i64::try_from(*second).unwrap_or(i64::MAX);
+            *text = Timestamp::from_second(seconds).unwrap_or_default().to_string();
+        }
+        line.push_str(text.trim_end_matches('Z'));
+    });
+    let _ = write!(line, ".{:03}Z", now.subsec_millis());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_whole_in_any_order() {
+        let at = |ms| {
+            let mut line = String::new();
+            push_time(&mut line, Duration::from_millis(ms));
+            line
+        };
+        let written = [0, 1_800_000_000_007, 1_800_000_000_999, 1_800_000_001_000, 0].map(at);
+        let expected = [
+            "1970-01-01T00:00:00.000Z",
+            "2027-01-15T08:00:00.007Z",
+            "2027-01-15T08:00:00.999Z",
+            "2027-01-15T08:00:01.000Z",
+            "1970-01-01T00:00:00.000Z",
+        ];
+        assert_eq!(written, expected);
+    }
 }

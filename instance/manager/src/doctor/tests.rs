@@ -28,6 +28,7 @@ impl World {
             paths,
             port: None,
             bind_host: "127.0.0.1".to_owned(),
+            neighbours: Vec::new(),
             executors: vec![codex],
         };
         Self { _root: root, patient }
@@ -121,4 +122,14 @@ fn a_missing_folder_is_all_there_is_to_say() {
     let message = "/nowhere/config does not exist".to_owned();
     assert_eq!(world.troubles(), [("folders", Status::Fail, message, Some("remotelab up".to_owned()))]);
     assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
+}
+
+#[test]
+fn whoever_shares_an_origin_is_told_with_whom() {
+    let mut world = World::new();
+    let _lock = FileLock::try_acquire(&world.patient.paths.server_lock()).unwrap();
+    world.patient.neighbours = ["trial1", "trial2", "trial3"].map(str::to_owned).to_vec();
+    let message = "shared origin: by prefix, browsers take pages of trial1 and 2 more for the same site as \
+                   those of owner; a host name of its own keeps it apart";
+    assert_eq!(world.troubles(), [("origin", Status::Warn, message.to_owned(), None)]);
 }

@@ -1,7 +1,7 @@
 //! Applying what was learned about a turn, all in one change.
 
 use remotelab_protocol::pending::{AfterTurn, Wants};
-use remotelab_protocol::{RunId, Session, ids, title};
+use remotelab_protocol::{Run, RunId, Session, ids, title};
 use remotelab_store::{Commit, Draft, SessionCell};
 
 use super::answer::{Answer, Review};
@@ -10,6 +10,7 @@ use super::{REPAIR, has_card};
 use crate::app::App;
 use crate::clock::now_ms;
 use crate::context::Conversation;
+use crate::starters;
 use crate::submit::{Beginning, Internal};
 
 /// What became of an answer.
@@ -34,6 +35,7 @@ impl App {
         let goes_on = after.wants.review
             && answer.as_ref().is_ok_and(|answer| matches!(answer.review, Some(Review::Continue { .. })));
         let tool = cell.with(|state| state.session.tool.clone());
+        let reviewed = if goes_on { self.store.run(&after.run_id).ok().flatten() } else { None };
         let conversation = goes_on.then(|| Conversation::read(cell, self.catalogue.find(&tool).as_ref()));
         cell.change(|draft| {
             if draft.session().after_turn.as_ref().is_none_or(|now| now.run_id != after.run_id) {
@@ -57,9 +59,9 @@ impl App {
             }
             let next = conclude_review(draft, &after.run_id, answer);
             match (next, conversation) {
-                (Some(prompt), Some(conversation)) => {
-                    Outcome::Continued(self.begin(draft, &conversation, repair(tool, prompt)).id)
-                }
+                (Some(prompt), Some(conversation)) => Outcome::Continued(
+                    self.begin(draft, &conversation, repair(tool, prompt, reviewed.as_ref())).id,
+                ),
                 _ => Outcome::Applied,
             }
         })
@@ -90,6 +92,7 @@ fn label(session: &mut Session, wants: Wants, answer: &Answer) {
     }
     if let Some(card) = answer.task_card.as_ref().filter(|_| wants.task_card && has_card(session)) {
         session.rest.insert("taskCard".to_owned(), card.clone());
+        starters::retire(session);
     }
 }
 
@@ -121,15 +124,17 @@ fn conclude_review(draft: &mut Draft<'_>, run: &RunId, answer: Result<Answer, St
     }
 }
 
-fn repair(tool: String, prompt: String) -> Beginning {
+/// Goes on as the reviewed run was asked to work.
+fn repair(tool: String, prompt: String, reviewed: Option<&Run>) -> Beginning {
+    let reviewed = reviewed.filter(|run| run.tool == tool);
     Beginning {
         request_id: ids::request_id("repair", now_ms()),
         transcript_text: String::new(),
         prompt_text: prompt,
         tool,
-        model: None,
-        effort: None,
-        thinking: false,
+        model: reviewed.and_then(|run| run.model.clone()),
+        effort: reviewed.and_then(|run| run.effort.clone()),
+        thinking: reviewed.is_some_and(|run| run.thinking),
         attachments: Vec::new(),
         source_context: None,
         queued_request_ids: None,

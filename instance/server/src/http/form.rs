@@ -135,6 +135,7 @@ fn set(form: &mut Form, name: &str, text: String) {
         "effort" => message.effort = Some(text),
         "thinking" => message.thinking = Some(Value::Bool(text == "true")),
         "sourceContext" => message.source_context = serde_json::from_str(&text).ok(),
+        "completionTargets" => message.completion_targets = serde_json::from_str(&text).ok(),
         "existingAttachments" | "existingImages" | "externalAttachments" | "externalAssets" => {
             if let Ok(Value::Array(mut more)) = serde_json::from_str(&text) {
                 match &mut message.attachments {

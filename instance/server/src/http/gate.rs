@@ -1,7 +1,5 @@
 //! What every request passes: the outside view, sign-in by link, authentication, origin, headers.
 
-use std::net::SocketAddr;
-
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -18,6 +16,7 @@ use crate::app::{Shared, detached};
 use crate::auth::caller::Caller;
 use crate::auth::{Credentials, Owner, SignIn, bearer};
 use crate::outside::Outside;
+use crate::serve::Peer;
 use crate::web;
 
 /// The nonce of this answer's Content Security Policy.
@@ -44,7 +43,7 @@ fn is_public(path: &str) -> bool {
 /// Lets a request through to its handler, or answers it.
 pub(super) async fn pass(
     State(app): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -12,16 +13,19 @@ use serde_json::{Value, json};
 use super::answer::{self, Refusal};
 use super::form::Form;
 use super::sessions::warn_of_dropped_context;
-use super::{body, form};
+use super::{body, form, run_scope};
 use crate::app::{Shared, blocking};
 use crate::attachments::{self, Sender, Upload};
+use crate::auth::caller::Caller;
 use crate::clock::now_ms;
+use crate::completions::targets;
 use crate::sessions::{self, Detail};
 use crate::submit::{self, Submission};
 
 /// `POST /api/sessions/:id/messages`.
 pub(super) async fn post(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
     request: Request,
@@ -46,6 +50,9 @@ pub(super) async fn post(
     } else {
         stored(&app, &id, &mut message, uploads).await?
     };
+    // A run may not send what it likes to whom it likes.
+    let given = message.completion_targets.as_ref().filter(|_| run_scope::is_free(&caller));
+    let targets = targets::of_message(given, &request_id);
     let (source_context, dropped) = sessions::source_context(message.source_context.as_ref());
     let submission = Submission {
         request_id: request_id.clone(),
@@ -56,6 +63,7 @@ pub(super) async fn post(
         thinking: message.thinking == Some(Value::Bool(true)),
         attachments,
         source_context,
+        targets,
     };
     let accepted = submit::submit(&app, &cell, submission).await?;
     let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };

@@ -20,11 +20,12 @@ use super::gate::{self, Nonce};
 use super::query::Query;
 use super::{answer, conditional};
 use crate::app::{Shared, StorageRefused, blocking};
+use crate::auth::caller::Caller;
 use crate::outside::Outside;
-use crate::sessions;
 use crate::web::pages::{ErrorKind, ErrorPage, Main, ShellPage};
 use crate::web::view::Viewer;
 use crate::web::{Language, assets, pages};
+use crate::{sessions, starters};
 
 /// What a page is drawn for.
 pub(super) struct Visit {
@@ -51,6 +52,7 @@ pub(super) async fn home(
     State(app): State<Shared>,
     Extension(outside): Extension<Outside>,
     Extension(Nonce(nonce)): Extension<Nonce>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<HomeQuery>,
     headers: HeaderMap,
 ) -> Response {
@@ -59,6 +61,7 @@ pub(super) async fn home(
         return answer::redirect(&format!("/s/{id}"));
     }
     let visit = Visit::of(outside, nonce, &headers);
+    starters::make(&app, &caller, visit.viewer.language).await;
     let worker = Arc::clone(&app);
     let page = blocking(move || {
         let main = Main::New(Box::new(worker.first_composer(&visit.form_token, &visit.viewer)));
@@ -119,12 +122,7 @@ pub(super) async fn asset(uri: Uri, headers: HeaderMap) -> Response {
 impl Visit {
     /// Reads what a page needs to know of its request.
     pub(super) fn of(outside: Outside, nonce: String, headers: &HeaderMap) -> Self {
-        let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let viewer = Viewer {
-            language: Language::from_accept(accepted),
-            now: Timestamp::now(),
-            zone: TimeZone::system(),
-        };
+        let viewer = Viewer { language: language(headers), now: Timestamp::now(), zone: TimeZone::system() };
         Self { outside, nonce, viewer, form_token: form_token(headers) }
     }
 
@@ -149,6 +147,12 @@ impl crate::app::App {
             form_token: visit.form_token.clone(),
         })
     }
+}
+
+/// The language that a request asks for.
+pub(super) fn language(headers: &HeaderMap) -> Language {
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Language::from_accept(accepted)
 }
 
 /// What proves that a form without script came from a page of this login: a hash of the login's cookie.

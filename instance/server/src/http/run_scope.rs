@@ -104,6 +104,11 @@ pub(super) fn check(app: &App, caller: &Caller, session: &str) -> Result<(), Ref
     if is_own { Ok(()) } else { Err(refused(of)) }
 }
 
+/// Tells whether a caller is not bound to a run's own sessions.
+pub(super) fn is_free(caller: &Caller) -> bool {
+    !matches!(caller, Caller::Run(of) if of.scope != RunScope::Owner)
+}
+
 /// Refuses a run that changes more of a session than its place in the list.
 pub(super) fn check_change(caller: &Caller, fields: &Map<String, Value>) -> Result<(), Refusal> {
     let Caller::Run(of) = caller else { return Ok(()) };

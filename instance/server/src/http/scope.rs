@@ -26,6 +26,8 @@ const CONNECTOR: &[(Method, &str)] = &[
     (Method::POST, "/api/assets/{id}/finalize"),
     (Method::POST, "/api/assets/upload-intents"),
     (Method::GET, "/api/build-info"),
+    (Method::GET, "/api/completions"),
+    (Method::POST, "/api/completions/{id}"),
     (Method::GET, "/api/openapi.json"),
     (Method::GET, "/api/runs/{id}"),
     (Method::GET, "/api/runs/{id}/reply"),

@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 
 use super::answer::{self, Refusal};
 use super::query::Query;
-use super::{body, conditional, paging, run_scope};
+use super::{body, conditional, pages, paging, run_scope};
 use crate::app::{Shared, blocking, change};
 use crate::auth::caller::Caller;
 use crate::patch;
 use crate::sessions::{self, Detail, Filter, Page};
-use crate::submit;
+use crate::{starters, submit};
 
 /// How many sessions a page has when only a cursor is given, and at most.
 const PAGE: usize = 50;
@@ -46,12 +46,14 @@ pub(super) struct ViewQuery {
     view: String,
 }
 
-/// `GET /api/sessions`.
+/// `GET /api/sessions`. The first time the owner asks there is something to see.
 pub(super) async fn list(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
+    starters::make(&app, &caller, pages::language(&headers)).await;
     listed(&app, query, false, &headers).await
 }
 

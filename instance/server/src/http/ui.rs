@@ -19,11 +19,12 @@ use super::pages::{self, SessionQuery, Visit};
 use super::query::Query;
 use super::{body, conditional, events, sessions as routes};
 use crate::app::{Shared, StorageRefused, blocking};
+use crate::auth::caller::Caller;
 use crate::clock::now_ms;
 use crate::outside::Outside;
 use crate::submit::{self, Submission};
 use crate::web::fragments;
-use crate::{runs, sessions};
+use crate::{runs, sessions, starters};
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// A message typed into a form without script, in bytes.
@@ -65,10 +66,12 @@ pub(super) async fn list(
     State(app): State<Shared>,
     outside: Extension<Outside>,
     nonce: Extension<Nonce>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<ListQuery>,
     headers: HeaderMap,
 ) -> Response {
     let visit = Visit::of(outside.0, nonce.0.0, &headers);
+    starters::make(&app, &caller, visit.viewer.language).await;
     let html = blocking(move || {
         let list = match query.view.as_deref() {
             Some("archived") => app.archived_list(&visit.viewer),

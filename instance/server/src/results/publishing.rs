@@ -25,6 +25,11 @@ impl Publishing {
         }
     }
 
+    /// Tells whether the results of a run are on their way.
+    pub(crate) fn is_under_way(&self, run: &RunId) -> bool {
+        self.lock().contains_key(run)
+    }
+
     /// Waits until a run's results are published or are not waited for any longer; tells whether they were on
     /// their way at all.
     pub(crate) async fn over(&self, run: &RunId) -> bool {

@@ -20,8 +20,10 @@ use tokio::sync::watch;
 use crate::after;
 use crate::app::App;
 use crate::clock::{now_iso, now_ms};
+use crate::completions;
 use crate::results;
 use crate::resume;
+use crate::starters;
 use crate::submit::of_run;
 
 use super::writing::{Shown, Writing};
@@ -252,6 +254,7 @@ impl Projector {
             }
             run.finalized_at = Some(now_iso());
             run.updated_at = now_iso();
+            completions::note(app, draft, &mut run);
             draft.put_run(run.clone());
             draft.release_run();
             let latest_seq = draft.meta().latest_seq;
@@ -264,6 +267,9 @@ impl Projector {
             session.context_tokens = run.context_input_tokens.or(session.context_tokens);
             session.context_window_tokens = run.context_window_tokens.or(session.context_window_tokens);
             resume::keep(session, &run, &tool, resume_lost, latest_seq);
+            if self.card_given {
+                starters::retire(session);
+            }
             after::note(app, draft, &run, &tool, self.card_given);
             let deliveries = app.webhooks.deliveries(&run);
             for delivery in &deliveries {

@@ -8,11 +8,12 @@ use remotelab_protocol::source;
 use remotelab_protocol::title::{self, Given};
 use remotelab_protocol::wire::{CreateSession, SOURCE_CONTEXT_MAX};
 use remotelab_store::{Inserted, SessionCell};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{DESCRIPTION_CHARS, GROUP_CHARS};
 use crate::app::{Shared, StorageRefused, blocking, change};
 use crate::clock::now_iso;
+use crate::completions::{self, targets};
 use crate::submit;
 
 /// Why a session was not created.
@@ -39,7 +40,7 @@ pub(crate) async fn create(app: &Shared, request: CreateSession) -> Result<Arc<S
     match inserted {
         Inserted::New(commit) => commit.durable().await.map_err(StorageRefused)?,
         Inserted::Found => {
-            if refresh(&cell, request).await? {
+            if refresh(app, &cell, request).await? {
                 app.hub.session_changed(&cell);
             }
         }
@@ -92,7 +93,7 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
     }
     let source_id = source.id.unwrap_or_else(|| "chat".to_owned());
     let plain = Session::new(folder.to_string_lossy().into_owned(), tool, &now_iso());
-    Ok(Session {
+    let mut session = Session {
         source_name: source.name.unwrap_or_else(|| source::name(&source_id)),
         source_id,
         name,
@@ -102,17 +103,25 @@ async fn prepare(app: &Shared, request: &CreateSession) -> Result<Session, Error
         system_prompt: request.system_prompt.clone().filter(|text| !text.trim().is_empty()),
         external_trigger_id: non_empty(request.external_trigger_id.as_deref()),
         internal_role,
-        completion_targets: completion_targets(request.completion_targets.as_ref()),
         source_context: source_context(request.source_context.as_ref()).0,
         rest,
         ..plain
-    })
+    };
+    completions::begin(&mut session, targets::read(request.completion_targets.as_ref()));
+    Ok(session)
 }
 
 /// Applies what a repeated create supplies; tells whether anything changed. Only then `updatedAt` moves.
-async fn refresh(cell: &Arc<SessionCell>, request: CreateSession) -> Result<bool, StorageRefused> {
+async fn refresh(
+    app: &Shared,
+    cell: &Arc<SessionCell>,
+    request: CreateSession,
+) -> Result<bool, StorageRefused> {
     let source = Source::of(&request);
+    let worker = Arc::clone(app);
     let refreshed = change(cell, move |draft| {
+        let targets_before = draft.session().completion_targets.clone();
+        completions::add(&worker, draft, targets::read(request.completion_targets.as_ref()));
         let mut session = draft.session().clone();
         if let Some(group) = request.group.as_deref().and_then(|text| one_line(text, GROUP_CHARS)) {
             session.group = Some(group);
@@ -145,14 +154,10 @@ async fn refresh(cell: &Arc<SessionCell>, request: CreateSession) -> Result<bool
         if let Some(prompt) = &request.system_prompt {
             session.system_prompt = Some(prompt.clone()).filter(|text| !text.trim().is_empty());
         }
-        let targets = completion_targets(request.completion_targets.as_ref());
-        if !targets.is_empty() {
-            session.completion_targets = targets;
-        }
         if request.source_context.is_some() {
             session.source_context = source_context(request.source_context.as_ref()).0;
         }
-        let changed = session != *draft.session();
+        let changed = session != *draft.session() || session.completion_targets != targets_before;
         if changed {
             session.updated_at = now_iso();
             *draft.session_mut() = session;
@@ -186,38 +191,6 @@ impl Source {
             template_name: non_empty(request.template_name.as_deref()).or(app_name.filter(|_| is_template)),
         }
     }
-}
-
-fn completion_targets(given: Option<&Value>) -> Vec<Value> {
-    let items = given.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let text =
-        |item: &Value, key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().trim().to_owned();
-    let is_email = |item: &Value| text(item, "type") == "email" || text(item, "kind") == "email";
-    items
-        .iter()
-        .filter(|item| is_email(item) && !text(item, "to").is_empty())
-        .enumerate()
-        .map(|(index, item)| {
-            let id = Some(text(item, "id"))
-                .filter(|id| !id.is_empty())
-                .unwrap_or_else(|| format!("email_target_{}", index + 1));
-            let enabled = item.get("enabled").and_then(Value::as_bool).unwrap_or(true);
-            let mut target = json!({"id": id, "type": "email", "enabled": enabled});
-            for key in [
-                "requestId",
-                "to",
-                "from",
-                "subject",
-                "inReplyTo",
-                "references",
-                "mailboxRoot",
-                "mailboxItemId",
-            ] {
-                target[key] = text(item, key).into();
-            }
-            target
-        })
-        .collect()
 }
 
 fn non_empty(text: Option<&str>) -> Option<String> {

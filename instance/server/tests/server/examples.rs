@@ -42,6 +42,10 @@ async fn answers_are_as_recorded() {
     }
     tape.call(Method::GET, &format!("/api/runs/{run}"), None).await;
     tape.call(Method::GET, &format!("/api/runs/{run}/reply"), None).await;
+    let waiting = tape.call(Method::GET, "/api/completions?type=email", None).await;
+    let carried = json!({"state": "sent", "delivery": {"provider": "smtp", "responseMessage": "250 OK"}});
+    let waiting = format!("/api/completions/{}", waiting["completions"][0]["id"].as_str().unwrap());
+    tape.call(Method::POST, &waiting, Some(carried)).await;
     tape.call(Method::GET, "/api/sessions", None).await;
     tape.call(Method::GET, "/api/sessions?view=refs", None).await;
     let patch =

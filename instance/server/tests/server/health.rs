@@ -31,3 +31,41 @@ async fn a_damaged_record_is_named() {
     });
     assert_eq!(told, expected);
 }
+
+/// What stands for the whole instance is told at once, all the rest when somebody has it looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_anywhere_is_told() {
+    let mut world = World::signed_in(ECHO).await;
+    let id = world.session().await;
+    let run = world.turn(&id, "r1", "hello").await;
+    let paths = InstancePaths::below(world.root.path());
+    let files = ["webhooks/outbox/one.json", "install-handoffs.json", "run-tokens.json"];
+    let event = format!("chat-history/{id}/events/000000001.json");
+    let ended = format!("chat-runs/{run}/status.json");
+    world
+        .stopped_for(|| {
+            std::fs::create_dir_all(paths.config().join("webhooks/outbox")).unwrap();
+            files.iter().chain([&event.as_str(), &ended.as_str()]).for_each(|file| {
+                std::fs::write(paths.config().join(file), "{").unwrap();
+            });
+        })
+        .await;
+    assert_eq!(told(&world, "/api/health").await, sorted(&files));
+    let all: Vec<&str> = files.into_iter().chain([event.as_str(), ended.as_str()]).collect();
+    assert_eq!(told(&world, "/api/health?scan=1").await, sorted(&all));
+    assert_eq!(told(&world, "/api/health").await, sorted(&all));
+}
+
+async fn told(world: &World, path: &str) -> Vec<String> {
+    let (_, health) = world.get(path).await;
+    assert_eq!(health["status"], "degraded");
+    let damaged = health["damaged"].as_array().unwrap().iter();
+    let paths: Vec<&str> = damaged.map(|damage| damage["path"].as_str().unwrap()).collect();
+    sorted(&paths)
+}
+
+fn sorted(paths: &[&str]) -> Vec<String> {
+    let mut paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+    paths.sort();
+    paths
+}

@@ -48,7 +48,9 @@ async fn work(world: &World) -> (String, String) {
     std::fs::File::open(&old).unwrap().set_modified(before).unwrap();
     let (_, made) = world.post("/api/sessions", &json!({"folder": folder, "tool": "echo"})).await;
     let session = made["session"]["id"].as_str().unwrap().to_owned();
-    let (_, answer) = world.send(&session, "r1", "write").await;
+    let targets = json!([{"type": "email", "to": "a@example.com"}]);
+    let message = json!({"requestId": "r1", "text": "write", "completionTargets": targets});
+    let (_, answer) = world.post(&format!("/api/sessions/{session}/messages"), &message).await;
     let run = answer["run"]["id"].as_str().unwrap().to_owned();
     world.ended(&run).await;
     (session, run)
@@ -76,6 +78,8 @@ async fn runtime_weakness_18_named_files_are_offered_once_in_one_message() {
     );
     let (_, answer) = world.get(&format!("/api/runs/{run}")).await;
     assert_eq!(answer["run"]["publishedResultAssets"], files);
+    let (_, waiting) = world.get("/api/completions?wait=20").await;
+    assert_eq!(waiting["completions"][0]["attachments"], files);
     let file = world.request(Method::GET, &format!("/api/assets/{}/download", ids[0])).send().await.unwrap();
     assert_eq!(file.text().await.unwrap(), "report");
     let session_body = world.get(&format!("/api/sessions/{session}")).await.1;

@@ -142,6 +142,11 @@ async fn a_run_works_in_its_own_sessions_and_nowhere_else() {
     }
     let (_, listed) = ask(Method::GET, "/api/triggers".into(), json!({})).await;
     assert_eq!(listed["triggers"].as_array().unwrap().len(), 2);
+    // It may not have answers sent to whom it likes.
+    let letter =
+        json!({"text": "x", "requestId": "m", "completionTargets": [{"type": "email", "to": "a@b.c"}]});
+    let (_, posted) = ask(Method::POST, format!("/api/sessions/{}/messages", own.session), letter).await;
+    assert_eq!((&posted["queued"], posted["session"].get("completionTargets")), (&json!(true), None));
     go(&world);
     for run in [&own.run, &other.run, child_run] {
         world.ended(run).await;
@@ -298,15 +303,19 @@ async fn the_scope_is_what_the_owner_says_but_for_what_comes_by_mail() {
         );
         assert_eq!(may(Method::PATCH, &path, json!({"group": "g", "name": "n"})).await, name, "{scope}");
 
-        let by_mail = json!({"folder": world.root.path(), "tool": "echo", "sourceId": "email"});
-        let (_, by_mail) = world.post("/api/sessions", &by_mail).await;
-        let session = by_mail["session"]["id"].as_str().unwrap();
-        let (_, accepted) = world.send(session, "r", "go").await;
-        let fed = caller(&world, session, accepted["run"]["id"].as_str().unwrap());
-        let (status, _) = call(&world, &fed.client, Method::GET, "/api/sessions", &json!({})).await;
-        assert_eq!(status, StatusCode::FORBIDDEN, "{scope}");
+        let mut runs = vec![own.run.clone()];
+        for source in ["email", "mail"] {
+            let by_mail = json!({"folder": world.root.path(), "tool": "echo", "sourceId": source});
+            let (_, by_mail) = world.post("/api/sessions", &by_mail).await;
+            let session = by_mail["session"]["id"].as_str().unwrap();
+            let (_, accepted) = world.send(session, "r", "go").await;
+            let fed = caller(&world, session, accepted["run"]["id"].as_str().unwrap());
+            let (status, _) = call(&world, &fed.client, Method::GET, "/api/sessions", &json!({})).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{scope} {source}");
+            runs.push(fed.run);
+        }
         go(&world);
-        for run in [&own.run, &fed.run] {
+        for run in &runs {
             world.ended(run).await;
         }
     }

@@ -21,6 +21,8 @@ pub(super) const CONNECTOR: &[&str] = &[
     "POST /api/assets/upload-intents",
     "GET /api/media/{name}",
     "GET /api/build-info",
+    "GET /api/completions",
+    "POST /api/completions/{id}",
     "GET /api/openapi.json",
     "GET /api/runs/{id}",
     "GET /api/runs/{id}/reply",

@@ -19,6 +19,7 @@ case "$last" in
   while [ -e "$root/wait" ] && [ ! -e "$root/go" ]; do sleep 0.02; done ;;
 *)
   while [ -e "$root/hold" ]; do sleep 0.02; done
+  case "$last" in *'write made.txt') echo made >made.txt ;; esac
   text="echo: $(printf '%s' "$last" | tail -n 1)" ;;
 esac
 echo '{"type":"thread.started","thread_id":"t"}'
@@ -40,6 +41,16 @@ fn file(world: &World, name: &str) -> PathBuf {
 
 fn times_asked(world: &World) -> usize {
     fs::read_to_string(file(world, "asked")).unwrap_or_default().lines().count()
+}
+
+/// Sends a message whose answer goes to a target, too, and waits for the end of its run.
+async fn told_elsewhere(world: &World, session: &str, request_id: &str, text: &str) -> String {
+    let targets = json!([{"type": "email", "to": "a@example.com"}]);
+    let message = json!({"requestId": request_id, "text": text, "completionTargets": targets});
+    let (_, answer) = world.post(&format!("/api/sessions/{session}/messages"), &message).await;
+    let run = answer["run"]["id"].as_str().unwrap().to_owned();
+    world.ended(&run).await;
+    run
 }
 
 fn is_settled(session: &Value) -> bool {
@@ -305,23 +316,30 @@ async fn an_accepted_reply_holds_messages_back_until_it_was_reviewed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_review_found_missing_is_done_once_and_not_reviewed_again() {
-    let about = json!({"title": "Greeting", "action": "continue", "reason": "the file is missing", "continuationPrompt": "write the file"});
+    let about = json!({"title": "Greeting", "action": "continue", "reason": "the file is missing", "continuationPrompt": "write made.txt"});
     let world = world(&[ASK, REVIEW], &about).await;
     let session = world.session().await;
-    let first = world.turn(&session, "r-1", "hello").await;
+    let first = told_elsewhere(&world, &session, "r-1", "hello").await;
+    // So does who carries it elsewhere: both, and not before.
+    let (_, waiting) = world.get("/api/completions?wait=20").await;
+    assert_eq!(waiting["completions"][0]["reply"], "echo: hello\n\necho: write made.txt");
+    assert_eq!(waiting["completions"].as_array().unwrap().len(), 1);
     // Whoever waits for the reply that stands gets the last one, and hears of no earlier one.
     let settled = format!("/api/runs/{first}/reply?wait=20&settled=1");
     let (_, reply) = world.get(&settled).await;
-    assert_eq!((&reply["runId"], &reply["reply"]), (&json!(first), &json!("echo: write the file")));
+    assert_eq!((&reply["runId"], &reply["reply"]), (&json!(first), &json!("echo: write made.txt")));
     assert_ne!(reply["settledRunId"], reply["runId"]);
+    // With the file that was missing, which is offered as any other.
+    assert_eq!(reply["attachments"][0]["originalName"], "made.txt");
+    assert_eq!(reply["attachments"], waiting["completions"][0]["attachments"]);
     let (_, own) = world.get(&format!("/api/runs/{first}/reply")).await;
     assert_eq!((&own["reply"], &own["settledRunId"]), (&json!("echo: hello"), &reply["settledRunId"]));
-    let has_repair = |session: &Value| session["messageCount"] == 3 && is_settled(session);
+    let has_repair = |session: &Value| session["messageCount"] == 4 && is_settled(session);
     world.until(&session, has_repair).await;
     let events = world.events(&session, "all").await;
     let users = events.iter().filter(|event| event["type"] == "message" && event["role"] == "user").count();
-    let last = events.iter().rfind(|event| event["type"] == "message").unwrap();
-    assert_eq!((users, last["content"].as_str()), (1, Some("echo: write the file")));
+    let last = events.iter().rfind(|event| event["type"] == "message" && event["content"] != "").unwrap();
+    assert_eq!((users, last["content"].as_str()), (1, Some("echo: write made.txt")));
     let (_, run) = world.get(&format!("/api/runs/{}", last["runId"].as_str().unwrap())).await;
     assert_eq!(run["run"]["internalOperation"], "reply_self_repair");
     let reviews =

@@ -157,6 +157,25 @@ async fn what_waits_is_delivered_by_the_next_server() {
     assert!(outbox.join("damaged.json").exists());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_for_itself_is_not_told() {
+    let world = World::signed_in(ECHO).await;
+    // One that is told too much fails the receiver.
+    let mut receiver = Receiver::answering([200, 200]).await;
+    world.post("/api/webhooks", &json!({"url": receiver.url})).await;
+    let session = world.session().await;
+    let first = world.turn(&session, "r-1", "hello").await;
+    let (status, answer) = world.post(&format!("/api/sessions/{session}/compact"), &json!({})).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    world.until(&session, |session| session["activity"]["compact"]["state"] == "idle").await;
+    let second = world.turn(&session, "r-2", "again").await;
+    for run in [first, second] {
+        let told: Value = serde_json::from_slice(&receiver.next().await.body).unwrap();
+        assert_eq!(told["run"]["id"], run);
+    }
+    settled(&world, 0).await;
+}
+
 /// Runs one task to its end.
 async fn run(world: &World) -> Value {
     let id = world.session().await;

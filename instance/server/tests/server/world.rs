@@ -89,9 +89,19 @@ impl World {
     /// Starts a server with more variables in its environment.
     pub(super) async fn start_with(script: &str, variables: &[(&str, &str)]) -> Self {
         let mut world = Self::furnished(script);
-        world.variables = variables.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+        world.set(variables);
         world.serve().await;
         world
+    }
+
+    /// As [`World::restart`], with other variables in the server's environment.
+    pub(super) async fn restart_with(&mut self, variables: &[(&str, &str)]) {
+        self.set(variables);
+        self.restart().await;
+    }
+
+    fn set(&mut self, variables: &[(&str, &str)]) {
+        self.variables = variables.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
     }
 
     /// Stops the server, as its supervisor does, and starts another one on the same folders.
@@ -321,7 +331,8 @@ pub(super) async fn server(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Server, remotelab_server::Error> {
     let path = format!("{}/bin:/usr/bin:/bin", root.display());
-    let fixed = [("PATH".to_owned(), path), ("CHAT_PORT".to_owned(), "1".to_owned())];
+    let fixed = [("PATH", path.as_str()), ("CHAT_PORT", "1"), ("REMOTELAB_STARTER_SESSIONS", "off")];
+    let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let env: Env = fixed.iter().chain(variables).cloned().collect();
     let mut settings = Settings::from_env(&env, root);
     settings.port = 0;

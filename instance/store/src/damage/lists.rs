@@ -1,4 +1,4 @@
-//! Files that hold a list of records: executors, triggers, templates, webhooks. Who works with such a file takes
+//! Files that hold a list of records: executors, triggers, templates, webhooks, logins. Who works with such a file takes
 //! the entries that he understands and leaves the others alone; here they are told of.
 
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use remotelab_config::InstancePaths;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Damage, check, entries};
+use super::{Damage, check, entries, is_json};
 
 /// What an entry has at least.
 #[derive(Deserialize)]
@@ -80,7 +80,16 @@ enum WebhookEvent {
     Cancelled,
 }
 
-/// Looks at all of them, and at those that were put aside because they could not be read.
+#[derive(Deserialize)]
+struct RunTokens {
+    #[serde(rename = "key")]
+    _key: String,
+    #[serde(rename = "scope")]
+    _scope: String,
+}
+
+/// Looks at all of them and at what else stands in the configuration folder, and at those that were put aside
+/// because they could not be read.
 pub(super) fn scan(paths: &InstancePaths, damaged: &mut Vec<Damage>) {
     let config = paths.config();
     each::<Tool>(&paths.tools(), damaged);
@@ -89,6 +98,13 @@ pub(super) fn scan(paths: &InstancePaths, damaged: &mut Vec<Damage>) {
     let webhooks = config.join("webhooks.json");
     if let Some(file) = check::<Webhooks>(&webhooks, damaged) {
         usable::<Webhook>(&webhooks, file.webhooks, damaged);
+    }
+    check::<RunTokens>(&paths.run_tokens(), damaged);
+    for keyed in [paths.auth_sessions(), config.join("install-handoffs.json")] {
+        check::<Map<String, Value>>(&keyed, damaged);
+    }
+    for delivery in entries(&config.join("webhooks/outbox"), damaged).iter().filter(|path| is_json(path)) {
+        check::<Map<String, Value>>(delivery, damaged);
     }
     for path in entries(config, damaged) {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::changes::{Change, Changes};
 use super::disk::Pace;
@@ -35,6 +35,8 @@ pub(super) struct Queue {
     to_write: Condvar,
     to_carry: Condvar,
     room: Condvar,
+    /// Whether something was refused.
+    refusing: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,8 @@ struct Inner {
     /// The next journal file.
     spare: Option<JournalFile>,
     refused: Option<Error>,
+    /// Whether something was not even accepted.
+    is_ahead: bool,
     end: Option<End>,
 }
 
@@ -104,10 +108,12 @@ impl Queue {
             begun: VecDeque::new(),
             spare: None,
             refused: None,
+            is_ahead: false,
             end: None,
         };
         let [to_write, to_carry, room] = [(); 3].map(|()| Condvar::new());
-        Self { pace, inner: Mutex::new(inner), to_write, to_carry, room }
+        let refusing = watch::Sender::new(false);
+        Self { pace, inner: Mutex::new(inner), to_write, to_carry, room, refusing }
     }
 
     // ---- those who change something ----
@@ -126,8 +132,12 @@ impl Queue {
             inner = wait(&self.room, inner);
         }
         match inner.says_no() {
-            // Whoever asked may have stopped waiting.
-            Some(error) => drop(done.send(Err(error))),
+            Some(error) => {
+                // Memory tells it already: from here on it is ahead of the disk.
+                inner.is_ahead |= !transaction.is_empty();
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(Err(error));
+            }
             None => {
                 inner.accepted += 1;
                 if !transaction.is_empty() && inner.note(transaction, &self.pace) {
@@ -141,10 +151,10 @@ impl Queue {
         Commit(commit)
     }
 
-    /// Tells whether everything accepted is in the journal, or never will be.
+    /// Tells whether everything that memory tells is in the journal.
     pub(super) fn is_synced(&self) -> bool {
         let inner = self.lock();
-        inner.synced == inner.accepted || inner.says_no().is_some()
+        inner.synced == inner.accepted && !inner.is_ahead
     }
 
     /// Asks that everything accepted be carried out now.
@@ -166,6 +176,11 @@ impl Queue {
     /// Returns why nothing is accepted any longer.
     pub(super) fn refusal(&self) -> Option<Error> {
         self.lock().says_no()
+    }
+
+    /// Becomes true when something is refused.
+    pub(super) fn refusing(&self) -> watch::Receiver<bool> {
+        self.refusing.subscribe()
     }
 
     fn ask(&self, end: Option<End>) -> Commit {
@@ -249,6 +264,7 @@ impl Queue {
             let _ = done.send(Err(error.clone()));
         }
         drop(inner);
+        self.refusing.send_replace(true);
         self.wake_all();
     }
 

@@ -117,12 +117,48 @@ pub fn encode(transaction: &Transaction, buffer: &mut Vec<u8>) {
     buffer[start + 4..start + HEAD].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// Reads records until the bytes end or are damaged; whatever follows a damaged record was never
-/// acknowledged.
+/// Reads records until the bytes end or are damaged.
 #[must_use]
 pub fn decode_all(bytes: &[u8]) -> Vec<Transaction> {
+    decode(bytes).0
+}
+
+/// As [`decode_all`]; tells as well what stopped it.
+pub(super) fn decode(bytes: &[u8]) -> (Vec<Transaction>, Rest) {
     let mut reader = Reader(bytes);
-    std::iter::from_fn(|| next_record(&mut reader)).collect()
+    let mut transactions = Vec::new();
+    loop {
+        let rest = reader.0;
+        match next_record(&mut reader) {
+            Some(transaction) => transactions.push(transaction),
+            None => return (transactions, Rest::of(rest)),
+        }
+    }
+}
+
+/// What is behind the last record that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Nothing, or the filling of a file that is not full.
+    Nothing,
+    /// A record that was never finished, and so never acknowledged.
+    Torn,
+    /// A record that went bad, since others follow.
+    Damaged,
+}
+
+impl Rest {
+    fn of(rest: &[u8]) -> Self {
+        if rest.iter().all(|&byte| byte == 0) {
+            return Self::Nothing;
+        }
+        let mut reader = Reader(rest);
+        let is_followed = reader.u32().zip(reader.u32()).is_some_and(|(length, _)| {
+            let skipped = usize::try_from(length).ok().and_then(|length| reader.take(length));
+            skipped.is_some() && next_record(&mut reader).is_some()
+        });
+        if is_followed { Self::Damaged } else { Self::Torn }
+    }
 }
 
 /// Tells whether a path stays below the root.
@@ -218,6 +254,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_record_that_went_bad_is_told_from_one_that_was_never_finished() {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::new();
+        for number in 0..3_u8 {
+            let mut transaction = Transaction::default();
+            transaction.put("file", vec![number; 20]);
+            encode(&transaction, &mut bytes);
+            ends.push(bytes.len());
+        }
+        assert_eq!(decode(&bytes).1, Rest::Nothing);
+        assert_eq!(decode(&[&bytes[..], &[0; 100]].concat()).1, Rest::Nothing);
+        let count_and_rest = |bytes: &[u8]| {
+            let (transactions, rest) = decode(bytes);
+            (transactions.len(), rest)
+        };
+        assert_eq!(count_and_rest(&bytes[..ends[1] + 12]), (2, Rest::Torn));
+        assert_eq!(count_and_rest(&[&bytes[..ends[1] + 12], &[0; 100]].concat()), (2, Rest::Torn));
+        bytes[ends[1] - 1] ^= 1;
+        assert_eq!(count_and_rest(&bytes), (1, Rest::Damaged));
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub(super) fn all() -> Value {
                 ("description?", "string"),
                 ("systemPrompt?", "string"),
                 ("sourceContext?", "Any"),
+                ("completionTargets?", "Any[]"),
             ]),
         ),
         (
@@ -90,6 +91,7 @@ pub(super) fn all() -> Value {
                 ("thinking?", "boolean"),
                 ("sourceContext?", "Any"),
                 ("attachments?", "Any[]"),
+                ("completionTargets?", "Any[]"),
             ]),
         ),
         (
@@ -197,6 +199,30 @@ pub(super) fn all() -> Value {
         ),
         ("WebhookAnswer", object(&[("webhook", "Webhook")])),
         ("WebhookList", object(&[("webhooks", "Webhook[]")])),
+        (
+            "Completion",
+            object(&[
+                ("id", "string"),
+                ("runId", "string"),
+                ("sessionId", "string"),
+                ("createdAt", "string"),
+                ("taken", "boolean"),
+                ("target", "Any"),
+                ("state", "string"),
+                ("failureReason?", "string"),
+                ("reply?", "string"),
+                ("replyTruncated", "boolean"),
+                ("attachments", "Any[]"),
+                ("requestIds", "string[]"),
+                ("settledRunId", "string"),
+            ]),
+        ),
+        (
+            "CompletionList",
+            object(&[("completions", "Completion[]"), ("hasMore", "boolean"), ("nextCursor?", "string")]),
+        ),
+        ("CompletionReport", object(&[("state", "string"), ("delivery?", "Any"), ("lastError?", "string")])),
+        ("CompletionState", object(&[("id", "string"), ("completion", "Any")])),
     ];
     Value::Object(schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect())
 }
