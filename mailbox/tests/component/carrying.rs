@@ -55,7 +55,7 @@ async fn two_targets_are_two_letters_and_are_reported_when_they_were_taken() {
             first.header("subject"),
             first.header("in-reply-to"),
             first.header("references"),
-            first.text().to_owned()
+            first.text()
         ],
         ["Re: Numbers", "<x@y.test>", "<w@y.test> <x@y.test>", "Done."]
     );
