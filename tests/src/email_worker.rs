@@ -30,7 +30,7 @@ impl EmailWorker {
         node.arg(
             root.join("../deploy/cloudflare/email-worker/src").canonicalize().context("find the Worker")?,
         );
-        node.arg(bindings.to_string()).env("HOME", world.home()).env("MINIFLARE_CACHE_DIR", world.home());
+        node.arg(bindings.to_string()).env("HOME", world.home()).env("TMPDIR", world.root());
         let process = Process::start("worker", &mut node)?;
         let address = |line: &str| line.split_once("ready http").map(|(_, rest)| format!("http{rest}"));
         let url = process.line("the Worker's address", address).await?;
@@ -46,7 +46,10 @@ impl EmailWorker {
 
     /// Waits for a letter that it sends, and reads it.
     pub async fn sent(&self) -> anyhow::Result<String> {
-        let file = |line: &str| line.trim().ends_with(".eml").then(|| line.trim().to_owned());
+        let file = |line: &str| {
+            let path = line.get(line.find('/')?..)?.trim();
+            path.ends_with(".eml").then(|| path.to_owned())
+        };
         let file = self.process.line("a letter", file).await?;
         std::fs::read_to_string(&file).with_context(|| format!("read {file}"))
     }

@@ -8,7 +8,7 @@ const encoder = new TextEncoder();
  */
 export function build(letter) {
   const head = [
-    ["From", letter.fromName ? `${word(letter.fromName)} <${letter.from}>` : letter.from],
+    ["From", letter.fromName ? `${phrase(letter.fromName)} <${letter.from}>` : letter.from],
     ["To", letter.to.join(",\r\n ")],
     ...(letter.replyTo ? [["Reply-To", letter.replyTo]] : []),
     ["Subject", word(letter.subject)],
@@ -48,11 +48,23 @@ function part(type, content, more = "") {
 }
 
 /**
+ * A name before an address, where some characters mean something.
+ * @param {string} name
+ */
+function phrase(name) {
+  return /[",;:<>@()[\]\\.]/.test(name) ? words(name) : word(name);
+}
+
+/** @param {string} text */
+function word(text) {
+  return /^[\x20-\x7e]*$/.test(text) && text.length < 60 && !text.includes("=?") ? text : words(text);
+}
+
+/**
  * Encoded words of at most 75 characters; a character is never cut in two.
  * @param {string} text
  */
-function word(text) {
-  if (/^[\x20-\x7e]*$/.test(text) && text.length < 60 && !/=\?|[",;:<>@()[\]\\]/.test(text)) return text;
+function words(text) {
   /** @type {string[]} */
   const words = [];
   let rest = "";
