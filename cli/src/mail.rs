@@ -1,6 +1,7 @@
 //! `remotelab mail`
 
 mod letters;
+mod routing;
 mod serve;
 mod setup;
 mod tend;
@@ -47,6 +48,9 @@ enum Command {
     /// Say what is done with mail that is let in.
     #[command(subcommand)]
     Automation(setup::Automation),
+    /// Read and change the routes at the mail provider's edge (Cloudflare Email Routing).
+    #[command(subcommand)]
+    Routing(routing::Command),
     Ingest(letters::Ingest),
     Queue(letters::Queue),
     /// Let mail that waits for review become work.
@@ -96,6 +100,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Allow(allow) => setup::allow(&desk(), &allow),
         Command::Outbound(outbound) => setup::outbound(&desk(), outbound),
         Command::Automation(automation) => setup::automation(&desk(), automation),
+        Command::Routing(routing) => routing::run(&desk(), &options.env, routing),
         Command::Ingest(ingest) => letters::ingest(&desk(), ingest),
         Command::Queue(queue) => letters::queue(&desk(), &queue),
         Command::Approve(verdict) => output::json(&desk().approve(&verdict.id, verdict.reviewer.as_deref())?),

@@ -156,9 +156,13 @@ fn assert_answer_is_ours(message: &Message, message_id: &str, parts: &Extract) {
         references: message.head.references.iter().cloned().chain([message_id.to_owned()]).collect(),
         message_id: "remotelab-1@example.com".into(),
         hop: Some("trial1/1".into()),
+        html: None,
+        reply_to: None,
+        bounce: None,
+        files: Vec::new(),
     };
     // An address that another reader of the grammar refuses cannot be answered.
-    let Ok(bytes) = answer.to_bytes(0) else { return };
+    let Ok(bytes) = answer.to_bytes(0, &[]) else { return };
     let read = message::parse(&bytes.into()).expect("our own mail");
     assert_eq!(read.head.sender.as_ref(), Ok(&ours));
     for field in &read.head.fields {

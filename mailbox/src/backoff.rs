@@ -39,6 +39,9 @@ pub(crate) const SUBMITTING: Schedule = Schedule(&[
     seconds(43_200),
 ]);
 
+/// Proving a sender while the name servers are silent; after an hour he counts as unproved.
+pub(crate) const PROVING: Schedule = Schedule(&[seconds(60), seconds(240), seconds(900), seconds(2_400)]);
+
 impl Schedule {
     /// Returns the wait after `attempts` failed attempts (1 or more), spread by ±20 % so that many
     /// waiting rows do not return in step. `None`: give up. `dice` is any number from 0 to 1.

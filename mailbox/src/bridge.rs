@@ -1,6 +1,7 @@
 //! The HTTP doors for mail: the webhook of the Email Worker at the edge, and raw messages from scripts.
 
 mod answer;
+mod inbound;
 mod payload;
 mod proof;
 mod signature;
@@ -10,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Query, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use remotelab_protocol::time::iso_from_ms;
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::ingest::Refused;
+use crate::ingest::{self, Refused};
 use crate::office::{Office, blocking};
 use payload::Fault;
 use proof::Proof;
@@ -51,7 +52,9 @@ pub(crate) fn router(office: Arc<Office>, wake: Arc<Notify>, addr: SocketAddr) -
     Router::new()
         .route("/healthz", get(healthz))
         .route("/cloudflare-email/webhook", post(webhook))
+        .route("/cloudflare-email/recipient", get(recipient))
         .route("/inbound/raw", post(raw))
+        .route("/inbound/{provider}", post(provider))
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         .with_state(Arc::new(bridge))
@@ -66,16 +69,20 @@ async fn healthz(State(bridge): State<Arc<Bridge>>) -> Response {
     let office = Arc::clone(&bridge.office);
     let configured = blocking(move || {
         let is_named = office.places.identity()?.is_some();
-        Ok((is_named, proof::webhook_token(&office)?.is_some()))
+        let bridge = office.places.bridge()?.unwrap_or_default();
+        let keys: Vec<String> = bridge.signing_keys.iter().map(|key| key.id.clone()).collect();
+        Ok((is_named, proof::webhook_token(&office)?.is_some(), keys, bridge.require_signature))
     });
-    let (is_named, has_token) = configured.await.unwrap_or((false, false));
+    let (is_named, has_token, keys, is_strict) = configured.await.unwrap_or_default();
     let body = json!({
         "ok": true,
         "service": "agent-mail-http-bridge",
-        "status": if is_named && has_token { "configured" } else { "unconfigured" },
+        "status": if is_named && (has_token || !keys.is_empty()) { "configured" } else { "unconfigured" },
         "host": bridge.addr.ip().to_string(),
         "port": bridge.addr.port(),
         "cloudflareWebhookConfigured": has_token,
+        "signingKeys": keys,
+        "requireSignature": is_strict,
         "time": iso_from_ms(bridge.office.clock.now()),
     });
     answer::json(StatusCode::OK, &body)
@@ -88,6 +95,34 @@ async fn webhook(State(bridge): State<Arc<Bridge>>, request: Request) -> Respons
         Err(response) => return response,
     };
     bridge.taken(async { payload::open(&parts.headers, body).await?.take(&bridge.office, proof).await }).await
+}
+
+/// Whether there is a recipient: asked before a message is sent here.
+async fn recipient(
+    State(bridge): State<Arc<Bridge>>,
+    Query(query): Query<payload::RawQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let proof = match proof::of_worker(&bridge.office, &headers).await {
+        Ok(proof) => proof,
+        Err(response) => return response,
+    };
+    let address = match payload::recipient(&query, &headers, &proof) {
+        Ok(address) => address,
+        Err(fault) => return answer::fault(&fault),
+    };
+    let office = Arc::clone(&bridge.office);
+    match blocking(move || ingest::knows(&office, &address)).await {
+        Ok(true) => answer::json(StatusCode::OK, &json!({"ok": true})),
+        Ok(false) => answer::refused(&Refused::UnknownRecipient),
+        Err(error) => answer::refused(&Refused::Trouble(error)),
+    }
+}
+
+/// A delivery of another provider.
+async fn provider(State(bridge): State<Arc<Bridge>>, Path(id): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    bridge.taken(async { Ok(inbound::take(&bridge.office, &id, parts.headers, body).await) }).await
 }
 
 /// A raw message, from whoever has the token for it.

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::allowlist::Allowlist;
 use crate::identity::Identity;
 use crate::letter::Letter;
+use crate::markup;
 use crate::message::one_line;
 use crate::office::Error;
 use crate::places::{Place, Settings};
@@ -50,6 +51,8 @@ struct Rules<'a> {
     identity: &'a Identity,
     guests: &'a [Guest],
     allowlist: &'a Allowlist,
+    /// Unix milliseconds.
+    now: i64,
 }
 
 /// Brings an answer further and returns what is to be reported of it: its letter is written down before, and known
@@ -67,7 +70,7 @@ pub(crate) fn further(
     if let Some(row) = store.letter_for(&target)? {
         return Ok(report(&row, completion, settings));
     }
-    let rules = Rules { place, identity, guests, allowlist: &settings.allowlist };
+    let rules = Rules { place, identity, guests, allowlist: &settings.allowlist, now };
     let ids = conversation(completion);
     let takes_part = |to: &Address| store.conversation_of(&ids, to.key());
     let bound = match rules.decide(completion, takes_part)? {
@@ -99,7 +102,7 @@ fn report(row: &Row, completion: &Completion, settings: &Settings) -> Option<Car
                 "letterId": row.id,
             })))
         }
-        Outgoing::Dead => Some(Carried::Failed(error())),
+        Outgoing::Dead | Outgoing::Bounced => Some(Carried::Failed(error())),
         Outgoing::Unconfirmed => {
             Some(Carried::Failed(format!("the relay may or may not have taken it: {}", error())))
         }
@@ -123,7 +126,7 @@ impl Rules<'_> {
             return Ok(Fate::Refused("from is not an address of this instance".to_owned()));
         };
         let thread_id = takes_part(&to)?;
-        let held = thread_id.is_none() && self.allowlist.find(&to).is_none();
+        let held = thread_id.is_none() && self.allowlist.find(&to, self.now).is_none();
         let text = match completion.state {
             RunState::Completed => text(completion),
             _ => None,
@@ -141,11 +144,15 @@ impl Rules<'_> {
             to: vec![to],
             left: Vec::new(),
             subject: one_line(&target.subject, 480),
+            html: markup::html(&text),
             text,
             references: conversation(completion),
             in_reply_to,
             message_id: reply::new_id(self.identity),
             hop: Some(format!("{}/1", self.place.name.as_ref().map_or("owner", |name| name.as_str()))),
+            reply_to: None,
+            bounce: None,
+            files: Vec::new(),
         };
         Ok(Fate::Letter(Box::new(Bound { letter, kind, thread_id, held })))
     }
@@ -220,7 +227,8 @@ mod tests {
         let mut allowlist = Allowlist::default();
         allowlist.add("owner@example.com").unwrap();
         let guests = [Guest { name, aliases: Vec::new(), address: None }];
-        let rules = Rules { place: &place, identity: &identity, guests: &guests, allowlist: &allowlist };
+        let rules =
+            Rules { place: &place, identity: &identity, guests: &guests, allowlist: &allowlist, now: 0 };
         rules.decide(&serde_json::from_value(all).unwrap(), |_| Ok(takes_part)).unwrap()
     }
 
@@ -248,6 +256,10 @@ mod tests {
                 references: vec!["a@x.test".into(), "b@x.test".into()],
                 message_id: letter.message_id.clone(),
                 hop: Some("trial1/1".into()),
+                html: letter.html.clone(),
+                reply_to: None,
+                bounce: None,
+                files: Vec::new(),
             }
         );
     }

@@ -21,14 +21,17 @@ pub use setup::{AutomationChange, InitOptions, InitReport, SmtpOptions};
 pub use status::{Counts, InstanceStatus, Latest, LetterCounts, Status};
 pub use tend::{Answer, Deleted, Mail, MailFile, Retried, Step, Text};
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::address::Malformed;
 use crate::allowlist::BadEntry;
 use crate::clock::Clock;
+use crate::identity::Identity;
 use crate::ingest::Refused;
 use crate::office::{self, Office};
 use crate::places::{self, Place, Places};
+use crate::recipient::Guest;
 use crate::store;
 
 /// The operator's hands on the mailboxes of an installation.
@@ -82,7 +85,7 @@ pub enum Error {
     Option(String),
     /// A file that should be taken in.
     #[error("{} is larger than a mail may be", .0.display())]
-    TooLarge(std::path::PathBuf),
+    TooLarge(PathBuf),
     /// A file.
     #[error(transparent)]
     File(#[from] atomic::Error),
@@ -120,6 +123,13 @@ impl Desk {
         &self.office.places
     }
 
+    /// What routes are made from: the identity, the guests, the owner's mailbox and configuration folders.
+    pub(crate) fn ground(&self) -> Result<(Identity, Vec<Guest>, PathBuf, PathBuf), Error> {
+        let places = self.places();
+        let identity = places.identity()?.ok_or(Error::NotInitialised)?;
+        Ok((identity, places.guests()?, places.owner_root.clone(), places.owner_config.clone()))
+    }
+
     /// Finds an instance, `None` being the owner.
     fn place(&self, instance: Option<&InstanceName>) -> Result<Place, Error> {
         let place = self.places().find(instance)?;
@@ -134,6 +144,17 @@ impl Desk {
             None => Ok(self.places().all()?),
         }
     }
+}
+
+/// Runs an asynchronous step to its end. On a thread of its own, because whoever calls may be on one
+/// of a runtime.
+fn finish<T: Send>(step: impl Future<Output = Result<T, office::Error>> + Send) -> Result<T, Error> {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|_| office::Error::CutOff)?.block_on(step)
+    };
+    let done = std::thread::scope(|scope| scope.spawn(run).join());
+    Ok(done.unwrap_or(Err(office::Error::CutOff))?)
 }
 
 fn address(text: &str) -> Result<crate::address::Address, Error> {

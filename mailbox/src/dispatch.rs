@@ -1,14 +1,16 @@
 //! Letters leave: leased, tried, and their outcome written down.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backoff;
 use crate::clock::millis;
 use crate::letter::Letter;
 use crate::office::{Error, Office, blocking};
-use crate::outbound::{self, Dispatch};
+use crate::outbound::{self, Dispatch, Tried};
 use crate::settings::Outbound;
-use crate::state::{Attempt, Outgoing};
+use crate::state::{Attempt, Failure, Outgoing};
 use crate::store::{Row, Store};
 
 /// The pause before looking again whether sending has been set up.
@@ -33,21 +35,66 @@ pub(crate) async fn send(
     outbound: &Outbound,
     row: Row,
 ) -> Result<(), Error> {
-    let env = |name: &str| office.env.get(name).map(str::to_owned);
-    let marker = (Arc::clone(store), row.id.clone());
-    let dispatch = Dispatch {
-        letter: &row.letter,
-        unix_seconds: u64::try_from(row.created_at / 1000).unwrap_or_default(),
-        before_text: Box::pin(async move {
-            let (store, id) = marker;
-            blocking(move || Ok(store.text_goes_out(&id)?)).await.is_ok()
-        }),
+    let (row, files) = match ready(store, row).await? {
+        Ready::Yes(row, files) => (row, files),
+        Ready::Never(row, why) => {
+            let attempt = Attempt::Permanent(Failure { code: 0, text: why });
+            return finish(office, store, row, Tried { attempt, provider: String::new() }).await;
+        }
     };
-    let attempt = outbound::send(outbound, &env, dispatch).await;
-    finish(office, store, row, attempt).await
+    let env = |name: &str| office.env.get(name).map(str::to_owned);
+    let before_text = || -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let (store, id) = (Arc::clone(store), row.id.clone());
+        Box::pin(async move { blocking(move || Ok(store.text_goes_out(&id)?)).await.is_ok() })
+    };
+    let dispatch = Dispatch {
+        id: &row.id,
+        letter: &row.letter,
+        files: &files,
+        unix_seconds: u64::try_from(row.created_at / 1000).unwrap_or_default(),
+        before_text: &before_text,
+    };
+    let tried = outbound::send(outbound, &env, &dispatch).await;
+    finish(office, store, row, tried).await
 }
 
-async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt) -> Result<(), Error> {
+/// Whether a letter can go.
+enum Ready {
+    /// With the contents of its files.
+    Yes(Row, Vec<Vec<u8>>),
+    Never(Row, String),
+}
+
+/// Reads a letter's files, and leaves out the recipients from whom mail came back; a letter that a person
+/// wrote goes to them all the same.
+async fn ready(store: &Arc<Store>, mut row: Row) -> Result<Ready, Error> {
+    let store = Arc::clone(store);
+    blocking(move || {
+        if row.kind != "manual" {
+            let mut left = Vec::new();
+            for to in row.letter.recipients() {
+                if !store.is_suppressed(to.key())? {
+                    left.push(to.clone());
+                }
+            }
+            if left.is_empty() {
+                return Ok(Ready::Never(row, "mail to this address came back before".to_owned()));
+            }
+            if left.len() < row.letter.recipients().len() {
+                row.letter.left = left;
+            }
+        }
+        let files = row.letter.files.iter().map(|file| store.raw(&file.sha256)).collect::<Result<_, _>>();
+        Ok(match files {
+            Ok(files) => Ready::Yes(row, files),
+            Err(error) => Ready::Never(row, format!("a file of the letter is gone: {error}")),
+        })
+    })
+    .await
+}
+
+async fn finish(office: &Office, store: &Arc<Store>, row: Row, tried: Tried) -> Result<(), Error> {
+    let Tried { attempt, provider } = tried;
     let now = office.clock.now();
     let dice = rand::random();
     let store = Arc::clone(store);
@@ -64,13 +111,19 @@ async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt)
                 let letter = Letter { left: left.clone(), ..row.letter.clone() };
                 return Ok(store.finish_partly(id, response, &letter, due, now)?);
             }
-            Attempt::Permanent(failure) => (Outgoing::Dead, now, Err(failure)),
+            Attempt::Permanent(failure) | Attempt::Reroute(failure) => (Outgoing::Dead, now, Err(failure)),
             // SMTP has no idempotency key: a person decides.
             Attempt::Unknown(failure) => (Outgoing::Unconfirmed, now, Err(failure)),
-            Attempt::Transient(failure) => match backoff::SENDING.wait(row.attempts, dice) {
-                Some(wait) => (Outgoing::Pending, now + millis(wait), Err(failure)),
-                None => (Outgoing::Dead, now, Err(failure)),
-            },
+            Attempt::Transient(failure) | Attempt::Later(failure, _) => {
+                let asked = match &attempt {
+                    Attempt::Later(_, wait) => *wait,
+                    _ => Duration::ZERO,
+                };
+                match backoff::SENDING.wait(row.attempts, dice) {
+                    Some(wait) => (Outgoing::Pending, now + millis(wait.max(asked)), Err(failure)),
+                    None => (Outgoing::Dead, now, Err(failure)),
+                }
+            }
         };
         match outcome {
             Err(failure) if state == Outgoing::Pending => {
@@ -81,7 +134,7 @@ async fn finish(office: &Office, store: &Arc<Store>, row: Row, attempt: Attempt)
             }
             Ok(_) => {}
         }
-        Ok(store.finish_attempt(id, state, due_at, outcome, now)?)
+        Ok(store.finish_attempt(id, state, &provider, due_at, outcome, now)?)
     })
     .await
 }

@@ -6,12 +6,13 @@ mod writer;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use remotelab_config::atomic;
 
 use crate::address::Address;
 use crate::intake;
-use crate::office::{Error, Office};
+use crate::office::{Error, Office, blocking};
 use crate::places::Place;
 use crate::recipient;
 use crate::store::{self, Incoming, Item, NewItem, Store, Stored};
@@ -28,6 +29,12 @@ const ROOM: u64 = 256 * 1024 * 1024;
 /// Mails of one instance that may wait to be read or handed over; more are asked to come back.
 const MAX_WAITING: usize = 10_000;
 
+/// Time in which mail is counted (milliseconds).
+const QUOTA_WINDOW: i64 = 60 * 60 * 1000;
+
+/// How long whoever delivers waits to hear what becomes of a mail that is safe already.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// The way by which a mail came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
@@ -37,6 +44,11 @@ pub(crate) enum Door {
     Http,
     /// A mail server of this machine.
     Lmtp,
+    /// Other providers.
+    Mailgun,
+    Postmark,
+    Resend,
+    Ses,
     /// A file, by command.
     File,
 }
@@ -48,6 +60,10 @@ impl Door {
             Self::Webhook => "webhook",
             Self::Http => "http",
             Self::Lmtp => "lmtp",
+            Self::Mailgun => "mailgun",
+            Self::Postmark => "postmark",
+            Self::Resend => "resend",
+            Self::Ses => "ses",
             Self::File => "file",
         }
     }
@@ -95,6 +111,10 @@ impl Reception {
         }
         let place = route(office, &envelope.to)?.ok_or(Refused::UnknownRecipient)?;
         let store = office.store(&place)?;
+        // A command takes in what its operator wants.
+        if envelope.door != Door::File && is_over_quota(office, &place, &store, envelope.from.as_deref())? {
+            return Err(Refused::OverQuota);
+        }
         if store.is_waiting(MAX_WAITING).map_err(Error::from)? {
             return Err(Refused::Busy);
         }
@@ -137,15 +157,36 @@ impl Reception {
 }
 
 impl Taken {
-    /// Reads the mail's header and decides its fate, which the worker would do otherwise. Returns its
-    /// row; `None` when it came again after it was deleted. Blocks.
-    pub(crate) fn settle(&self, office: &Office) -> Result<Option<Item>, Error> {
+    /// Reads the mail and decides its fate, which the worker would do otherwise, for as long as somebody
+    /// waits for it. Returns its row; `None` when it came again after it was deleted.
+    pub(crate) async fn settle(&self, office: &Arc<Office>) -> Result<Option<Item>, Error> {
         // The mail is safe; what fails now is done by the worker.
-        if let Err(error) = intake::settle(office, &self.place, &self.store, &self.id) {
+        let settled = intake::settle(office, &self.place, &self.store, &self.id);
+        if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, settled).await {
             tracing::warn!(mail.id = %self.id, "mail {} stored, not read yet: {error}", self.id);
         }
-        Ok(self.store.item(&self.id)?)
+        let (store, id) = (Arc::clone(&self.store), self.id.clone());
+        blocking(move || Ok(store.item(&id)?)).await
     }
+}
+
+/// Tells whether a recipient is one of ours. Blocks.
+pub(crate) fn knows(office: &Office, recipient: &Address) -> Result<bool, Error> {
+    Ok(route(office, recipient)?.is_some())
+}
+
+/// Tells whether as much came within the hour as the settings allow, of this sender or of all together.
+fn is_over_quota(office: &Office, place: &Place, store: &Store, from: Option<&str>) -> Result<bool, Error> {
+    let policy = office.places.policy(place)?;
+    let since = office.clock.now() - QUOTA_WINDOW;
+    if policy.per_hour > 0 && store.came_since(None, since)? >= policy.per_hour {
+        return Ok(true);
+    }
+    let from = from.filter(|from| !from.is_empty() && policy.per_sender_hour > 0);
+    Ok(match from {
+        Some(from) => store.came_since(Some(from), since)? >= policy.per_sender_hour,
+        None => false,
+    })
 }
 
 /// Finds whose mail it is; `None` for a recipient that nobody here has.

@@ -1,7 +1,9 @@
 //! A mail that we send: first as a value that can be stored, then as the bytes that go out.
 
-use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
-use lettre::message::{Mailbox, Message};
+use lettre::message::header::{
+    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
+};
+use lettre::message::{Attachment, Body, Mailbox, Message, MultiPart, SinglePart};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
@@ -36,6 +38,36 @@ pub(crate) struct Letter {
     pub(crate) message_id: String,
     /// `<instance>/<hop>`, on answers.
     pub(crate) hop: Option<String>,
+    /// The same text for readers that show HTML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) html: Option<String>,
+    /// Where an answer to it should go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reply_to: Option<Address>,
+    /// Where a report about it should go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bounce: Option<Bounce>,
+    /// Its files, in the store of the instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<LetterFile>,
+}
+
+/// Where a report about a letter goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bounce {
+    /// What the letter is known by there.
+    pub(crate) key: String,
+    pub(crate) address: Address,
+}
+
+/// A file that goes along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LetterFile {
+    pub(crate) name: String,
+    pub(crate) mime_type: String,
+    pub(crate) sha256: String,
+    pub(crate) size: u64,
 }
 
 /// The letter cannot be put into mail form.
@@ -49,8 +81,36 @@ impl Letter {
         if self.left.is_empty() { &self.to } else { &self.left }
     }
 
-    /// Writes the mail as it goes out. `unix_seconds` dates it.
-    pub(crate) fn to_bytes(&self, unix_seconds: u64) -> Result<Vec<u8>, Unwritable> {
+    /// Returns the envelope sender.
+    pub(crate) fn envelope_from(&self) -> &Address {
+        self.bounce.as_ref().map_or(&self.from, |bounce| &bounce.address)
+    }
+
+    /// Returns the sender with its name.
+    pub(crate) fn sender(&self) -> String {
+        mailbox(&self.from_name, &self.from)
+            .map_or_else(|_| self.from.to_string(), |sender| sender.to_string())
+    }
+
+    /// Returns the value of `References`.
+    pub(crate) fn references_header(&self) -> Option<String> {
+        let ids: Vec<String> = bounded(&self.references).iter().map(|id| format!("<{id}>")).collect();
+        (!ids.is_empty()).then(|| ids.join(" "))
+    }
+
+    /// Returns the fields that tell other programs what it is: RFC 3834 §5, Microsoft's word for the same
+    /// wish, and ours against loops.
+    pub(crate) fn marks(&self) -> Vec<(&'static str, String)> {
+        let Some(hop) = &self.hop else { return Vec::new() };
+        vec![
+            ("Auto-Submitted", "auto-replied".to_owned()),
+            ("X-Auto-Response-Suppress", "All".to_owned()),
+            (LOOP_HEADER, one_line(hop, 80)),
+        ]
+    }
+
+    /// Writes the mail as it goes out. `unix_seconds` dates it; `files` are the contents of its files.
+    pub(crate) fn to_bytes(&self, unix_seconds: u64, files: &[Vec<u8>]) -> Result<Vec<u8>, Unwritable> {
         let mut builder = Message::builder()
             .date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(unix_seconds))
             .from(mailbox(&self.from_name, &self.from)?)
@@ -62,27 +122,44 @@ impl Letter {
         if let Some(id) = &self.in_reply_to {
             builder = builder.in_reply_to(format!("<{id}>"));
         }
-        if !self.references.is_empty() {
-            let ids: Vec<String> = bounded(&self.references).iter().map(|id| format!("<{id}>")).collect();
-            builder = builder.references(ids.join(" "));
+        if let Some(references) = self.references_header() {
+            builder = builder.references(references);
         }
-        if let Some(hop) = &self.hop {
-            // RFC 3834 §5; the second is Microsoft's word for the same wish.
-            for (name, value) in [
-                ("Auto-Submitted", "auto-replied"),
-                ("X-Auto-Response-Suppress", "All"),
-                (LOOP_HEADER, hop.as_str()),
-            ] {
-                let value = HeaderValue::new(HeaderName::new_from_ascii_str(name), one_line(value, 80));
-                builder = builder.raw_header(value);
-            }
+        if let Some(reply_to) = &self.reply_to {
+            builder = builder.reply_to(mailbox(&self.from_name, reply_to)?);
         }
-        let message = builder
-            .header(MIME_VERSION_1_0)
-            .header(ContentType::TEXT_PLAIN)
-            .body(printable(&self.text))
-            .map_err(|error| Unwritable(error.to_string()))?;
-        Ok(message.formatted())
+        for (name, value) in self.marks() {
+            builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
+        }
+        let builder = builder.header(MIME_VERSION_1_0);
+        let text = printable(&self.text);
+        let html = self.html.as_deref().map(printable);
+        let parts = self.files.iter().zip(files).map(|(file, bytes)| file.part(bytes));
+        let message = match (html, self.files.is_empty()) {
+            (None, true) => builder.header(ContentType::TEXT_PLAIN).body(text),
+            (Some(html), true) => builder.multipart(MultiPart::alternative_plain_html(text, html)),
+            (None, false) => builder.multipart(
+                parts.fold(MultiPart::mixed().singlepart(SinglePart::plain(text)), MultiPart::singlepart),
+            ),
+            (Some(html), false) => builder.multipart(parts.fold(
+                MultiPart::mixed().multipart(MultiPart::alternative_plain_html(text, html)),
+                MultiPart::singlepart,
+            )),
+        };
+        Ok(message.map_err(|error| Unwritable(error.to_string()))?.formatted())
+    }
+}
+
+impl LetterFile {
+    /// Always in base64: what a relay does to lines of text must not reach it.
+    fn part(&self, bytes: &[u8]) -> SinglePart {
+        let kind = ContentType::parse(&one_line(&self.mime_type, 100));
+        let kind = kind
+            .or_else(|_| ContentType::parse("application/octet-stream"))
+            .unwrap_or(ContentType::TEXT_PLAIN);
+        let body = Body::new_with_encoding(bytes.to_vec(), ContentTransferEncoding::Base64);
+        let body = body.unwrap_or_else(Body::new);
+        Attachment::new(one_line(&self.name, 200)).body(body, kind)
     }
 }
 
@@ -162,12 +239,16 @@ mod tests {
             references: vec!["plain-1@example.com".into(), "reply-1@example.com".into()],
             message_id: "remotelab-1@example.com".into(),
             hop: Some("trial1/1".into()),
+            html: None,
+            reply_to: None,
+            bounce: None,
+            files: Vec::new(),
         }
     }
 
     #[test]
     fn threads_and_marks_an_answer() {
-        let bytes = letter().to_bytes(1_795_332_302).unwrap();
+        let bytes = letter().to_bytes(1_795_332_302, &[]).unwrap();
         let parsed = crate::message::parse(&bytes.into()).unwrap();
         let value = |name: &str| {
             let field = parsed.head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name));
@@ -189,11 +270,34 @@ mod tests {
     fn bounds_the_chain_and_every_line() {
         let references: Vec<_> = (0..60).map(|n| format!("id-{n}-{}@example.com", "x".repeat(30))).collect();
         let long = Letter { references: references.clone(), subject: "ä".repeat(300), ..letter() };
-        let bytes = long.to_bytes(0).unwrap();
+        let bytes = long.to_bytes(0, &[]).unwrap();
         assert!(bytes.split(|&b| b == b'\n').all(|line| line.len() <= 998));
         let kept = crate::message::parse(&bytes.into()).unwrap().head.references;
         assert_eq!(kept.len(), 21);
         assert_eq!((kept.first(), kept.last()), (references.first(), references.last()));
+    }
+
+    #[test]
+    fn carries_files_and_a_second_form() {
+        let file = |name: &str, mime_type: &str| LetterFile {
+            name: name.into(),
+            mime_type: mime_type.into(),
+            sha256: String::new(),
+            size: 0,
+        };
+        let contents = [b"\r\nA\n.\n\xff\0".to_vec(), Vec::new()];
+        let letter = Letter {
+            html: Some("<p>Here is the summary.</p>".into()),
+            files: vec![file("Résumé; final.csv", "text/csv"), file("empty\r\nBcc: a@b.c", "no type")],
+            ..letter()
+        };
+        let parsed = crate::message::parse(&letter.to_bytes(0, &contents).unwrap().into()).unwrap();
+        assert_eq!(parsed.text.trim_end(), "Here is the summary.\n\nGrüße");
+        let files: Vec<_> =
+            parsed.attachments.iter().map(|file| (file.name.as_str(), file.bytes.to_vec())).collect();
+        assert_eq!(files[0], ("Résumé; final.csv", contents[0].clone()));
+        assert_eq!(files[1].1, contents[1]);
+        assert!(parsed.head.fields.iter().all(|field| !field.name.eq_ignore_ascii_case("bcc")));
     }
 
     #[test]
@@ -221,7 +325,7 @@ mod tests {
                 from_name: format!("n\r\nBcc: a@b.c\r\n{evil}"),
                 ..letter()
             };
-            let parsed = crate::message::parse(&letter.to_bytes(0).unwrap().into()).unwrap().head;
+            let parsed = crate::message::parse(&letter.to_bytes(0, &[]).unwrap().into()).unwrap().head;
             prop_assert!(parsed.fields.iter().all(|field| !field.name.eq_ignore_ascii_case("bcc")));
             prop_assert_eq!(parsed.sender.unwrap(), address("rowan+trial1@example.com"));
         }

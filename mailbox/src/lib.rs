@@ -20,11 +20,13 @@ mod clock;
 mod corpus;
 mod desk;
 mod dispatch;
+mod dsn;
 mod identity;
 mod ingest;
 mod intake;
 mod letter;
 mod lmtp;
+mod markup;
 mod message;
 mod office;
 mod outbound;
@@ -32,20 +34,23 @@ mod places;
 mod prompt;
 mod recipient;
 mod reply;
+mod routing;
 mod scan;
 mod serve;
 mod settings;
 mod state;
 mod store;
+mod subaddress;
 mod submit;
 mod text;
 mod thread;
+mod trust;
 mod wake;
 mod watch;
 mod worker;
 
 pub use address::{Address, Malformed};
-pub use allowlist::{Allowlist, BadEntry};
+pub use allowlist::{Allowlist, BadEntry, Entry, Strictness};
 pub use automated::Class;
 pub use clock::Clock;
 pub use desk::{
@@ -56,7 +61,13 @@ pub use desk::{
 pub use identity::{AddressMode, Identity};
 pub use office::Error as StepError;
 pub use places::{Error as PlacesError, Places};
+pub use routing::probe::probe;
+pub use routing::{Error as RoutingError, Model, Probe, ProbeClass, ProbeOptions, Routing, RoutingOptions};
 pub use serve::{Error as ServeError, Options, PORT, Running, serve};
-pub use settings::{Automation, DeliveryMode, Outbound, OutboundSummary, Security, SessionDefaults};
+pub use settings::{
+    Authority, Automation, DeliveryMode, Fate, Outbound, OutboundSummary, Policy, Provider, Seal, Security,
+    SessionDefaults,
+};
 pub use state::{Inbound, Outgoing};
 pub use store::Error as StoreError;
+pub use trust::{Signature, Verdict, Word};

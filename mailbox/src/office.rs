@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use remotelab_client::{Instance, KeptToken};
 use remotelab_config::Env;
@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::places::{self, Place, Places};
 use crate::store::{self, Store};
+use crate::trust::Resolver;
 
 /// Names the leases of a bridge, which is alone on its roots.
 const BRIDGE: &str = "bridge:";
@@ -35,6 +36,7 @@ pub(crate) struct Office {
     is_bridge: bool,
     stores: Mutex<BTreeMap<PathBuf, Arc<Store>>>,
     clients: Mutex<BTreeMap<(String, PathBuf), Arc<Instance>>>,
+    resolver: OnceLock<Option<Arc<Resolver>>>,
     /// Mails read at a time, of all instances.
     pub(crate) readers: Semaphore,
     /// Large mails in memory at a time, of all instances.
@@ -67,6 +69,7 @@ impl Office {
             is_bridge,
             stores: Mutex::default(),
             clients: Mutex::default(),
+            resolver: OnceLock::new(),
             readers: Semaphore::new(READERS),
             large: Semaphore::new(LARGE),
         }
@@ -88,6 +91,13 @@ impl Office {
         }
         stores.insert(place.root.clone(), Arc::clone(&store));
         Ok(store)
+    }
+
+    /// Whom to ask for keys and policies of domains; `None` when there are no name servers.
+    pub(crate) fn resolver(&self) -> Option<Arc<Resolver>> {
+        // Its connections live on the runtime that made them; a command's ends with the step.
+        let make = || Resolver::from_env(&self.env).map(Arc::new);
+        if self.is_bridge { self.resolver.get_or_init(make).clone() } else { make() }
     }
 
     /// Closes what belongs to no instance any more.

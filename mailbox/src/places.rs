@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::allowlist::Allowlist;
 use crate::identity::Identity;
 use crate::recipient::Guest;
-use crate::settings::{Automation, Bridge, Outbound};
+use crate::settings::{Automation, Bridge, Outbound, Policy};
 
 /// The roots that a mail service works with.
 #[derive(Clone, Debug)]
@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) allowlist: Allowlist,
     pub(crate) automation: Automation,
     pub(crate) outbound: Outbound,
+    pub(crate) policy: Policy,
 }
 
 /// Why settings could not be read.
@@ -79,7 +80,13 @@ impl Places {
             allowlist: self.inherited(place, "allowlist.json")?.unwrap_or_default(),
             automation: self.inherited(place, "automation.json")?.unwrap_or_default(),
             outbound: self.inherited(place, "outbound.json")?.unwrap_or_default(),
+            policy: self.policy(place)?,
         })
+    }
+
+    /// Reads what counts for an instance as to senders and amounts.
+    pub(crate) fn policy(&self, place: &Place) -> Result<Policy, Error> {
+        Ok(self.inherited(place, "policy.json")?.unwrap_or_default())
     }
 
     /// Reads the identity; `None` before `mail init`.

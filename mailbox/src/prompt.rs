@@ -73,6 +73,8 @@ pub(crate) struct Origin<'a> {
     pub(crate) to: &'a str,
     pub(crate) subject: &'a str,
     pub(crate) message_id: &'a str,
+    /// What is known of the sender.
+    pub(crate) auth_verdict: &'a str,
 }
 
 impl Origin<'_> {
@@ -86,6 +88,7 @@ impl Origin<'_> {
             "to": self.to,
             "subject": self.subject,
             "messageId": self.message_id,
+            "authVerdict": self.auth_verdict,
         })
     }
 }

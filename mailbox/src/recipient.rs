@@ -49,8 +49,9 @@ pub(crate) fn resolve(recipient: &Address, identity: &Identity, guests: &[Guest]
         Some(suffix) => split_detail(suffix, '.'),
         None => split_detail(local, '+'),
     };
-    // A thread token right behind the owner's own name: `rowan+r-…`.
-    if local.starts_with(&identity.local_part) && name.starts_with("r-") && detail.is_none() {
+    // A token right behind the owner's own name: `rowan+r-…`, `rowan+b-…`.
+    let is_detail = name.starts_with("r-") || name.starts_with("b-");
+    if local.starts_with(&identity.local_part) && is_detail && detail.is_none() {
         return match find(name, guests) {
             Some(guest) => Ok(Routed { guest: Some(guest), detail: None }),
             None => Ok(Routed { guest: None, detail: Some(name.to_owned()) }),

@@ -1,10 +1,12 @@
 //! The letter that answers a mail.
 
 use crate::address::Address;
-use crate::identity::Identity;
-use crate::letter::{self, Letter};
+use crate::identity::{AddressMode, Identity};
+use crate::letter::{self, Bounce, Letter};
+use crate::markup;
 use crate::places::{Place, Settings};
 use crate::store::Item;
+use crate::subaddress;
 
 /// One failure notice a conversation within this time (milliseconds).
 pub(crate) const NOTICE_PAUSE: i64 = 60 * 60 * 1000;
@@ -14,12 +16,19 @@ pub(crate) const FAILURE_NOTICE: &str =
     "I am sorry, I could not finish this; please answer this mail to let me try again.";
 
 /// Writes the answer to a mail. `None`: there is no identity to answer as or no sender to answer.
-pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &str) -> Option<Letter> {
+pub(crate) fn compose(
+    item: &Item,
+    place: &Place,
+    settings: &Settings,
+    token: Option<&str>,
+    text: &str,
+) -> Option<Letter> {
     let identity = settings.identity.as_ref()?;
     let allowlist = &settings.allowlist;
     let sender = Address::parse(&item.facts.from).ok()?;
     let reply_to = Address::parse(&item.facts.reply_to).ok();
-    let to = letter::recipient(&sender, reply_to.as_ref(), |to| allowlist.find(to).is_some());
+    let to =
+        letter::recipient(&sender, reply_to.as_ref(), |to| allowlist.find(to, item.received_at).is_some());
     let mut references = item.facts.references.clone();
     for id in item.facts.in_reply_to.iter().chain([&item.message_id]) {
         if !references.contains(id) {
@@ -27,6 +36,11 @@ pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &st
         }
     }
     let name = place.name.as_ref();
+    let has_subaddresses =
+        settings.policy.subaddresses.unwrap_or(identity.instance_address_mode == AddressMode::Plus);
+    let behind =
+        |detail: String| has_subaddresses.then(|| subaddress::write(identity, name, &detail)).flatten();
+    let key = subaddress::bounce_key();
     Some(Letter {
         from_name: sender_name(place, identity),
         from: own_address(item, place, identity)?,
@@ -34,11 +48,21 @@ pub(crate) fn compose(item: &Item, place: &Place, settings: &Settings, text: &st
         left: Vec::new(),
         subject: letter::reply_subject(&item.facts.subject),
         text: text.to_owned(),
+        html: if settings.policy.plain_text { None } else { markup::html(text) },
+        reply_to: token.and_then(|token| behind(format!("r-{token}"))),
+        bounce: behind(format!("b-{key}")).map(|address| Bounce { key, address }),
+        files: Vec::new(),
         in_reply_to: Some(item.message_id.clone()),
         references,
         message_id: new_id(identity),
         hop: Some(format!("{}/{}", name.map_or("owner", |name| name.as_str()), item.facts.hops + 1)),
     })
+}
+
+/// Tells whether a sender is told of a failure: only who is proved to have written, since a forged address
+/// is somebody else's.
+pub(crate) fn is_told(item: &Item, settings: &Settings) -> bool {
+    item.facts.word().is_proof() && !settings.policy.silent
 }
 
 /// The name that letters of an instance bear.

@@ -4,7 +4,9 @@
 mod automation;
 mod bridge;
 mod outbound;
+mod policy;
 
 pub use automation::{Automation, DeliveryMode, SessionDefaults};
-pub(crate) use bridge::{Bridge, Listen, SigningKey, token_matches};
-pub use outbound::{Outbound, OutboundSummary, Security};
+pub(crate) use bridge::{Adapter, Bridge, Listen, SigningKey, token_matches};
+pub use outbound::{Outbound, OutboundSummary, Provider, Security};
+pub use policy::{Authority, Fate, Policy, Seal};

@@ -1,5 +1,7 @@
 //! The lives of an inbound mail and of an outgoing one, as plain transitions.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
@@ -132,6 +134,8 @@ pub enum Outgoing {
     Sent,
     /// The connection broke after the text had gone out: it may or may not have been taken.
     Unconfirmed,
+    /// It came back: its recipient cannot be reached.
+    Bounced,
     /// Given up.
     Dead,
 }
@@ -142,6 +146,7 @@ words!(Outgoing {
     Sending => "sending",
     Sent => "sent",
     Unconfirmed => "sent_unconfirmed",
+    Bounced => "bounced",
     Dead => "dead",
 });
 
@@ -154,6 +159,10 @@ pub(crate) enum Attempt {
     Partly(String, Vec<Address>),
     /// Another attempt may help.
     Transient(Failure),
+    /// Another attempt may help, but not before this time has passed.
+    Later(Failure, Duration),
+    /// This provider cannot serve it; another may.
+    Reroute(Failure),
     /// No further attempt can help.
     Permanent(Failure),
     /// Nobody knows whether it was taken.

@@ -9,6 +9,7 @@ mod inbound;
 mod item;
 mod log;
 mod outbox;
+mod returned;
 mod schema;
 mod tending;
 mod threads;

@@ -143,6 +143,7 @@ async fn hand_over(
         to: &item.rcpt,
         subject: &item.facts.subject,
         message_id: &item.message_id,
+        auth_verdict: item.facts.word().as_str(),
     };
     let choice = choose(&client, place, &automation.session).await?;
     let session = client.create_session(&session(item, automation, &choice, &key, &origin)).await?;
@@ -271,7 +272,9 @@ async fn give_up(
     item: &Item,
     why: &str,
 ) -> Result<(), Error> {
-    let letter = reply::compose(item, place, settings, reply::FAILURE_NOTICE);
+    let letter = reply::is_told(item, settings)
+        .then(|| reply::compose(item, place, settings, None, reply::FAILURE_NOTICE))
+        .flatten();
     let (store, item, why, now) = (Arc::clone(store), item.clone(), why.to_owned(), office.clock.now());
     blocking(move || {
         let target = format!("dead:{}", item.id);

@@ -1,20 +1,22 @@
 //! A mail in a session is watched until its run has ended and said all, then answered.
 
+mod files;
 mod history;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use remotelab_client::{Found, Instance};
-use remotelab_protocol::{Run, RunState};
+use remotelab_protocol::{Attachment, Run, RunState};
 
 use crate::clock::millis;
+use crate::letter::{Letter, LetterFile};
 use crate::office::{Error, Office, blocking};
 use crate::places::{Place, Settings};
 use crate::state::Inbound;
 use crate::store::{Answer, Item, NewLetter, Store};
 use crate::submit::{item_of_request, request_id};
-use crate::{backoff, reply};
+use crate::{backoff, reply, subaddress};
 
 /// A run that has not ended by then counts as failed.
 const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -25,7 +27,7 @@ const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
 /// How a run ended for the mails it worked on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum End {
-    Answered(String),
+    Answered(String, Vec<LetterFile>),
     /// A word for the listing.
     Failed(String),
 }
@@ -44,7 +46,7 @@ pub(crate) async fn look(
         let end = End::Failed("no answer within seven days".to_owned());
         return conclude(office, place, settings, store, item, &[], end).await;
     }
-    let pause = match find_end(office, place, store, item).await {
+    let pause = match find_end(office, place, settings, store, item).await {
         Ok(Some((items, end))) => {
             return conclude(office, place, settings, store, item, &items, end).await;
         }
@@ -84,6 +86,7 @@ fn is_gone(error: &remotelab_client::Error) -> bool {
 async fn find_end(
     office: &Office,
     place: &Place,
+    settings: &Settings,
     store: &Arc<Store>,
     item: &Item,
 ) -> Result<Option<(Vec<String>, End)>, Fault> {
@@ -103,10 +106,18 @@ async fn find_end(
     if !run.state.is_terminal() {
         return Ok(None);
     }
-    let Some(Said { text, requests }) = said(&client, &run).await? else { return Ok(None) };
+    let Some(Said { text, files, requests }) = said(&client, &run).await? else { return Ok(None) };
     let end = match (run.state, text) {
-        (RunState::Completed, Some(text)) => End::Answered(text),
-        (RunState::Completed, None) => End::Failed("the run said nothing".to_owned()),
+        (RunState::Completed, text) if text.is_some() || !files.is_empty() => {
+            let most = settings.policy.max_attachment_bytes;
+            let gathered =
+                files::gather(&client, store, &files, most).await.map_err(|fault| match fault {
+                    files::Fault::Office(error) => Fault::Office(error),
+                    files::Fault::Instance(error) => Fault::Instance(error),
+                })?;
+            End::Answered(with_files(text, &gathered), gathered.files)
+        }
+        (RunState::Completed, _) => End::Failed("the run said nothing".to_owned()),
         (RunState::Cancelled, _) => End::Failed("the run was cancelled".to_owned()),
         (_, _) => End::Failed(run.failure_reason.unwrap_or_else(|| "the run failed".to_owned())),
     };
@@ -125,9 +136,24 @@ async fn find_run(client: &Instance, item: &Item) -> Result<Option<String>, remo
     })
 }
 
+/// The text of an answer with the names of files that stay in the session; one without text names those
+/// that go along.
+fn with_files(text: Option<String>, gathered: &files::Gathered) -> String {
+    let mut texts = Vec::from_iter(text);
+    if texts.is_empty() && !gathered.files.is_empty() {
+        let names: Vec<&str> = gathered.files.iter().take(3).map(|file| file.name.as_str()).collect();
+        texts.push(format!("Attached: {}", names.join(", ")));
+    }
+    if !gathered.left.is_empty() {
+        texts.push(format!("(Files in the session: {})", gathered.left.join(", ")));
+    }
+    texts.join("\n\n")
+}
+
 /// What a run said, and the requests that it answers.
 struct Said {
     text: Option<String>,
+    files: Vec<Attachment>,
     requests: Vec<String>,
 }
 
@@ -142,10 +168,6 @@ async fn said(client: &Instance, run: &Run) -> Result<Option<Said>, remotelab_cl
         texts.extend(more.text);
         files.extend(more.attachments);
     }
-    let files: Vec<&str> = files.iter().filter_map(|file| file.original_name.as_deref()).collect();
-    if !texts.is_empty() && !files.is_empty() {
-        texts.push(format!("(Files in the session: {})", files.join(", ")));
-    }
     let text = Some(texts.join("\n\n")).filter(|text| !text.is_empty());
     let requests = match reply.request_ids {
         // An instance of an older version does not tell.
@@ -154,7 +176,7 @@ async fn said(client: &Instance, run: &Run) -> Result<Option<Said>, remotelab_cl
         }
         told => told,
     };
-    Ok(Some(Said { text, requests }))
+    Ok(Some(Said { text, files, requests }))
 }
 
 /// Writes the answer and the mails' fate in one step. A run that worked on several mails gives one
@@ -178,11 +200,17 @@ async fn conclude(
             together.extend(other.filter(|other| other.thread_id == item.thread_id && is_open(other)));
         }
         let newest = together.iter().max_by_key(|item| (item.received_at, &item.id)).unwrap_or(&item);
-        let (state, kind, text, reason) = match &end {
-            End::Answered(text) => (Inbound::Answered, "reply", text.as_str(), ""),
-            End::Failed(why) => (Inbound::Failed, "failure", reply::FAILURE_NOTICE, why.as_str()),
+        let (state, kind, text, reason, files) = match end {
+            End::Answered(text, files) => (Inbound::Answered, "reply", text, String::new(), files),
+            End::Failed(why) => {
+                (Inbound::Failed, "failure", reply::FAILURE_NOTICE.to_owned(), why, Vec::new())
+            }
         };
-        let letter = reply::compose(newest, &place, &settings, text);
+        let token = subaddress::token(&store.thread_secret()?, item.thread_id.unwrap_or_default());
+        let is_due = state == Inbound::Answered || reply::is_told(newest, &settings);
+        let letter =
+            is_due.then(|| reply::compose(newest, &place, &settings, token.as_deref(), &text)).flatten();
+        let letter = letter.map(|letter| Letter { files, ..letter });
         let target = format!("run:{}", item.run_id.as_deref().unwrap_or(&item.id));
         let letter = letter.as_ref().map(|letter| NewLetter {
             target: &target,
@@ -192,7 +220,7 @@ async fn conclude(
         });
         let ids: Vec<String> = together.iter().map(|item| item.id.clone()).collect();
         let unless_since = (state == Inbound::Failed).then_some(now - reply::NOTICE_PAUSE);
-        Ok(store.answer(&Answer { items: &ids, state, reason, letter, unless_since }, now)?)
+        Ok(store.answer(&Answer { items: &ids, state, reason: &reason, letter, unless_since }, now)?)
     })
     .await
 }

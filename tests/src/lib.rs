@@ -5,8 +5,10 @@
 
 pub mod api;
 pub mod browser;
+pub mod email_worker;
 pub mod executors;
 pub mod http;
+pub mod mail;
 pub mod object_storage;
 pub mod ports;
 pub mod process;

@@ -1,7 +1,7 @@
 //! Setting a mailbox up: identity, allow-list, relay, automation.
 
 use remotelab_mailbox::{
-    AddressMode, AutomationChange, DeliveryMode, Desk, InitOptions, Security, SmtpOptions,
+    AddressMode, AutomationChange, DeliveryMode, Desk, InitOptions, Security, SmtpOptions, Strictness,
 };
 
 use super::Instance;
@@ -41,7 +41,21 @@ pub(super) struct Init {
 pub(super) enum Allow {
     /// Add an address or a domain.
     Add {
-        /// With an `@` an address, without one a domain.
+        /// With an `@` an address, without one a domain; `*.` before a domain: all that is below it.
+        entry: String,
+        /// The day on which it ends, as `2027-01-31`.
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+        /// Whether the sender must be proved: `required`, or `relaxed`, with which all its mail waits for
+        /// review.
+        #[arg(long, value_name = "WHETHER", value_parser = strictness)]
+        auth: Option<Strictness>,
+        #[command(flatten)]
+        instance: Instance,
+    },
+    /// Take an entry out.
+    Remove {
+        /// The entry as the list shows it.
         entry: String,
         #[command(flatten)]
         instance: Instance,
@@ -62,6 +76,8 @@ pub(super) enum Outbound {
         instance: Instance,
     },
     ConfigureSmtp(Smtp),
+    ConfigureCloudflareWorker(Worker),
+    ConfigureResendApi(Resend),
 }
 
 /// Send through an SMTP relay, for the owner and all guests.
@@ -85,6 +101,37 @@ pub(super) struct Smtp {
     /// The environment variable that holds the password.
     #[arg(long, value_name = "NAME", conflicts_with = "password_stdin")]
     password_env: Option<String>,
+    /// The sender, where a mail has no other.
+    #[arg(long, value_name = "EMAIL")]
+    from: Option<String>,
+}
+
+/// Send through the Email Worker, for the owner and all guests.
+#[derive(Debug, clap::Args)]
+pub(super) struct Worker {
+    /// The Worker's address.
+    #[arg(long, value_name = "URL")]
+    worker_base_url: String,
+    /// The environment variable that holds the Worker's token.
+    #[arg(long, value_name = "NAME")]
+    worker_token_env: Option<String>,
+    /// The sender, where a mail has no other.
+    #[arg(long, value_name = "EMAIL")]
+    from: Option<String>,
+}
+
+/// Send through an API of Resend's kind, for the owner and all guests.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resend {
+    /// Where the API is, when it is not Resend's own.
+    #[arg(long, value_name = "URL")]
+    api_base_url: Option<String>,
+    /// The environment variable that holds the key.
+    #[arg(long, value_name = "NAME")]
+    api_key_env: Option<String>,
+    /// Where answers go, when a letter does not say.
+    #[arg(long, value_name = "EMAIL")]
+    reply_to: Option<String>,
     /// The sender, where a mail has no other.
     #[arg(long, value_name = "EMAIL")]
     from: Option<String>,
@@ -166,7 +213,14 @@ pub(super) fn init(desk: &Desk, init: Init) -> anyhow::Result<()> {
 
 pub(super) fn allow(desk: &Desk, allow: &Allow) -> anyhow::Result<()> {
     output::json(&match allow {
-        Allow::Add { entry, instance } => desk.allow_add(instance.name()?.as_ref(), entry)?,
+        Allow::Add { entry, until: None, auth: None, instance } => {
+            desk.allow_add(instance.name()?.as_ref(), entry)?
+        }
+        Allow::Add { entry, until, auth, instance } => {
+            let auth = auth.unwrap_or_default();
+            desk.allow_put(instance.name()?.as_ref(), entry, auth, until.as_deref())?
+        }
+        Allow::Remove { entry, instance } => desk.allow_remove(instance.name()?.as_ref(), entry)?,
         Allow::List { instance } => desk.allow_list(instance.name()?.as_ref())?,
     })
 }
@@ -182,6 +236,23 @@ pub(super) fn outbound(desk: &Desk, outbound: Outbound) -> anyhow::Result<()> {
             password: smtp.password_stdin.then(set_password::from_stdin).transpose()?,
             password_env: smtp.password_env,
             from: smtp.from,
+        })?,
+        Outbound::ConfigureCloudflareWorker(worker) => {
+            desk.configure_outbound(remotelab_mailbox::Outbound {
+                provider: "cloudflare_worker".to_owned(),
+                worker_base_url: worker.worker_base_url,
+                worker_token_env: worker.worker_token_env.unwrap_or_default(),
+                from: worker.from.unwrap_or_default(),
+                ..Default::default()
+            })?
+        }
+        Outbound::ConfigureResendApi(resend) => desk.configure_outbound(remotelab_mailbox::Outbound {
+            provider: "resend_api".to_owned(),
+            api_base_url: resend.api_base_url.unwrap_or_default(),
+            api_key_env: resend.api_key_env.unwrap_or_default(),
+            reply_to: resend.reply_to.unwrap_or_default(),
+            from: resend.from.unwrap_or_default(),
+            ..Default::default()
         })?,
     })
 }
@@ -211,6 +282,10 @@ pub(super) fn automation(desk: &Desk, automation: Automation) -> anyhow::Result<
         thinking: change.thinking,
     };
     output::json(&desk.automation_configure(instance.as_ref(), change)?)
+}
+
+fn strictness(text: &str) -> Result<Strictness, &'static str> {
+    Strictness::parse(text).ok_or("it is required or relaxed")
 }
 
 fn security(text: &str) -> Result<Security, &'static str> {

@@ -52,6 +52,12 @@ pub(super) fn refused(refused: &Refused) -> Response {
             StatusCode::PAYLOAD_TOO_LARGE,
             &json!({"ok": false, "error": "message_too_large", "limit": ingest::MAX_MESSAGE}),
         ),
+        Refused::OverQuota => {
+            let mut response =
+                json(StatusCode::TOO_MANY_REQUESTS, &json!({"ok": false, "error": "over_quota"}));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("600"));
+            response
+        }
         Refused::Busy => unavailable(&json!({"ok": false, "error": "busy"})),
         Refused::NoRoom => unavailable(&json!({"ok": false, "error": "no_room"})),
         Refused::Trouble(error) => {

@@ -28,6 +28,9 @@ use crate::store::Item;
 /// A JSON delivery holds the message in base64 and little else (bytes).
 const MAX_JSON: usize = 36 * 1024 * 1024;
 
+/// SHA-256 of no bytes.
+const NO_CONTENT: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// JSON deliveries are held in memory; more than these wait.
 static JSON_SLOTS: Semaphore = Semaphore::const_new(2);
 
@@ -112,6 +115,18 @@ pub(super) fn raw(headers: &HeaderMap, query: RawQuery, body: Body) -> Delivery 
     }
 }
 
+/// The recipient that is asked about. A signed question is about the one that was signed.
+pub(super) fn recipient(query: &RawQuery, headers: &HeaderMap, proof: &Proof) -> Result<Address, Fault> {
+    let asked = query.to.clone().unwrap_or_default();
+    if let Proof::Signed(signed) = proof {
+        let is_it = envelope_header(headers, "x-envelope-to").is_some_and(|to| to == asked.trim());
+        if !is_it || signed.verify_content(NO_CONTENT).is_err() {
+            return Err(Fault::BadSignature);
+        }
+    }
+    Address::parse(&asked).map_err(|_| Fault::BadRecipient)
+}
+
 fn envelope_header(headers: &HeaderMap, name: &str) -> Option<String> {
     let text = headers.get(name)?.to_str().ok()?;
     Some(percent_decode_str(text).decode_utf8_lossy().trim().to_owned())
@@ -181,13 +196,8 @@ impl Delivery {
 
 /// Takes a mail in and tells what becomes of it, as older Workers want to know.
 async fn settled(office: &Arc<Office>, reception: Reception) -> Result<Response, Fault> {
-    let settling = Arc::clone(office);
-    let (taken, item) = blocking_or(move || {
-        let taken = reception.commit()?;
-        let item = taken.settle(&settling)?;
-        Ok::<_, Refused>((taken, item))
-    })
-    .await?;
+    let taken = blocking_or(move || reception.commit()).await?;
+    let item = taken.settle(office).await.map_err(Refused::from)?;
     let body = json!({
         "ok": true,
         "id": taken.id,

@@ -82,7 +82,7 @@ async fn settings<T: Send + 'static>(
 }
 
 /// Returns the token of `Authorization`, as bearer or as the password of basic, else of the older header.
-fn presented(headers: &HeaderMap) -> String {
+pub(super) fn presented(headers: &HeaderMap) -> String {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let Some(authorization) = text("authorization") else {
         return text("x-bridge-token").unwrap_or_default().trim().to_owned();

@@ -108,7 +108,7 @@ impl Desk {
             piece.truncate(read);
         }
         let taken = reception.commit()?;
-        let item = taken.settle(&self.office)?.ok_or(Error::Deleted(taken.id))?;
+        let item = super::finish(taken.settle(&self.office))?.ok_or(Error::Deleted(taken.id))?;
         Ok((Summary::of(&item), self.place(guest.as_ref())?))
     }
 }

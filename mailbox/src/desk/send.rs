@@ -138,5 +138,9 @@ fn letter(options: &SendOptions, usual: &str, name: &str, domain: &str) -> Resul
         in_reply_to,
         message_id: format!("remotelab-{:032x}@{domain}", rand::random::<u128>()),
         hop: None,
+        html: None,
+        reply_to: None,
+        bounce: None,
+        files: Vec::new(),
     })
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use remotelab_config::InstanceName;
 
 use super::{Desk, Error, address};
-use crate::allowlist::Allowlist;
+use crate::allowlist::{Allowlist, BadEntry, Strictness};
 use crate::identity::{AddressMode, Identity};
 use crate::message::one_line;
 use crate::settings::{Automation, DeliveryMode, Outbound, OutboundSummary, Security, SigningKey};
@@ -159,10 +159,40 @@ impl Desk {
     /// # Errors
     /// [`Error::Entry`], [`Error::NoInstance`], or an unwritable file.
     pub fn allow_add(&self, instance: Option<&InstanceName>, entry: &str) -> Result<Allowlist, Error> {
+        self.change_allowlist(instance, |allowlist| allowlist.add(entry))
+    }
+
+    /// Puts an entry with conditions into the allow-list, in the place of any of the same name.
+    ///
+    /// # Errors
+    /// [`Error::Entry`], [`Error::NoInstance`], or an unwritable file.
+    pub fn allow_put(
+        &self,
+        instance: Option<&InstanceName>,
+        entry: &str,
+        auth: Strictness,
+        until: Option<&str>,
+    ) -> Result<Allowlist, Error> {
+        self.change_allowlist(instance, |allowlist| allowlist.put(entry, auth, until))
+    }
+
+    /// Takes an entry out of the allow-list.
+    ///
+    /// # Errors
+    /// [`Error::Entry`], [`Error::NoInstance`], or an unwritable file.
+    pub fn allow_remove(&self, instance: Option<&InstanceName>, entry: &str) -> Result<Allowlist, Error> {
+        self.change_allowlist(instance, |allowlist| allowlist.remove(entry).map(|_| ()))
+    }
+
+    fn change_allowlist(
+        &self,
+        instance: Option<&InstanceName>,
+        change: impl FnOnce(&mut Allowlist) -> Result<(), BadEntry>,
+    ) -> Result<Allowlist, Error> {
         self.must_be_initialised()?;
         let place = self.place(instance)?;
         let mut allowlist = self.places().settings(&place)?.allowlist;
-        allowlist.add(entry)?;
+        change(&mut allowlist)?;
         allowlist.updated_at = Some(iso_from_ms(self.office.clock.now()));
         atomic::create_private_dir(&place.root)?;
         atomic::write_json(&place.root.join("allowlist.json"), &allowlist)?;
@@ -193,7 +223,41 @@ impl Desk {
             password: options.password.unwrap_or_default(),
             password_env: options.password_env.unwrap_or_default(),
             from: options.from.unwrap_or_default(),
+            ca_file: old.ca_file.clone(),
+            fallback: old.fallback.clone(),
+            reply_to: old.reply_to.clone(),
             rest: old.rest,
+            ..Outbound::default()
+        };
+        atomic::write_json(&place.root.join("outbound.json"), &outbound)?;
+        Ok(self.outbound_summary(&outbound))
+    }
+
+    /// Sets up another way out, for the owner and all guests without settings of their own. A fallback and
+    /// secrets that are there stay.
+    ///
+    /// # Errors
+    /// [`Error::Option`], [`Error::Address`], or an unwritable file.
+    pub fn configure_outbound(&self, wanted: Outbound) -> Result<OutboundSummary, Error> {
+        self.must_be_initialised()?;
+        for url in [&wanted.worker_base_url, &wanted.api_base_url] {
+            if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
+                return Err(Error::Option(format!("\"{url}\" is no web address")));
+            }
+        }
+        for text in [&wanted.from, &wanted.reply_to] {
+            if !text.is_empty() {
+                address(text)?;
+            }
+        }
+        let place = self.place(None)?;
+        let old = self.places().settings(&place)?.outbound;
+        let outbound = Outbound {
+            fallback: old.fallback,
+            worker_token: old.worker_token,
+            api_key: old.api_key,
+            rest: old.rest,
+            ..wanted
         };
         atomic::write_json(&place.root.join("outbound.json"), &outbound)?;
         Ok(self.outbound_summary(&outbound))

@@ -8,7 +8,7 @@ use super::{Desk, Error, Summary};
 use crate::allowlist::Allowlist;
 use crate::identity::Identity;
 use crate::places::Place;
-use crate::settings::{Automation, Bridge, OutboundSummary};
+use crate::settings::{Authority, Automation, Bridge, OutboundSummary};
 use crate::state::{Inbound, Outgoing};
 use crate::store::{Filter, Store};
 
@@ -91,6 +91,9 @@ pub struct LetterCounts {
     pub sent: u64,
     /// Perhaps taken.
     pub unconfirmed: u64,
+    /// Come back.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bounced: u64,
     /// Given up.
     pub dead: u64,
 }
@@ -116,11 +119,16 @@ impl LetterCounts {
                 Outgoing::Pending | Outgoing::Sending => counts.pending += count,
                 Outgoing::Sent => counts.sent += count,
                 Outgoing::Unconfirmed => counts.unconfirmed += count,
+                Outgoing::Bounced => counts.bounced += count,
                 Outgoing::Dead => counts.dead += count,
             }
         }
         counts
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Desk {
@@ -150,6 +158,15 @@ impl Desk {
             diagnostics.push("There is no mailbox yet; run: remotelab mail init".to_owned());
         } else if !outbound.configured {
             diagnostics.push(format!("Answers cannot be sent yet; {}", outbound.setup_hint));
+        }
+        if settings.policy.authority == Authority::None {
+            let text = "Senders are not proved (authority none in policy.json): all mail waits for review.";
+            diagnostics.push(text.to_owned());
+        } else if settings.automation.allowlist_auto_approve {
+            // Lists of older versions matched whatever stood in From.
+            let text = "Mail runs without review only when its sender is proved (DKIM, SPF and DMARC). For a \
+                        sender who cannot be: remotelab mail allow add ADDRESS --auth relaxed, and review it.";
+            diagnostics.push(text.to_owned());
         }
         if outbox.dead + outbox.unconfirmed > 0 {
             let number = outbox.dead + outbox.unconfirmed;

@@ -213,7 +213,7 @@ impl Desk {
         allowed(done, id, item.state.as_str(), "replayed")?;
         let place = self.stores(None)?.into_iter().find(|(_, one)| Arc::ptr_eq(one, &store));
         if let Some((place, store)) = place {
-            intake::settle(&self.office, &place, &store, id)?;
+            super::finish(intake::settle(&self.office, &place, &store, id))?;
         }
         self.summary(id)
     }

@@ -7,6 +7,8 @@ use crate::office::Error;
 pub(crate) enum Refused {
     UnknownRecipient,
     TooLarge,
+    /// As much came within the hour as the settings allow.
+    OverQuota,
     /// Too much is under way or waits.
     Busy,
     /// The disk is nearly full.
@@ -15,11 +17,17 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// Tells whether trying again cannot help.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::UnknownRecipient | Self::TooLarge)
+    }
+
     /// Returns the reply of a mail server (RFC 5321, RFC 3463).
     pub(crate) fn smtp(&self) -> &'static str {
         match self {
             Self::UnknownRecipient => "550 5.1.1 no mailbox with this address here",
             Self::TooLarge => "552 5.3.4 the message is too large",
+            Self::OverQuota => "451 4.7.1 too many mails within the hour, try again later",
             Self::Busy => "451 4.3.2 too much mail waits here, try again later",
             Self::NoRoom => "452 4.3.1 no room for mail now, try again later",
             Self::Trouble(_) => "451 4.3.0 trouble here, try again later",
@@ -42,11 +50,13 @@ mod tests {
         for (refused, is_final) in [
             (Refused::UnknownRecipient, true),
             (Refused::TooLarge, true),
+            (Refused::OverQuota, false),
             (Refused::Busy, false),
             (Refused::NoRoom, false),
             (Refused::Trouble(Error::CutOff), false),
         ] {
             let (code, text) = refused.smtp().split_once(' ').unwrap();
+            assert_eq!(refused.is_final(), is_final);
             assert_eq!(code.starts_with('5'), is_final, "{refused:?}");
             assert_eq!(text.starts_with("5."), is_final, "{refused:?}");
         }

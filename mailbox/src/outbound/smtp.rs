@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::Response;
@@ -25,10 +25,10 @@ const TEXT_TIMEOUT: Duration = Duration::from_secs(300);
 
 const MAX_FAILURE_CHARS: usize = 300;
 
-pub(super) async fn send(outbound: &Outbound, password: Option<String>, dispatch: Dispatch<'_>) -> Attempt {
+pub(super) async fn send(outbound: &Outbound, password: Option<String>, dispatch: &Dispatch<'_>) -> Attempt {
     // Fails only when another part of the process installed one first, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let bytes = match dispatch.letter.to_bytes(dispatch.unix_seconds) {
+    let bytes = match dispatch.letter.to_bytes(dispatch.unix_seconds, dispatch.files) {
         Ok(bytes) => bytes,
         Err(error) => {
             return Attempt::Permanent(Failure { code: 0, text: error.to_string() });
@@ -50,7 +50,7 @@ pub(super) async fn send(outbound: &Outbound, password: Option<String>, dispatch
             };
         }
     };
-    if !dispatch.before_text.await {
+    if !(dispatch.before_text)().await {
         connection.abort().await;
         return Attempt::Transient(Failure { code: 0, text: "the row could not be written".to_owned() });
     }
@@ -70,20 +70,31 @@ pub(super) async fn send(outbound: &Outbound, password: Option<String>, dispatch
 async fn connect(outbound: &Outbound, password: Option<String>) -> Result<AsyncSmtpConnection, Error> {
     let hello = ClientId::default();
     let address = (outbound.host.as_str(), outbound.effective_port());
-    let tls = match outbound.security {
-        Security::Tls => Some(TlsParameters::new(outbound.host.clone())?),
+    let from_the_start = match outbound.security {
+        Security::Tls => Some(tls(outbound).await?),
         Security::None | Security::Starttls => None,
     };
     let mut connection =
-        AsyncSmtpConnection::connect_tokio1(address, Some(STEP_TIMEOUT), &hello, tls, None).await?;
+        AsyncSmtpConnection::connect_tokio1(address, Some(STEP_TIMEOUT), &hello, from_the_start, None)
+            .await?;
     if outbound.security == Security::Starttls {
-        connection.starttls(TlsParameters::new(outbound.host.clone())?, &hello).await?;
+        connection.starttls(tls(outbound).await?, &hello).await?;
     }
     if let Some(password) = password.filter(|_| !outbound.username.is_empty()) {
         let credentials = Credentials::new(outbound.username.clone(), password);
         connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials).await?;
     }
     Ok(connection)
+}
+
+/// Whom to believe to be the relay.
+async fn tls(outbound: &Outbound) -> Result<TlsParameters, Error> {
+    let mut parameters = TlsParameters::builder(outbound.host.clone());
+    // One that cannot be read makes nobody trusted, and the connection says why.
+    if let Ok(pem) = tokio::fs::read(&outbound.ca_file).await {
+        parameters = parameters.add_root_certificate(Certificate::from_pem(&pem)?);
+    }
+    parameters.build()
 }
 
 /// Sends the envelope. Returns the recipients that were refused while others were not.
@@ -102,7 +113,7 @@ async fn envelope(
     if !bytes.is_ascii() && connection.server_info().supports_feature(Extension::EightBitMime) {
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    step(connection.command(Mail::new(parse(&letter.from).ok(), parameters))).await?;
+    step(connection.command(Mail::new(parse(letter.envelope_from()).ok(), parameters))).await?;
     let mut refused = Vec::new();
     let mut is_wanted = false;
     for to in letter.recipients() {

@@ -1,5 +1,6 @@
 //! `bridge.json`: how the edge proves itself to the bridge.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -20,6 +21,9 @@ pub(crate) struct Bridge {
     pub(crate) require_signature: bool,
     /// What scripts present at the door for raw messages; closed while it is empty.
     pub(crate) ingress_token: String,
+    /// What other providers prove themselves by; one that is not named here is not let in.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) adapters: BTreeMap<String, Adapter>,
     /// Doors for mail servers.
     pub(crate) listen: Vec<Listen>,
     /// Public address, validation state and what else stands in the file.
@@ -35,6 +39,23 @@ pub(crate) struct SigningKey {
     pub(crate) key: String,
     /// Since when it is there.
     pub(crate) since: String,
+}
+
+/// What a provider proves itself by, and what is asked of it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Adapter {
+    /// The signing key, or the password of basic authentication.
+    pub(crate) secret: String,
+    /// What is presented to its API.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) api_key: String,
+    /// Where its API is, when not at its usual place.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) api_base_url: String,
+    /// The topic whose notes count.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) topic: String,
 }
 
 /// A door for mail servers of this machine.
@@ -67,6 +88,7 @@ impl Bridge {
             ("ingressToken".to_owned(), json!(hidden(&self.ingress_token))),
             ("signingKeys".to_owned(), self.signing_keys.iter().map(key).collect()),
             ("requireSignature".to_owned(), json!(self.require_signature)),
+            ("adapters".to_owned(), json!(self.adapters.keys().collect::<Vec<_>>())),
             ("listen".to_owned(), json!(self.listen)),
         ]);
         shown.extend(self.rest.clone());
@@ -95,6 +117,12 @@ impl Bridge {
 pub(crate) fn token_matches(expected: &str, presented: &str) -> bool {
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     !expected.is_empty() && bool::from(digest(expected).as_slice().ct_eq(digest(presented).as_slice()))
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter").field("topic", &self.topic).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for SigningKey {

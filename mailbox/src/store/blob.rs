@@ -51,6 +51,12 @@ impl Store {
         Ok(head)
     }
 
+    /// Opens a message for reading.
+    pub(crate) fn raw_file(&self, sha256: &str) -> Result<File, Error> {
+        let path = place(&self.root.join("blobs"), sha256);
+        Ok(File::open(&path).map_err(|source| atomic::Error::new("read", &path, source))?)
+    }
+
     /// Lists the raw mails by their names.
     pub(super) fn raw_names(&self) -> Vec<String> {
         let folders = std::fs::read_dir(self.root.join("blobs")).into_iter().flatten().flatten();

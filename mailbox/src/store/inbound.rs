@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::item::{Admitted, COLUMNS, Delivery, Facts, Filter, Item, NewItem, Stored, from_row, to_json};
 use super::log::note;
-use super::{Error, Store, threads};
+use super::{Error, Store, returned, threads};
 use crate::admission;
 use crate::scan::Scan;
 use crate::state::Inbound;
@@ -85,6 +85,18 @@ impl Store {
                          LIMIT 1 OFFSET ?)",
                 )?
                 .query_row([offset], |row| row.get(0))
+        })
+    }
+
+    /// Counts what came since a time, of one envelope sender or of all.
+    pub(crate) fn came_since(&self, from: Option<&str>, since: i64) -> Result<u32, Error> {
+        self.read("count what came", |connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM inbound WHERE received_at > ?1
+                         AND (?2 IS NULL OR mail_from = ?2 COLLATE NOCASE)",
+                )?
+                .query_row(params![since, from], |row| row.get(0))
         })
     }
 
@@ -227,7 +239,8 @@ fn settle(tx: &Connection, id: &str, admitted: &Admitted, now: i64) -> rusqlite:
     };
     let facts = Facts { id_reuse: item.facts.id_reuse, ..admitted.facts.clone() };
     tx.prepare_cached(
-        "UPDATE inbound SET state = ?, reason = ?, facts = ?, reviewer = ?, updated_at = ? WHERE id = ?",
+        "UPDATE inbound SET state = ?, reason = ?, facts = ?, reviewer = ?, updated_at = ?, due_at = 0,
+             attempts = 0, last_error = NULL WHERE id = ?",
     )?
     .execute(params![
         admitted.state.as_str(),
@@ -240,6 +253,9 @@ fn settle(tx: &Connection, id: &str, admitted: &Admitted, now: i64) -> rusqlite:
     note(tx, now, id, admitted.state.as_str(), &admitted.reason)?;
     if !matches!(admitted.state, Inbound::PendingReview | Inbound::Approved) {
         return Ok(());
+    }
+    if facts.word().is_proof() {
+        returned::welcome_back(tx, &facts.from.to_lowercase())?;
     }
     // What is read again stays where it was.
     let thread_id = match item.thread_id {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::automated::Class;
 use crate::ingest::Door;
 use crate::state::Inbound;
+use crate::trust::{Verdict, Word};
 
 /// A message to store.
 #[derive(Clone, Debug)]
@@ -40,12 +41,22 @@ pub(crate) struct Facts {
     pub(crate) class: Option<Class>,
     /// Hops between installations so far.
     pub(crate) hops: u32,
-    /// The allow-list entry that let the sender in: `email`, `domain` or empty.
+    /// What proves the sender; absent when nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) auth: Option<Verdict>,
+    /// The allow-list entry that let the sender in: `email`, `domain`, `subdomain` or empty.
     pub(crate) rule: String,
     /// It named a conversation its sender has no part in.
     pub(crate) claim_rejected: bool,
     /// Another mail with this Message-ID and other content came before.
     pub(crate) id_reuse: bool,
+}
+
+impl Facts {
+    /// What is known of the sender.
+    pub(crate) fn word(&self) -> Word {
+        self.auth.as_ref().map_or(Word::None, |auth| auth.verdict)
+    }
 }
 
 /// The fate of a mail that has been read.

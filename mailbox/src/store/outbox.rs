@@ -101,11 +101,15 @@ impl Store {
         &self,
         id: &str,
         state: Outgoing,
+        provider: &str,
         due_at: i64,
         outcome: Result<&str, &Failure>,
         now: i64,
     ) -> Result<(), Error> {
-        self.change("record an attempt", |tx| finish(tx, id, state, due_at, outcome, now))
+        self.change("record an attempt", |tx| {
+            tx.execute("UPDATE outbox SET provider = ? WHERE id = ?", [provider, id])?;
+            finish(tx, id, state, due_at, outcome, now)
+        })
     }
 
     /// Records that a letter was taken for some of its recipients, and stores what is left to do as a
@@ -125,6 +129,8 @@ impl Store {
                     Ok((row.get(0)?, row.get(1)?))
                 })?;
             let target = format!("rest:{id}");
+            // One key belongs to one letter.
+            let left = &Letter { bounce: None, ..left.clone() };
             insert(tx, &NewLetter { target: &target, kind: &kind, thread_id, letter: left }, now)?;
             tx.execute("UPDATE outbox SET due_at = ? WHERE target = ?", params![due_at, target])?;
             Ok(())
@@ -268,12 +274,26 @@ pub(super) fn is_too_soon(
 pub(super) fn insert(tx: &Connection, new: &NewLetter<'_>, now: i64) -> rusqlite::Result<Option<String>> {
     let id = format!("out_{now}_{:016x}", rand::random::<u64>());
     tx.execute(
-        "INSERT INTO outbox (id, target, kind, thread_id, letter, created_at, updated_at, state, due_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 'pending', ?6) ON CONFLICT (target) DO NOTHING",
-        params![id, new.target, new.kind, new.thread_id, to_json(new.letter)?, now],
+        "INSERT INTO outbox (id, target, kind, thread_id, letter, created_at, updated_at, state, due_at, bounce_key)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, 'pending', ?6, ?7) ON CONFLICT (target) DO NOTHING",
+        params![
+            id,
+            new.target,
+            new.kind,
+            new.thread_id,
+            to_json(new.letter)?,
+            now,
+            new.letter.bounce.as_ref().map(|bounce| &bounce.key)
+        ],
     )?;
     let id: String =
         tx.query_row("SELECT id FROM outbox WHERE target = ?", [new.target], |row| row.get(0))?;
+    for file in &new.letter.files {
+        tx.execute(
+            "INSERT OR IGNORE INTO letter_files (letter_id, sha256) VALUES (?, ?)",
+            [&id, &file.sha256],
+        )?;
+    }
     if let Some(thread_id) = new.thread_id {
         remember(tx, &new.letter.message_id, thread_id)?;
         for to in &new.letter.to {

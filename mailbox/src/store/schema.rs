@@ -3,10 +3,11 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// One step for each format. A database is brought up to date by the steps that it lacks.
-const STEPS: [&str; 2] = [include_str!("schema/one.sql"), include_str!("schema/two.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("schema/one.sql"), include_str!("schema/two.sql"), include_str!("schema/three.sql")];
 
 /// The format this version writes.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Makes the tables that a database lacks, all in one transaction, and returns the format found
 /// afterwards.

@@ -67,7 +67,10 @@ impl Store {
                 tx.query_row("SELECT state FROM outbox WHERE id = ?", [id], |row| row.get(0)).optional()?;
             let Some(state) = state else { return Ok(Done::Unknown) };
             let state = Outgoing::parse(&state);
-            if !matches!(state, Some(Outgoing::Pending | Outgoing::Dead | Outgoing::Unconfirmed)) {
+            if !matches!(
+                state,
+                Some(Outgoing::Pending | Outgoing::Dead | Outgoing::Unconfirmed | Outgoing::Bounced)
+            ) {
                 return Ok(Done::No);
             }
             let attempts = if state == Some(Outgoing::Pending) { "attempts" } else { "0" };
@@ -166,10 +169,12 @@ impl Store {
     fn remove_unused(&self, sha256: &str) -> Result<(), Error> {
         // Under the write lock: no row can come to name it meanwhile.
         self.change("remove a raw mail", |tx| {
-            let is_used: bool =
-                tx.query_row("SELECT EXISTS (SELECT 1 FROM inbound WHERE sha256 = ?)", [sha256], |row| {
-                    row.get(0)
-                })?;
+            let is_used: bool = tx.query_row(
+                "SELECT EXISTS (SELECT 1 FROM inbound WHERE sha256 = ?1)
+                         OR EXISTS (SELECT 1 FROM letter_files WHERE sha256 = ?1)",
+                [sha256],
+                |row| row.get(0),
+            )?;
             let path = blob::place(&self.root.join("blobs"), sha256);
             let since = std::fs::metadata(&path).and_then(|about| about.modified()).ok();
             let is_old = since

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::item::{Facts, Item, to_json};
-use super::{Error, Store};
+use super::{Error, Store, returned};
+use crate::subaddress::{self, Detail};
 use crate::thread::{self, Claims, Resolution, Standing};
 
 impl Store {
@@ -24,7 +25,10 @@ pub(super) fn join(tx: &Connection, item: &Item, now: i64) -> rusqlite::Result<i
         references: &item.facts.references,
         in_reply_to: &item.facts.in_reply_to,
     };
-    let resolution = thread::resolve(&claims, |id| standing(tx, id, &sender))?;
+    let resolution = match by_token(tx, item, &sender)? {
+        Some(thread_id) => Resolution::Continues(thread_id),
+        None => thread::resolve(&claims, |id| standing(tx, id, &sender))?,
+    };
     let (thread_id, claim_rejected) = match resolution {
         Resolution::Continues(id) => (id, false),
         Resolution::Opens { key, claim_rejected } => {
@@ -46,6 +50,21 @@ pub(super) fn join(tx: &Connection, item: &Item, now: i64) -> rusqlite::Result<i
         params![item.message_id, thread_id],
     )?;
     Ok(thread_id)
+}
+
+/// Finds the conversation by the token in the address that was written to. A forwarded mail hands the token
+/// on, so it lets in who has a part already, or who is permitted and proved.
+fn by_token(tx: &Connection, item: &Item, sender: &str) -> rusqlite::Result<Option<i64>> {
+    let Some(Detail::Thread(token)) = subaddress::read(&item.rcpt) else { return Ok(None) };
+    let Some(thread_id) = subaddress::verify(&returned::secret(tx)?, &token) else { return Ok(None) };
+    let count = |sql: &str, who: &dyn rusqlite::ToSql| -> rusqlite::Result<bool> {
+        tx.prepare_cached(sql)?.query_row(params![thread_id, who], |row| row.get(0))
+    };
+    let is_there = count("SELECT EXISTS (SELECT 1 FROM threads WHERE id = ?1 AND ?2 NOT NULL)", &sender)?;
+    let has_part =
+        count("SELECT EXISTS (SELECT 1 FROM participants WHERE thread_id = ? AND address = ?)", &sender)?;
+    let is_proved = item.facts.word().is_proof() && !item.facts.rule.is_empty();
+    Ok((is_there && (has_part || is_proved)).then_some(thread_id))
 }
 
 /// Counts the answers that a conversation had since a time.

@@ -1,11 +1,9 @@
 //! Stored mail is read and its fate decided.
 
-use std::sync::Arc;
-
 use super::Ground;
 use super::lane::{self, Next};
 use crate::intake;
-use crate::office::{Error, blocking};
+use crate::office::Error;
 use crate::state::Inbound;
 
 /// Mails read at a time: what they are found to be becomes durable together.
@@ -15,8 +13,7 @@ pub(super) async fn run(ground: &Ground) {
     lane::run(ground, Inbound::Received, AT_ONCE, |store, item| async move {
         // Of all instances together.
         let _turn = ground.office.readers.acquire().await.map_err(|_| Error::CutOff)?;
-        let (office, place) = (Arc::clone(&ground.office), ground.place());
-        blocking(move || intake::settle(&office, &place, &store, &item.id)).await?;
+        intake::settle(&ground.office, &ground.place(), &store, &item.id).await?;
         Ok(Next::GoOn)
     })
     .await;

@@ -81,6 +81,14 @@ pub(crate) struct Run {
     pub(crate) files: Vec<String>,
 }
 
+/// What a file of a run holds.
+pub(crate) fn content(name: &str) -> Vec<u8> {
+    match name {
+        "huge.bin" => vec![7; 11 << 20],
+        name => [b"\xff\0\r\n.\r\n", name.as_bytes()].concat(),
+    }
+}
+
 type Shared = Arc<Mutex<Book>>;
 
 impl Chat {
@@ -244,6 +252,7 @@ fn router(state: Shared) -> Router {
         .route("/api/sessions/{id}/messages", post(message))
         .route("/api/sessions/{id}/events", get(events))
         .route("/api/sessions/{id}/runs", get(runs))
+        .route("/api/media/{name}", get(media))
         .route("/api/completions", get(completions))
         .route("/api/completions/{id}", post(report))
         .route("/api/runs/{id}", get(run))
@@ -406,6 +415,14 @@ async fn runs(
     axum::Json(json!({"requestId": wanted, "runs": runs})).into_response()
 }
 
+async fn media(State(state): State<Shared>, headers: HeaderMap, Path(name): Path<String>) -> Response {
+    let refused = guard(&mut state.lock().unwrap(), &headers);
+    match name.as_str() {
+        "gone.txt" => StatusCode::NOT_FOUND.into_response(),
+        name => refused.unwrap_or_else(|| content(name).into_response()),
+    }
+}
+
 async fn reply(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<String>) -> Response {
     let mut book = state.lock().unwrap();
     if let Some(refused) = guard(&mut book, &headers) {
@@ -418,8 +435,14 @@ async fn reply(State(state): State<Shared>, headers: HeaderMap, Path(id): Path<S
     let events: Vec<remotelab_protocol::Event> =
         session.events.iter().map(|event| serde_json::from_value(event.clone()).unwrap()).collect();
     let text = remotelab_protocol::reply::choose(&events, remotelab_protocol::reply::Of::Run(&id));
-    let files: Vec<Value> =
-        run.files.iter().map(|name| json!({"originalName": name, "mimeType": "text/plain"})).collect();
+    let files: Vec<Value> = run
+        .files
+        .iter()
+        .map(|name| {
+            json!({"originalName": name, "filename": name,
+            "mimeType": "application/octet-stream"})
+        })
+        .collect();
     let last = run.continued_by.clone().unwrap_or_else(|| id.clone());
     let settled = [&id, &last].into_iter().all(|id| {
         let run = &book.runs[id];

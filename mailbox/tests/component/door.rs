@@ -7,6 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::dns::signed_by;
 use crate::world::{World, answer, http, mail, until};
 
 const WEBHOOK: &str = "/cloudflare-email/webhook";
@@ -36,6 +37,10 @@ async fn takes_mail_only_with_the_token() {
     assert_eq!(answer(call).await.1["error"], "missing_raw_email");
 }
 
+fn signed(mail: &str) -> String {
+    String::from_utf8(signed_by("example.com", mail.as_bytes())).unwrap()
+}
+
 /// Delivers a message signed with a key.
 async fn deliver_signed(world: &World, key: &str, raw: &str, said: &str) -> (u16, Value) {
     let timestamp = world.clock_seconds();
@@ -62,7 +67,7 @@ async fn a_signed_delivery_is_believed_once_and_a_changed_one_never() {
     let world = World::new().await;
     let settings = world.bridge_settings();
     let key = settings["signingKeys"][0]["key"].as_str().unwrap();
-    let raw = mail("m1@example.com", "", "Hi");
+    let raw = signed(&mail("m1@example.com", "", "Hi"));
     let bad = (401, json!({"ok": false, "error": "bad_signature"}));
     assert_eq!(deliver_signed(&world, "wrong", &raw, &raw).await, bad);
     assert_eq!(deliver_signed(&world, key, &raw, "other bytes").await, bad);
@@ -95,8 +100,9 @@ async fn a_script_delivers_raw_mail_with_a_token_of_its_own() {
     let world = World::new().await;
     let token = world.bridge_settings()["ingressToken"].as_str().unwrap().to_owned();
     let url = world.url("/inbound/raw?from=owner@example.com&to=trial1%40example.com");
-    let post =
-        |url: &str| http().post(url).header("content-type", "message/rfc822").body(mail("r1@x", "", "Hi"));
+    let post = |url: &str| {
+        http().post(url).header("content-type", "message/rfc822").body(signed(&mail("r1@x", "", "Hi")))
+    };
     let (status, taken) = answer(post(&url).bearer_auth(&token)).await;
     assert_eq!(
         (status, &taken["duplicate"], &taken["disposition"]),
@@ -135,7 +141,7 @@ async fn malformed_deliveries_get_a_word_and_leave_nothing() {
     assert_eq!(post("{}").await, (400, json!({"ok": false, "error": "missing_raw_email"})));
     let no_recipient = r#"{"raw": "Subject: x\n\nHi"}"#;
     assert_eq!(post(no_recipient).await.1["error"], "missing_or_malformed_recipient");
-    assert_eq!(world.deliver("a b", "x").await.0, 400);
+    assert_eq!(world.deliver_as_it_is("a b", "x").await.0, 400);
     assert!(blobs(&world).is_empty());
 }
 
@@ -171,7 +177,7 @@ async fn the_same_mail_fifty_times_at_once_is_one() {
 async fn raw_bytes_are_kept_exactly_and_privately() {
     let world = World::new().await;
     let raw = include_bytes!("../corpus/04-latin1.eml");
-    world.deliver("trial1@example.com", raw.as_slice()).await;
+    world.deliver_as_it_is("trial1@example.com", raw.as_slice()).await;
     let files = blobs(&world);
     assert_eq!(files.len(), 1);
     assert_eq!(std::fs::read(&files[0]).unwrap(), raw);

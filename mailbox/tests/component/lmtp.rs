@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
+use crate::dns::signed_by;
 use crate::world::{World, mail, until};
 
 /// A mail server in conversation with us.
@@ -71,17 +72,53 @@ async fn a_mail_for_two_instances_is_answered_by_each() {
     assert!(server.hear().await.starts_with("550 5.1.1"));
     assert_eq!(server.hear().await, "250 2.1.5 taken");
     assert!(server.hear().await.starts_with("354"));
-    server.say(&format!("{}..and a dot\r\n.\r\nNOOP\r\n", mail("m1@example.com", "", "Hello"))).await;
+    let signed =
+        signed_by("example.com", (mail("m1@example.com", "", "Hello") + ".and a dot\r\n").as_bytes());
+    let stuffed = String::from_utf8(signed).unwrap().replace("\r\n.", "\r\n..");
+    server.say(&format!("{stuffed}.\r\nNOOP\r\n")).await;
     for _ in 0..2 {
         assert!(server.hear().await.starts_with("250 2.0.0 mail_"));
     }
     assert_eq!(server.hear().await, "250 2.0.0 yes");
     let mut texts =
         until("both answers", || Some(world.relay.mails()).filter(|mails| mails.len() == 2)).await;
-    texts.sort_by(|a, b| a.text().cmp(b.text()));
+    texts.sort_by_key(crate::relay::Mail::text);
     assert_eq!([texts[0].text(), texts[1].text()], ["From the guest.", "From the owner."]);
     assert!(world.trial.posts()[0].message["text"].as_str().unwrap().ends_with("Hello\n.and a dot"));
     assert_eq!(server.ask("QUIT").await, "221 2.0.0 goodbye");
+}
+
+#[tokio::test]
+async fn the_mail_server_of_this_machine_tells_what_it_saw_of_the_path() {
+    let world = World::new().await;
+    let policy = json!({"relayAuthserv": "mx.own.test"});
+    remotelab_config::atomic::write_json(&world.places.owner_root.join("policy.json"), &policy).unwrap();
+    let mut server = Server::connect(&world).await;
+    server.ask("LHLO mx.own.test").await;
+    let results = |spf: &str| {
+        format!(
+            "Authentication-Results: mx.own.test; spf={spf} smtp.mailfrom=owner@example.com\r\nReceived: by mx.own.test\r\n"
+        )
+    };
+    let mails = [
+        results("pass") + &mail("m1@x", "", "Hi"),
+        results("fail") + &mail("m2@x", "", "Hi"),
+        format!("Received: by mx.own.test\r\n{}{}", results("pass"), mail("m3@x", "", "Hi")),
+    ];
+    for mail in mails {
+        for line in ["MAIL FROM:<owner@example.com>", "RCPT TO:<trial1@example.com>", "DATA"] {
+            server.ask(line).await;
+        }
+        assert!(server.ask(&format!("{mail}.")).await.starts_with("250"));
+    }
+    let mut reasons = until("all are read", || {
+        let reasons: Vec<_> =
+            world.desk().queue(Queue::All, None).unwrap().into_iter().map(|m| m.reason).collect();
+        (reasons.iter().filter(|reason| !reason.is_empty()).count() == 3).then_some(reasons)
+    })
+    .await;
+    reasons.sort();
+    assert_eq!(reasons, ["auth_failed", "auto_approved", "unproved_sender"]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::dns::signed_by;
 use crate::world::{OWNER_TOKEN, World, answer, http, mail, until};
 
 #[tokio::test]
@@ -32,7 +33,7 @@ async fn a_mail_to_a_guest_becomes_a_message_there_and_its_answer_a_mail() {
          - Date: Tue, 10 Mar 2026 02:10:00 +0000\n- Message-ID: <plain-1@example.com>\n\n\
          User message:\nPlease sum up."
     );
-    assert!(letter.from.starts_with("MAIL FROM:<rowan+trial1@example.com>"), "{}", letter.from);
+    assert!(letter.from.starts_with("MAIL FROM:<rowan+trial1.b-"), "{}", letter.from);
     assert_eq!(letter.to, ["RCPT TO:<owner@example.com>"]);
     assert!(letter.header("from").ends_with("<rowan+trial1@example.com>"));
     assert_eq!(letter.header("subject"), "Re: Monthly numbers");
@@ -117,7 +118,7 @@ async fn two_mails_during_a_run_are_both_answered() {
     world.trial.finish(&merged, "completed", "Second answer");
     until("both answers", || (world.relay.mails().len() == 2).then_some(())).await;
     let answers: Vec<_> =
-        world.relay.mails().iter().map(|mail| (mail.header("in-reply-to"), mail.text().to_owned())).collect();
+        world.relay.mails().iter().map(|mail| (mail.header("in-reply-to"), mail.text())).collect();
     assert_eq!(
         answers,
         [
@@ -172,10 +173,7 @@ async fn an_answer_waits_for_its_review_for_what_was_missing_and_for_files() {
     world.trial.finish(&next, "completed", "And this was missing.");
     world.trial.state.lock().unwrap().runs.get_mut(&next).unwrap().reviewed = false;
     let answer = until("the answer", || world.relay.mails().into_iter().nth(1)).await;
-    assert_eq!(
-        answer.text(),
-        "Here it is.\r\n\r\nAnd this was missing.\r\n\r\n(Files in the session: report.md)"
-    );
+    assert_eq!(answer.text(), "Here it is.\n\nAnd this was missing.");
     assert_eq!(world.relay.mails().len(), 2);
 }
 
@@ -197,7 +195,7 @@ async fn mail_to_the_owner_stays_with_the_owner() {
     let world = World::new().await;
     world.owner.state.lock().unwrap().answer_at_once = Some("Yes.".into());
     // The legacy JSON form.
-    let raw = mail("m1@example.com", "", "Hello");
+    let raw = signed_by("example.com", mail("m1@example.com", "", "Hello").as_bytes());
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, raw);
     let call = http()
         .post(world.url("/cloudflare-email/webhook"))

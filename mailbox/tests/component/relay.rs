@@ -132,7 +132,23 @@ impl Mail {
         line.map(|line| line[prefix.len()..].trim().to_owned()).unwrap_or_default()
     }
 
-    pub(crate) fn text(&self) -> &str {
-        self.data.split_once("\r\n\r\n").map(|(_, text)| text.trim_end()).unwrap_or_default()
+    /// The plain text.
+    pub(crate) fn text(&self) -> String {
+        let parsed = self.parsed();
+        parsed.body_text(0).unwrap_or_default().trim_end().replace("\r\n", "\n")
+    }
+
+    /// The names and contents of its files.
+    pub(crate) fn files(&self) -> Vec<(String, Vec<u8>)> {
+        use mail_parser::MimeHeaders;
+        let parsed = self.parsed();
+        let file = |part: &mail_parser::MessagePart<'_>| {
+            (part.attachment_name().unwrap_or_default().to_owned(), part.contents().to_vec())
+        };
+        parsed.attachments().map(file).collect()
+    }
+
+    pub(crate) fn parsed(&self) -> mail_parser::Message<'_> {
+        mail_parser::MessageParser::default().parse(self.data.as_bytes()).unwrap()
     }
 }

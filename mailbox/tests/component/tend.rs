@@ -5,6 +5,7 @@ use std::time::Duration;
 use remotelab_mailbox::{Deleted, Error, Inbound, Queue};
 use serde_json::json;
 
+use crate::dns::signed_by;
 use crate::relay::Mood;
 use crate::world::{World, automatic, mail, until};
 
@@ -14,8 +15,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 async fn a_mail_is_shown_with_its_text_history_and_answer() {
     let world = World::new().await;
     world.trial.state.lock().unwrap().answer_at_once = Some("Done.".into());
-    let raw = include_str!("../corpus/03-attachment.eml");
-    let (_, taken) = world.deliver("trial1@example.com", raw).await;
+    let raw = signed_by("example.com", include_bytes!("../corpus/03-attachment.eml"));
+    let (_, taken) = world.deliver_as_it_is("trial1@example.com", raw.clone()).await;
     let id = taken["id"].as_str().unwrap();
     let desk = world.desk();
     until("the answer is sent", || (desk.status().unwrap().instances[0].outbox.sent == 1).then_some(()))
@@ -33,7 +34,7 @@ async fn a_mail_is_shown_with_its_text_history_and_answer() {
     let steps: Vec<_> = shown["history"].as_array().unwrap().iter().map(|step| &step["event"]).collect();
     assert_eq!(steps.first().unwrap(), &"ingested");
     assert_eq!(steps.last().unwrap(), &"answered");
-    assert_eq!(desk.raw(id).unwrap(), raw.as_bytes());
+    assert_eq!(desk.raw(id).unwrap(), raw);
     assert!(matches!(desk.show("mail_none"), Err(Error::NoMail(_))));
     world.deliver("trial1@example.com", mail("m2@example.com", "", "Later")).await;
     let listed = desk.list(Queue::All, None, 1).unwrap();

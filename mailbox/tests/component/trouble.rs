@@ -114,7 +114,7 @@ async fn a_second_bridge_on_the_same_mailboxes_is_refused() {
     let options = remotelab_mailbox::Options {
         bind: ([127, 0, 0, 1], 0).into(),
         places: world.places.clone(),
-        env: remotelab_config::Env::default(),
+        env: world.env(),
         clock: world.clock(),
     };
     let second = remotelab_mailbox::serve(options, tokio_util::sync::CancellationToken::new()).await;

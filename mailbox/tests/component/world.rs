@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::chat::Chat;
+use crate::dns::{Dns, signed_by};
 use crate::relay::Relay;
 
 pub(crate) struct World {
@@ -22,6 +23,7 @@ pub(crate) struct World {
     pub(crate) owner: Chat,
     pub(crate) trial: Chat,
     pub(crate) relay: Relay,
+    pub(crate) dns: Dns,
     pub(crate) places: Places,
     /// Milliseconds that the clock is ahead of the machine's.
     ahead: Arc<AtomicI64>,
@@ -42,7 +44,7 @@ impl World {
     pub(crate) async fn without_bridge() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (owner, trial) = (Chat::new(OWNER_TOKEN).await, Chat::new(TRIAL_TOKEN).await);
-        let relay = Relay::new().await;
+        let (relay, dns) = (Relay::new().await, Dns::start());
         let config = folder.path().join("owner");
         let root = folder.path().join("trial1");
         write(&config.join("auth.json"), &json!({"token": OWNER_TOKEN}));
@@ -54,7 +56,7 @@ impl World {
         let mut places = Places::below(&config);
         places.owner_base_url = Some(format!("http://127.0.0.1:{}", owner.port));
         let ahead = Arc::new(AtomicI64::new(0));
-        let world = Self { folder, owner, trial, relay, places, ahead, bridge: None };
+        let world = Self { folder, owner, trial, relay, dns, places, ahead, bridge: None };
         let desk = world.desk();
         desk.init(&InitOptions {
             name: "Rowan".into(),
@@ -75,7 +77,14 @@ impl World {
     }
 
     pub(crate) fn desk(&self) -> Desk {
-        Desk::new(self.places.clone(), Env::default(), self.clock())
+        Desk::new(self.places.clone(), self.env(), self.clock())
+    }
+
+    /// The test's own name server.
+    pub(crate) fn env(&self) -> Env {
+        let mut env = Env::default();
+        env.set("REMOTELAB_MAIL_RESOLVER", self.dns.addr.to_string());
+        env
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -95,7 +104,7 @@ impl World {
         let options = Options {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             places: self.places.clone(),
-            env: Env::default(),
+            env: self.env(),
             clock: self.clock(),
         };
         (serve(options, token.clone()).await.unwrap(), token)
@@ -135,8 +144,13 @@ impl World {
         jiff::Timestamp::now().as_second() + self.ahead.load(Ordering::Relaxed) / 1000
     }
 
-    /// Delivers a message in the streamed form.
+    /// Delivers a message, signed, in the streamed form.
     pub(crate) async fn deliver(&self, to: &str, raw: impl Into<Vec<u8>>) -> (u16, Value) {
+        self.deliver_as_it_is(to, signed_by("example.com", &raw.into())).await
+    }
+
+    /// Delivers a message in the streamed form.
+    pub(crate) async fn deliver_as_it_is(&self, to: &str, raw: impl Into<Vec<u8>>) -> (u16, Value) {
         let call = http()
             .post(self.url("/cloudflare-email/webhook"))
             .header("authorization", format!("Bearer {}", self.webhook_token()))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use remotelab_tests::mail::Names;
 use remotelab_tests::wait::eventually;
 use remotelab_tests::world::World;
 
@@ -97,6 +98,7 @@ fn mail(id: &str, text: &str) -> String {
 /// A house with the owner's mailbox, which answers nothing by mail.
 struct Office {
     client: reqwest::Client,
+    names: Names,
     _up: remotelab_tests::process::Process,
     world: World,
 }
@@ -105,6 +107,8 @@ impl Office {
     /// `works`: what Ada writes runs at once; otherwise it waits for review.
     async fn open(works: bool) -> anyhow::Result<Self> {
         let mut world = World::without_executors().await?;
+        let names = Names::of(&["example.net"]);
+        world.set("REMOTELAB_MAIL_RESOLVER", names.address());
         world.set("AGENT_MAILBOX_CLOUDFLARE_WEBHOOK_TOKEN", BEARER);
         let up = world.up().await?;
         let init = ["mail", "init", "--name", "Rowan", "--local-part", "rowan", "--domain", "example.com"];
@@ -123,7 +127,7 @@ impl Office {
             anyhow::ensure!(done.code == Some(0), "{words:?}: {done:?}");
         }
         let client = reqwest::Client::builder().no_proxy().build().context("make a client")?;
-        Ok(Self { client, _up: up, world })
+        Ok(Self { client, names, _up: up, world })
     }
 
     fn pid(&self) -> anyhow::Result<u32> {
@@ -140,7 +144,7 @@ impl Office {
             .header("content-type", "message/rfc822")
             .header("x-envelope-from", "ada@example.net")
             .header("x-envelope-to", "rowan@example.com")
-            .body(raw.to_owned());
+            .body(self.names.signed("example.net", raw));
         let began = Instant::now();
         let answer = call.send().await.context("deliver")?;
         let status = answer.status();

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use remotelab_tests::http::{self, Answer};
+use remotelab_tests::mail::Names;
 use remotelab_tests::process::Process;
 use remotelab_tests::smtp::SmtpServer;
 use remotelab_tests::wait;
@@ -130,6 +131,7 @@ fn mail(id: &str, in_reply_to: &str, text: &str) -> String {
 /// A house with one guest, its mailbox and an outgoing mail server.
 struct Office {
     smtp: SmtpServer,
+    names: Names,
     _up: Process,
     world: World,
 }
@@ -137,6 +139,8 @@ struct Office {
 impl Office {
     async fn open() -> anyhow::Result<Self> {
         let mut world = World::new().await?;
+        let names = Names::of(&["example.net"]);
+        world.set("REMOTELAB_MAIL_RESOLVER", names.address());
         world.set("AGENT_MAILBOX_CLOUDFLARE_WEBHOOK_TOKEN", BEARER);
         let smtp = SmtpServer::start()?;
         let port = smtp.port().to_string();
@@ -172,7 +176,7 @@ impl Office {
             ensure!(done.code == Some(0), "{words:?}: {done:?}");
         }
         world.admit_executors("trial1").await?;
-        Ok(Self { smtp, _up: up, world })
+        Ok(Self { smtp, names, _up: up, world })
     }
 
     async fn post(&self, from: &str, to: &str, raw: &str) -> anyhow::Result<Answer> {
@@ -182,7 +186,7 @@ impl Office {
             .header("content-type", "message/rfc822")
             .header("x-envelope-from", from)
             .header("x-envelope-to", to)
-            .body(raw.to_owned());
+            .body(self.names.signed("example.net", raw));
         http::send(request).await
     }
 

@@ -7,6 +7,7 @@ mod contained;
 mod cookies;
 mod crash;
 mod crash_set;
+mod email_worker;
 mod executors;
 mod files;
 mod harness;

@@ -1,4 +1,4 @@
-//! Programs from npm: the real executors and the type checker of the web UI.
+//! Programs from npm: the real executors, the type checker of the web UI and the runtime of the Email Worker.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("@github/copilot", "1.0.102"),
     ("cline", "3.0.65"),
     ("typescript", "5.9.3"),
+    // The runtime of Cloudflare's Workers; the last that runs on the Node of Debian.
+    ("miniflare", "4.20250906.0"),
 ];
 
 /// Installs those that are missing or of another version.
