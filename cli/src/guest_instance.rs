@@ -1,6 +1,7 @@
 //! `remotelab guest-instance`
 
 mod access;
+mod converge;
 mod create;
 mod delete;
 mod logs;
@@ -35,6 +36,7 @@ pub(crate) enum Command {
     RotateToken(access::RotateToken),
     SetPassword(access::SetPassword),
     Rename(rename::Arguments),
+    Converge(converge::Arguments),
     Delete(delete::Arguments),
     /// See what is left of deleted guests, and bring one back.
     #[command(subcommand)]
@@ -64,6 +66,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::RotateToken(arguments) => access::rotate_token(&arguments),
         Command::SetPassword(arguments) => return access::set_password(arguments),
         Command::Rename(arguments) => rename::run(arguments),
+        Command::Converge(arguments) => match converge::run(arguments) {
+            Ok(code) => return Ok(code),
+            Err(error) => Err(error),
+        },
         Command::Delete(arguments) => delete::run(&arguments),
         Command::Trash(command) => trash::run(command),
     };
@@ -88,6 +94,7 @@ impl Command {
             | Self::RotateToken(access::RotateToken { format, .. })
             | Self::SetPassword(access::SetPassword { format, .. })
             | Self::Rename(rename::Arguments { format, .. })
+            | Self::Converge(converge::Arguments { format, .. })
             | Self::Delete(delete::Arguments { format, .. }) => format.json,
             Self::Trash(command) => command.is_json(),
             Self::Logs(_) => false,

@@ -17,6 +17,7 @@ mod mail;
 mod message;
 mod output;
 mod place;
+mod progress;
 mod runner;
 mod runs;
 mod runtime;

@@ -8,7 +8,6 @@ use remotelab_config::password;
 use remotelab_manager::guests::create::{Error, Name, Planned};
 use remotelab_manager::guests::hostname::Wish;
 use remotelab_manager::guests::{Created, Request};
-use remotelab_manager::outside::Local;
 use serde_json::Value;
 
 use super::{Format, guests};
@@ -132,7 +131,7 @@ fn run(name: Name, options: Options) -> anyhow::Result<()> {
         let planned = guests.plan_creates(&requests).map_err(explain)?;
         return print(&planned, several, format, Planned::json, Planned::text, "would create");
     }
-    let system = Local::new(&place.paths());
+    let system = place.local();
     let mut created: Vec<Created> = Vec::new();
     for request in &requests {
         let outcome = guests.create(request, system.outside(), &mut |_| {}).map_err(explain);

@@ -2,7 +2,6 @@
 
 use remotelab_manager::control;
 use remotelab_manager::guests::{Changed, Error};
-use remotelab_manager::outside::Local;
 
 use super::{Format, guests, known};
 use crate::failure::Hinted;
@@ -44,21 +43,21 @@ pub(crate) struct Restart {
 
 pub(super) fn start(arguments: &Start) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     print(&guests(&place)?.start(&name, local.outside(), &mut |_| {})?, arguments.format)
 }
 
 pub(super) fn stop(arguments: &Stop) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     print(&guests(&place)?.stop(&name, local.outside(), &mut |_| {})?, arguments.format)
 }
 
 pub(super) fn restart(arguments: &Restart) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     let changed = guests(&place)?.restart(&name, local.outside()).map_err(|error| match error {
         Error::Stopped(_) => {

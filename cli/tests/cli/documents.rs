@@ -25,6 +25,7 @@ const COMMANDS: &[&str] = &[
     "guest-instance rotate-token",
     "guest-instance set-password",
     "guest-instance rename",
+    "guest-instance converge",
     "guest-instance delete",
     "guest-instance trash",
     "guest-instance trash list",

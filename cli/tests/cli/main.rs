@@ -1,5 +1,6 @@
 //! The real `remotelab` binary, as its users meet it.
 
+mod converge;
 mod documents;
 mod gateway;
 mod guests;

@@ -33,6 +33,13 @@ pub enum Request {
         /// As in [`Request::Start`].
         name: String,
     },
+    /// The same, with another program, which it keeps until it is started anew.
+    Renew {
+        /// As in [`Request::Start`].
+        name: String,
+        /// The program.
+        program: PathBuf,
+    },
 }
 
 /// What is answered.

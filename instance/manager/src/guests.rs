@@ -3,6 +3,7 @@
 //! Everything here blocks and is meant for short-lived commands. What a running system is asked to do
 //! goes through [`Outside`](crate::outside::Outside).
 
+mod converge;
 pub mod create;
 mod delete;
 mod discovered;
@@ -26,13 +27,15 @@ use std::path::{Path, PathBuf};
 use remotelab_config::auth::{self, Auth};
 use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::registry::{self, Record, Registry};
-use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat};
+use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat, lock};
 
 use crate::control::{self, Child};
+use crate::definition;
 use crate::operation::{self, Failed, Tools};
 use crate::outside::{Gateway, Outside, Service};
 use mailbox::Addresses;
 
+pub use converge::{Converged, Drift, Report, Status, Wanted};
 pub use create::Request;
 pub use delete::{Deleted, Files};
 pub use lifecycle::Changed;
@@ -64,6 +67,15 @@ pub enum Error {
     /// No guest has a name like this.
     #[error("there is no guest like {0}")]
     NoneLike(String),
+    /// Another command converges.
+    #[error("another command converges guests")]
+    Converging,
+    /// A lock cannot be used.
+    #[error(transparent)]
+    Lock(lock::Error),
+    /// A service definition cannot be used.
+    #[error("{} cannot be used", .0.display())]
+    Definition(PathBuf, #[source] definition::Error),
     /// It is to stay stopped.
     #[error("{0} was stopped")]
     Stopped(InstanceName),

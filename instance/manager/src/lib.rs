@@ -4,7 +4,9 @@
 //! [`operation`], [`control`] is how the second asks the first. Names, ports, host names and links are pure functions; processes,
 //! sockets and files live one step out.
 
+mod backup;
 pub mod control;
+pub mod definition;
 pub mod doctor;
 pub mod guests;
 pub mod lan;

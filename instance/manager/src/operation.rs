@@ -8,6 +8,7 @@
 mod access;
 mod apply;
 pub(crate) mod audit;
+mod define;
 mod describe;
 mod error;
 mod folders;
@@ -31,6 +32,7 @@ pub(crate) use apply::run;
 pub use apply::{Failed, Outcome, Progress, Why};
 pub use error::Error;
 pub use folders::Move;
+pub(crate) use furnish::{Refreshed, refreshment};
 pub use plan::{Plan, Verb};
 pub use recover::recover;
 pub use step::Step;

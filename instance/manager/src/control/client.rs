@@ -78,6 +78,15 @@ impl Client {
         self.ask(&Request::Restart { name: name.to_owned() }).map(drop)
     }
 
+    /// The same, with another program.
+    ///
+    /// # Errors
+    /// As [`Client::restart`].
+    pub fn renew(&self, name: &str, program: &Path) -> Result<(), Error> {
+        let request = Request::Renew { name: name.to_owned(), program: program.to_owned() };
+        self.ask(&request).map(drop)
+    }
+
     fn ask(&self, request: &Request) -> Result<Vec<Child>, Error> {
         let stream = UnixStream::connect(&self.socket).map_err(|source| match source.kind() {
             // A socket without a listener is what a killed supervisor leaves behind.

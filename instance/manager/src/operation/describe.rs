@@ -27,6 +27,10 @@ impl Step {
             Self::ClearTrash { .. } => "clearTrash",
             Self::Rename { .. } => "rename",
             Self::MoveLog { .. } => "moveLog",
+            Self::Keep { .. } => "keep",
+            Self::Define { .. } => "define",
+            Self::Refresh => "refresh",
+            Self::Renew { .. } => "renew",
         }
     }
 
@@ -69,6 +73,10 @@ impl Step {
             }
             Self::ClearTrash { entry } => format!("forget {entry} in the trash"),
             Self::MoveLog { .. } => "rename its log".to_owned(),
+            Self::Keep { program } => format!("keep {} to return to", program.display()),
+            Self::Define { path, .. } => format!("write {} anew", path.display()),
+            Self::Refresh => "take over the owner's public tools".to_owned(),
+            Self::Renew { program } => format!("start it with {}", program.display()),
             Self::Rename { to } if to.hostname == record.hostname => format!("name it {}", to.name),
             Self::Rename { to } => format!("name it {}, with host name {}", to.name, to.hostname),
         }
@@ -83,6 +91,8 @@ impl Step {
             Self::Stop => "start it",
             Self::Bring { .. } => "move it into the trash",
             Self::Want { .. } | Self::Retire | Self::Rename { .. } => "put its record back",
+            Self::Keep { .. } => "start it with that",
+            Self::Define { .. } => "put the old one back",
             _ => "nothing",
         }
     }

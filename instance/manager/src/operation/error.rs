@@ -28,6 +28,9 @@ pub enum Error {
     /// Something works on the guest's files.
     #[error("{0} is in use: {1}")]
     InUse(InstanceName, &'static str),
+    /// It runs, but not as it should.
+    #[error("{0} does not answer: {1}")]
+    Unhealthy(InstanceName, String),
     /// Another command is changing the guest.
     #[error("another command is at work on {0}")]
     Busy(InstanceName),

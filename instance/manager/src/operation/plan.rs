@@ -39,6 +39,8 @@ pub enum Verb {
     Stop,
     /// Another token.
     RotateToken,
+    /// Another program.
+    Converge,
 }
 
 /// Where an operation that was cut off goes.
@@ -100,6 +102,7 @@ impl Verb {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::RotateToken => "rotate-token",
+            Self::Converge => "converge",
         }
     }
 
@@ -113,6 +116,7 @@ impl Verb {
             Self::Start => "started",
             Self::Stop => "stopped",
             Self::RotateToken => "changed",
+            Self::Converge => "converged",
         }
     }
 }

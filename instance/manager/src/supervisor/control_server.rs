@@ -89,10 +89,17 @@ impl Desk {
                 Ok(id) => self.children.stop(&id).await.map_err(|error| error.to_string()),
                 Err(error) => Err(error),
             },
-            Request::Restart { name } => self.restart(name).await,
+            Request::Restart { name } => self.restart(name, None).await,
+            Request::Renew { name, program } => self.restart(name, Some(program)).await,
         };
         match (outcome, request) {
-            (Ok(()), Request::Start { name } | Request::Stop { name } | Request::Restart { name }) => {
+            (
+                Ok(()),
+                Request::Start { name }
+                | Request::Stop { name }
+                | Request::Restart { name }
+                | Request::Renew { name, .. },
+            ) => {
                 Answer::done(self.children.report().into_iter().filter(|child| child.name == name).collect())
             }
             (Ok(()), Request::Status) => Answer::done(Vec::new()),
@@ -105,8 +112,11 @@ impl Desk {
         self.children.start(spec).await.map_err(|error| error.to_string())
     }
 
-    async fn restart(&self, name: &str) -> Result<(), String> {
-        let spec = self.spec(name).await?;
+    async fn restart(&self, name: &str, program: Option<&Path>) -> Result<(), String> {
+        let mut spec = self.spec(name).await?;
+        if let Some(program) = program {
+            program.clone_into(&mut spec.program);
+        }
         self.children.restart(spec).await.map_err(|error| error.to_string())
     }
 

@@ -1,5 +1,6 @@
 //! The manager with real processes, sockets and files.
 
+mod converge;
 mod guests;
 mod life;
 mod operations;
