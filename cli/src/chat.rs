@@ -2,7 +2,8 @@
 
 use remotelab_config::auth;
 use remotelab_config::chat::Settings;
-use remotelab_server::{Error, Server};
+use remotelab_server::{Error, Idle, Server};
+use tokio::sync::mpsc::Receiver;
 
 use crate::failure::Hinted;
 use crate::place::{self, Place};
@@ -17,11 +18,30 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let program = place::program()?;
     runtime::block_on(async {
         let cookies = if settings.secure_cookies { "Secure" } else { "not Secure" };
-        let stop = Shutdown::listen()?.wanted();
-        let server = Server::start(settings, place.env, program, stop).await.map_err(explain)?;
+        let mut shutdown = Shutdown::listen()?;
+        let questions = shutdown.questions();
+        let server = Server::start(settings, place.env, program, shutdown.wanted()).await.map_err(explain)?;
         output::text(&format!("listening on http://{}\ncookies are {cookies}\n", server.address()))?;
-        Ok(server.stopped().await?)
+        let Some(questions) = questions else { return Ok(server.stopped().await?) };
+        let idle = server.idle();
+        tokio::spawn(answer(questions, idle.clone()));
+        server.stopped().await?;
+        // It may have got something to do while it was put to sleep.
+        tell(idle).await
     })
+}
+
+/// Answers the supervisor's questions whether there is anything to do.
+async fn answer(mut questions: Receiver<()>, idle: Idle) {
+    while questions.recv().await.is_some() {
+        if let Err(error) = tell(idle.clone()).await {
+            tracing::warn!(%error, "the supervisor cannot be answered");
+        }
+    }
+}
+
+async fn tell(idle: Idle) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(move || output::line(&idle.ask().line())).await?
 }
 
 fn explain(error: Error) -> anyhow::Error {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use remotelab_executor::catalogue::{Catalogue, CatalogueOptions};
 use remotelab_executor::demo;
+use remotelab_manager::control::{Client, State};
 use remotelab_manager::doctor::{self, Finding, Patient, Status};
 use serde_json::json;
 
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let place = Place::find()?;
     let chosen = arguments.which.find(&place)?;
-    let name = chosen.name.clone();
+    let (name, paths) = (chosen.name.clone(), place.paths());
     let executors = Catalogue::new(CatalogueOptions {
         paths: chosen.paths.clone(),
         home: chosen.settings.home.clone(),
@@ -41,7 +42,9 @@ fn examine(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
     .list();
     let executors = executors.into_iter().filter(|tool| !demo::is_demo(tool)).collect();
+    let children = Client::new(&paths.supervisor_socket()).status().unwrap_or_default();
     let findings = doctor::examine(&Patient {
+        asleep: children.iter().any(|child| child.name == name && child.state == State::Asleep),
         name: chosen.name,
         paths: chosen.paths,
         port: chosen.port,

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Start(service::Start),
     Stop(service::Stop),
     Restart(service::Restart),
+    Sleep(service::Sleep),
+    Wake(service::Wake),
     Logs(logs::Arguments),
     RotateToken(access::RotateToken),
     SetPassword(access::SetPassword),
@@ -62,6 +64,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Start(arguments) => service::start(&arguments),
         Command::Stop(arguments) => service::stop(&arguments),
         Command::Restart(arguments) => service::restart(&arguments),
+        Command::Sleep(arguments) => service::sleep(&arguments),
+        Command::Wake(arguments) => service::wake(&arguments),
         Command::Logs(arguments) => logs::run(&arguments),
         Command::RotateToken(arguments) => access::rotate_token(&arguments),
         Command::SetPassword(arguments) => return access::set_password(arguments),
@@ -91,6 +95,8 @@ impl Command {
             | Self::Start(service::Start { format, .. })
             | Self::Stop(service::Stop { format, .. })
             | Self::Restart(service::Restart { format, .. })
+            | Self::Sleep(service::Sleep { format, .. })
+            | Self::Wake(service::Wake { format, .. })
             | Self::RotateToken(access::RotateToken { format, .. })
             | Self::SetPassword(access::SetPassword { format, .. })
             | Self::Rename(rename::Arguments { format, .. })

@@ -19,6 +19,7 @@ pub mod paths;
 pub mod registry;
 pub mod run_tokens;
 pub mod secret;
+pub mod sleep;
 pub mod vouch;
 
 pub use env::Env;

@@ -10,8 +10,8 @@ use crate::{output, runtime};
 
 /// List the guests and whether each runs.
 ///
-/// One line per guest: name, port, host name, `running` or `stopped`, separated by tabs. Nothing is asked over the
-/// network.
+/// One line per guest: name, port, host name, `running`, `asleep` or `stopped`, separated by tabs. Nothing is asked
+/// over the network.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(crate) struct Links {
     /// Draw each link to hand out as a code for a phone's camera, too.
     #[arg(long, conflicts_with = "json")]
     qr: bool,
-    /// Find out whether the guest answers by each link, within five seconds for all.
+    /// Find out whether the guest answers by each link, within five seconds for all. One that sleeps is not woken.
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -59,7 +59,8 @@ pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
 }
 
 pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
-    let guests = guests(&Place::find()?)?;
+    let place = Place::find()?;
+    let guests = guests(&place)?;
     let mut views = match &arguments.name {
         Some(text) if is_pattern(text) => guests.links_like(text)?,
         Some(text) => vec![guests.link(&known(text)?)?],
@@ -67,7 +68,8 @@ pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
     };
     if arguments.check {
         runtime::enable_tls();
-        guests.check(&mut views);
+        let local = place.local();
+        guests.check(&mut views, local.outside().service);
     }
     if arguments.format.json {
         return match views.as_slice() {

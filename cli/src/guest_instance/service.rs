@@ -1,5 +1,6 @@
-//! `remotelab guest-instance start`, `stop` and `restart`
+//! `remotelab guest-instance start`, `stop`, `restart`, `sleep` and `wake`
 
+use remotelab_config::InstanceName;
 use remotelab_manager::control;
 use remotelab_manager::guests::{Changed, Error};
 
@@ -41,6 +42,26 @@ pub(crate) struct Restart {
     pub(super) format: Format,
 }
 
+/// Put a guest to sleep: it uses nothing, and starts again when somebody needs it.
+///
+/// Guests that nobody uses fall asleep by themselves. One that has something to do stays awake.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Sleep {
+    /// The guest.
+    name: String,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// Wake a guest that sleeps.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wake {
+    /// The guest.
+    name: String,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
 pub(super) fn start(arguments: &Start) -> anyhow::Result<()> {
     let place = Place::find()?;
     let local = place.local();
@@ -59,14 +80,34 @@ pub(super) fn restart(arguments: &Restart) -> anyhow::Result<()> {
     let place = Place::find()?;
     let local = place.local();
     let name = known(&arguments.name)?;
-    let changed = guests(&place)?.restart(&name, local.outside()).map_err(|error| match error {
+    let changed = guests(&place)?.restart(&name, local.outside()).map_err(|error| hinted(error, &name))?;
+    print(&changed, arguments.format)
+}
+
+pub(super) fn sleep(arguments: &Sleep) -> anyhow::Result<()> {
+    let place = Place::find()?;
+    let local = place.local();
+    let name = known(&arguments.name)?;
+    let changed = guests(&place)?.sleep(&name, local.outside()).map_err(|error| hinted(error, &name))?;
+    print(&changed, arguments.format)
+}
+
+pub(super) fn wake(arguments: &Wake) -> anyhow::Result<()> {
+    let place = Place::find()?;
+    let local = place.local();
+    let name = known(&arguments.name)?;
+    let changed = guests(&place)?.wake(&name, local.outside()).map_err(|error| hinted(error, &name))?;
+    print(&changed, arguments.format)
+}
+
+fn hinted(error: Error, name: &InstanceName) -> anyhow::Error {
+    match error {
         Error::Stopped(_) => {
             Hinted::new(error.to_string(), format!("remotelab guest-instance start {name}")).into()
         }
         Error::Service(control::Error::NotRunning) => Hinted::new(error.to_string(), "remotelab up").into(),
-        error => anyhow::Error::from(error),
-    })?;
-    print(&changed, arguments.format)
+        error => error.into(),
+    }
 }
 
 fn print(changed: &Changed, format: Format) -> anyhow::Result<()> {

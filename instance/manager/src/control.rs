@@ -40,6 +40,31 @@ pub enum Request {
         /// The program.
         program: PathBuf,
     },
+    /// Stops a guest until it is needed, unless it has something to do.
+    Sleep {
+        /// The guest.
+        name: String,
+    },
+    /// Starts a guest that sleeps and waits until it listens. One that was stopped stays so.
+    Wake {
+        /// The guest.
+        name: String,
+    },
+}
+
+impl Request {
+    /// Whom it is about.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Status => None,
+            Self::Start { name }
+            | Self::Stop { name }
+            | Self::Restart { name }
+            | Self::Sleep { name }
+            | Self::Wake { name }
+            | Self::Renew { name, .. } => Some(name),
+        }
+    }
 }
 
 /// What is answered.
@@ -96,6 +121,8 @@ pub enum State {
     /// Not running, and not wanted.
     #[default]
     Stopped,
+    /// Not running until somebody needs it.
+    Asleep,
     /// Running, not listening yet.
     Starting,
     /// Listening.

@@ -21,6 +21,8 @@ pub struct Patient {
     pub port: Option<u16>,
     /// The address that it listens on.
     pub bind_host: String,
+    /// Whether it sleeps until somebody comes.
+    pub asleep: bool,
     /// The executors that it knows, without the demo.
     pub executors: Vec<Tool>,
 }

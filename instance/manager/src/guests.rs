@@ -177,9 +177,11 @@ impl Guests {
     }
 
     /// Asks guests by every way that leads to them. Takes at most a few seconds, and needs a TLS provider in the
-    /// process.
-    pub fn check(&self, views: &mut [View]) {
+    /// process. One that sleeps is not asked: nothing of it could answer.
+    pub fn check(&self, views: &mut [View], service: &dyn Service) {
+        note_processes(views, service);
         reach::probe(views);
+        views.iter_mut().for_each(|view| view.process = None);
     }
 
     fn tools<'a>(&'a self, outside: Outside<'a>) -> Tools<'a> {
@@ -211,6 +213,7 @@ impl Guests {
                 token,
                 problem,
                 process: None,
+                asleep: false,
                 reached: None,
                 local_reachable: None,
                 public_reachable: None,
@@ -239,6 +242,7 @@ fn note_processes<'a>(views: &'a mut [View], service: &dyn Service) -> Vec<&'a m
     for view in views.iter_mut() {
         view.process = children.remove(view.record.name.as_str());
         view.local_reachable = view.process.as_ref().map(|process| process.state == control::State::Ready);
+        view.asleep = view.process.as_ref().is_some_and(|process| process.state == control::State::Asleep);
     }
     views.iter_mut().filter(|view| view.process.is_none()).collect()
 }

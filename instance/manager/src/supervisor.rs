@@ -8,6 +8,7 @@ mod log;
 mod machine;
 mod preflight;
 mod process;
+mod sleepers;
 mod spec;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,6 +25,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 
 use children::Children;
 use control_server::Desk;
+use sleepers::Sleepers;
 use spec::Spec;
 
 use crate::control::Child;
@@ -89,7 +91,7 @@ impl Options {
 /// A running supervisor.
 pub struct Service {
     children: Arc<Children>,
-    control: AbortHandle,
+    control: [AbortHandle; 2],
     socket: PathBuf,
     auth: Result<Secret, auth::Error>,
     _lock: FileLock,
@@ -114,17 +116,21 @@ impl Service {
             children.launch(spec).await;
         }
         // After the socket is bound: a create that finds nobody there is then seen here, or asks again.
+        let paths = options.paths.clone();
+        let loaded = spawn_blocking(move || Sleepers::new(&paths)).await;
+        let sleepers = loaded.expect("reading does not panic and is not cancelled");
         for spec in guests(&options).await {
-            children.launch(spec).await;
+            match &spec.id {
+                Id::Guest(name) if sleepers.has(name) => children.rest(spec),
+                _ => children.launch(spec).await,
+            }
         }
-        let desk = Arc::new(Desk { options, children: Arc::clone(&children) });
-        Ok(Self {
-            children,
-            control: tokio::spawn(control_server::serve(listener, desk)).abort_handle(),
-            socket,
-            auth: ready.auth.map(|auth| auth.token),
-            _lock: ready.lock,
-        })
+        let desk = Arc::new(Desk { options, children: Arc::clone(&children), sleepers });
+        let control = [
+            tokio::spawn(control_server::serve(listener, Arc::clone(&desk))).abort_handle(),
+            tokio::spawn(sleepers::watch(desk)).abort_handle(),
+        ];
+        Ok(Self { children, control, socket, auth: ready.auth.map(|auth| auth.token), _lock: ready.lock })
     }
 
     /// Returns a handle that outlives nothing but tells everything.
@@ -144,7 +150,7 @@ impl Service {
     /// Runs until `shutdown` is done, then drains all children within five seconds.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         shutdown.await;
-        self.control.abort();
+        self.control.iter().for_each(AbortHandle::abort);
         // The lock is still held: the socket cannot be a successor's.
         let _ = tokio::fs::remove_file(&self.socket).await;
         self.children.drain().await;

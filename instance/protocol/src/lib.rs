@@ -12,6 +12,7 @@ pub mod ids;
 pub mod pending;
 pub mod queue;
 pub mod reply;
+pub mod rest;
 pub mod run;
 pub mod session;
 pub mod source;

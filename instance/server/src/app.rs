@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
 use crate::runs::Runs;
+use crate::sleep::Activity;
 use crate::templates::Templates;
 use crate::triggers::Triggers;
 use crate::webhooks::Webhooks;
@@ -57,6 +58,8 @@ pub(crate) struct App {
     pub(crate) address: OnceLock<SocketAddr>,
     pub(crate) api_log: ApiLog,
     pub(crate) webhooks: Webhooks,
+    /// Who uses the server.
+    pub(crate) activity: Arc<Activity>,
     /// The server is asked to stop: what waits or streams ends.
     pub(crate) stopping: CancellationToken,
     pub(crate) assets: Assets,

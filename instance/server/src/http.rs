@@ -52,6 +52,7 @@ pub(crate) use range::read as read_range;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::app::Shared;
+use crate::sleep;
 
 /// How long a request's body may pause.
 const BODY_IDLE: Duration = Duration::from_secs(30);
@@ -134,6 +135,7 @@ pub(crate) fn router(app: Shared) -> Router {
         .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
         // Handlers read bodies themselves, each with its own limit.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(app.clone(), sleep::count))
         .layer(middleware::from_fn_with_state(app.clone(), gate::pass))
         .layer(tower_http::catch_panic::CatchPanicLayer::custom(answer::panicked))
         .layer(middleware::from_fn_with_state(app.clone(), request_log::note))

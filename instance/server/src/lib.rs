@@ -38,6 +38,7 @@ mod selection;
 mod serve;
 mod sessions;
 mod settled;
+mod sleep;
 mod submit;
 mod templates;
 mod thread;
@@ -46,3 +47,4 @@ pub mod web;
 mod webhooks;
 
 pub use serve::{Error, Server};
+pub use sleep::Idle;

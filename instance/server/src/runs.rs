@@ -96,6 +96,11 @@ impl Runs {
         self.watch_from(app, cell, run, false);
     }
 
+    /// Tells whether any run is under way.
+    pub(crate) fn any(&self) -> bool {
+        !lock(&self.followed).is_empty()
+    }
+
     /// Goes on with a run that an earlier server left, or starts it if that one did not come to it.
     pub(crate) fn resume(&self, app: &Shared, cell: &Arc<SessionCell>, run: &RunId) {
         // Nobody remembers what was said so far.

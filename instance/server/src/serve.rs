@@ -32,6 +32,7 @@ use crate::recovery;
 use crate::rendered::Rendered;
 use crate::results::Publishing;
 use crate::runs::Runs;
+use crate::sleep::{Activity, Idle};
 use crate::templates::Templates;
 use crate::triggers::{self, Triggers};
 use crate::webhooks::{self, Webhooks};
@@ -124,6 +125,12 @@ impl Server {
         self.address
     }
 
+    /// Returns what tells whether it has anything to do.
+    #[must_use]
+    pub fn idle(&self) -> Idle {
+        Idle::of(Arc::clone(&self.app))
+    }
+
     /// Waits until the server has stopped; runs that are under way live on.
     ///
     /// # Errors
@@ -183,6 +190,7 @@ fn open(mut settings: Settings, env: Env, program: PathBuf) -> Result<Shared, Er
         address: OnceLock::new(),
         api_log: ApiLog::new(settings.paths.api_logs()),
         webhooks: Webhooks::open(&settings.paths)?,
+        activity: Activity::begin(),
         stopping: CancellationToken::new(),
         assets: Assets::open(&settings.paths, settings.object_storage.clone()),
         body_memory: BodyMemory::new(),

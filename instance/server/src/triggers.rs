@@ -82,6 +82,11 @@ impl Triggers {
         list
     }
 
+    /// When the next one is due.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.stored.load().triggers.iter().filter_map(Trigger::due_at).min()
+    }
+
     pub(crate) fn get(&self, id: &str) -> Result<Trigger, Error> {
         let stored = self.stored.load();
         stored.triggers.iter().find(|trigger| trigger.id == id).cloned().ok_or(Error::NotFound)

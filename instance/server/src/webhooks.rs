@@ -163,6 +163,11 @@ impl Webhooks {
         Ok(outcome)
     }
 
+    /// Tells whether a delivery waits.
+    pub(crate) fn waits(&self) -> bool {
+        !self.outbox().is_empty()
+    }
+
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,6 +27,7 @@ mod server {
     mod reuse;
     mod run_tokens;
     mod runs;
+    mod sleep;
     mod slow_bodies;
     mod streams;
     mod surface;

@@ -87,6 +87,22 @@ impl Client {
         self.ask(&request).map(drop)
     }
 
+    /// Puts a guest to sleep and returns when it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the reason when it has something to do.
+    pub fn sleep(&self, name: &str) -> Result<(), Error> {
+        self.ask(&Request::Sleep { name: name.to_owned() }).map(drop)
+    }
+
+    /// Wakes a guest that sleeps and returns when it listens.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the reason when it does not come up, or was stopped.
+    pub fn wake(&self, name: &str) -> Result<(), Error> {
+        self.ask(&Request::Wake { name: name.to_owned() }).map(drop)
+    }
+
     fn ask(&self, request: &Request) -> Result<Vec<Child>, Error> {
         let stream = UnixStream::connect(&self.socket).map_err(|source| match source.kind() {
             // A socket without a listener is what a killed supervisor leaves behind.

@@ -16,6 +16,10 @@ pub(super) fn running(patient: &Patient) -> Vec<Finding> {
         Err(error) => {
             Finding::new("server", Status::Fail, format!("cannot read {}: {error}", lock.display()))
         }
+        Ok(false) if patient.asleep => {
+            let message = format!("{} sleeps: its chat server starts when somebody comes", patient.name);
+            Finding::new("server", Status::Ok, message)
+        }
         Ok(false) => {
             Finding::new("server", Status::Fail, format!("the chat server of {} does not run", patient.name))
                 .with_fix("remotelab up")

@@ -28,6 +28,7 @@ impl World {
             paths,
             port: None,
             bind_host: "127.0.0.1".to_owned(),
+            asleep: false,
             executors: vec![codex],
         };
         Self { _root: root, patient }

@@ -92,6 +92,32 @@ impl Guests {
         self.changed(name, true, Vec::new())
     }
 
+    /// Puts a guest to sleep: it starts again when somebody needs it.
+    ///
+    /// # Errors
+    /// When it has something to do, and others.
+    pub fn sleep(&self, name: &InstanceName, outside: Outside<'_>) -> Result<Changed, Error> {
+        if self.record(name)?.stopped {
+            return Err(Error::Stopped(name.clone()));
+        }
+        outside.service.sleep(name)?;
+        let mut changed = self.changed(name, false, Vec::new())?;
+        changed.view.asleep = true;
+        Ok(changed)
+    }
+
+    /// Wakes a guest and returns when it listens.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] when it is to stay stopped, and others.
+    pub fn wake(&self, name: &InstanceName, outside: Outside<'_>) -> Result<Changed, Error> {
+        if self.record(name)?.stopped {
+            return Err(Error::Stopped(name.clone()));
+        }
+        outside.service.wake(name)?;
+        self.changed(name, true, Vec::new())
+    }
+
     /// Replaces a guest's token: its old links lead nowhere then. With `sign_out` every browser has to come in
     /// anew, for which the guest is started anew.
     ///

@@ -57,6 +57,8 @@ pub enum Class {
     TlsError,
     /// Nobody takes the connection.
     Refused,
+    /// It sleeps, and was not asked.
+    Asleep,
     /// There is no such way.
     Skipped,
 }
@@ -68,13 +70,15 @@ impl Channel {
 
     /// Whether the guest answered; `None` for a way that there is not.
     pub(super) fn is_reachable(&self) -> Option<bool> {
-        (self.status != Class::Skipped).then_some(self.status == Class::Reachable)
+        let was_asked = !matches!(self.status, Class::Skipped | Class::Asleep);
+        was_asked.then_some(self.status == Class::Reachable)
     }
 
     /// For people: `reachable`, or `failed` with the reason.
     pub(super) fn words(&self) -> String {
         match (self.status, &self.error) {
             (Class::Reachable, _) => "reachable".to_owned(),
+            (Class::Asleep, _) => "asleep".to_owned(),
             (status, None) => format!("failed ({})", word(status)),
             (status, Some(error)) => format!("failed ({}: {error})", word(status)),
         }

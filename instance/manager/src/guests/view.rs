@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::control::Child;
 
 use super::links::{access, local_base, public_base};
-use super::reach::Reached;
+use super::reach::{Class, Reached};
 
 /// What is known of one guest.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct View {
     pub problem: Option<String>,
     /// What runs for it, where something keeps guests running and knows it.
     pub process: Option<Child>,
+    /// Whether it sleeps until somebody comes.
+    pub asleep: bool,
     /// What came of asking it by every way, if it was asked.
     pub reached: Option<Reached>,
     /// Whether it answered on its own port, or is known to listen there.
@@ -51,13 +53,14 @@ pub struct Created {
 }
 
 impl View {
-    /// `running`, `stopped`, `unknown`, `creating`, `deleting` or `error`.
+    /// `running`, `asleep`, `stopped`, `unknown`, `creating`, `deleting` or `error`.
     #[must_use]
     pub fn status(&self) -> &'static str {
         match (self.record.state, &self.problem, self.local_reachable) {
             (State::Creating, ..) => "creating",
             (State::Deleting, ..) => "deleting",
             (_, Some(_), _) => "error",
+            _ if self.asleep => "asleep",
             (_, _, Some(true)) => "running",
             (_, _, Some(false)) => "stopped",
             (_, _, None) => "unknown",
@@ -103,7 +106,7 @@ impl View {
             for (key, channel) in
                 [("localStatus", local), ("publicStatus", public), ("mainlandStatus", bridge)]
             {
-                if channel.is_reachable().is_some() {
+                if channel.status != Class::Skipped {
                     lines.put(key, &channel.words());
                 }
             }
@@ -223,6 +226,9 @@ impl View {
         }
         if self.record.stopped {
             put("stopped", json!(true));
+        }
+        if self.asleep {
+            put("asleep", json!(true));
         }
         if let Some(process) = &self.process {
             put("process", json!(process));

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use remotelab_config::OwnerPaths;
+use remotelab_config::{InstanceName, OwnerPaths};
 
 /// What leads people to guests.
 pub trait Door: Sync {
@@ -15,6 +15,23 @@ pub trait Door: Sync {
     /// # Errors
     /// When a front door runs and does not answer.
     fn reload(&self) -> io::Result<()>;
+
+    /// Has it hold requests for a guest back that is to sleep; tells whether it does, which it does not while
+    /// somebody uses the guest. Without a front door nobody does.
+    ///
+    /// # Errors
+    /// When a front door runs and does not answer.
+    fn park(&self, _name: &InstanceName) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Tells it that a guest is awake.
+    ///
+    /// # Errors
+    /// When a front door runs and does not answer.
+    fn unpark(&self, _name: &InstanceName) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The gateway of one set of folders.
@@ -34,15 +51,43 @@ impl Gateway {
     pub(crate) fn runs(&self) -> bool {
         UnixStream::connect(&self.socket).is_ok()
     }
+
+    /// Posts to a path; without a gateway there is no answer.
+    fn post(&self, path: &str) -> io::Result<Option<u16>> {
+        match UnixStream::connect(&self.socket) {
+            Ok(stream) => post(stream, path).map(Some),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl Door for Gateway {
     fn reload(&self) -> io::Result<()> {
-        match UnixStream::connect(&self.socket) {
-            Ok(stream) => post(stream, "/reload"),
-            Err(error) if is_absent(&error) => Ok(()),
-            Err(error) => Err(error),
+        fine(self.post("/reload")?)
+    }
+
+    fn park(&self, name: &InstanceName) -> io::Result<bool> {
+        match self.post(&format!("/park?name={name}"))? {
+            // It has no route, so nobody comes that way.
+            Some(404) => Ok(true),
+            Some(409) => Ok(false),
+            status => fine(status).map(|()| true),
         }
+    }
+
+    fn unpark(&self, name: &InstanceName) -> io::Result<()> {
+        match self.post(&format!("/unpark?name={name}"))? {
+            Some(404) => Ok(()),
+            status => fine(status),
+        }
+    }
+}
+
+fn fine(status: Option<u16>) -> io::Result<()> {
+    match status {
+        None | Some(200..300) => Ok(()),
+        Some(status) => Err(io::Error::other(format!("the gateway answered {status}"))),
     }
 }
 
@@ -64,8 +109,8 @@ const MAX_ANSWER: u64 = 16 * 1024;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Posts nothing to a path and wants a 2xx.
-fn post(mut stream: UnixStream, path: &str) -> io::Result<()> {
+/// Posts nothing to a path and returns the status of the answer.
+fn post(mut stream: UnixStream, path: &str) -> io::Result<u16> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let request =
@@ -75,8 +120,6 @@ fn post(mut stream: UnixStream, path: &str) -> io::Result<()> {
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let line = answer.lines().next().unwrap_or_default();
-    match line.split(' ').nth(1) {
-        Some(status) if status.starts_with('2') => Ok(()),
-        _ => Err(io::Error::other(format!("the gateway answered {line:?}"))),
-    }
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| io::Error::other(format!("the gateway answered {line:?}")))
 }

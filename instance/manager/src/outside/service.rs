@@ -34,6 +34,22 @@ pub trait Service: Sync {
         self.restart(name)
     }
 
+    /// Stops a guest until it is needed, and returns when it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it has something to do, or when nothing here could wake it.
+    fn sleep(&self, _name: &InstanceName) -> Result<(), Error> {
+        Err(Error::NotRunning)
+    }
+
+    /// Starts a guest that sleeps, and returns when it listens.
+    ///
+    /// # Errors
+    /// As [`Service::start`], and when it was stopped.
+    fn wake(&self, _name: &InstanceName) -> Result<(), Error> {
+        Err(Error::NotRunning)
+    }
+
     /// Tells what really runs.
     ///
     /// # Errors
@@ -71,6 +87,14 @@ impl Service for Supervisor {
 
     fn renew(&self, name: &InstanceName, program: &Path) -> Result<(), Error> {
         self.0.renew(name.as_str(), program)
+    }
+
+    fn sleep(&self, name: &InstanceName) -> Result<(), Error> {
+        self.0.sleep(name.as_str())
+    }
+
+    fn wake(&self, name: &InstanceName) -> Result<(), Error> {
+        self.0.wake(name.as_str())
     }
 
     fn report(&self) -> Result<Vec<Child>, Error> {

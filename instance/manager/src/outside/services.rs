@@ -42,6 +42,14 @@ impl Service for Services {
         self.of(name).renew(name, program)
     }
 
+    fn sleep(&self, name: &InstanceName) -> Result<(), Error> {
+        self.of(name).sleep(name)
+    }
+
+    fn wake(&self, name: &InstanceName) -> Result<(), Error> {
+        self.of(name).wake(name)
+    }
+
     fn report(&self) -> Result<Vec<Child>, Error> {
         let Some(launchd) = &self.launchd else {
             return self.supervisor.report();

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::keeper::{self, Keeper, describe};
+use super::keeper::{self, Asked, Keeper, describe};
 use super::process::Driver;
 use super::spec::{Id, Spec};
-use crate::control::Child;
+use crate::control::{Child, State};
 
 /// How long a child may take until it listens, when somebody waits for it.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +74,38 @@ impl Children {
         let id = spec.id.clone();
         let outcome = self.keeper(&spec).restart(spec, STOP_GRACE, START_PATIENCE).await;
         outcome.map_err(|source| Error::new(&id, &source))
+    }
+
+    /// Takes a child on that is started when it is needed.
+    pub(crate) fn rest(&self, spec: Spec) {
+        self.lock().entry(spec.id.clone()).or_insert_with(|| Entry {
+            program: spec.program.clone(),
+            keeper: Keeper::asleep(spec, Arc::clone(&self.driver)),
+        });
+    }
+
+    /// Starts a child that sleeps and waits until it listens.
+    pub(crate) async fn wake(&self, spec: Spec) -> Result<(), Error> {
+        let id = spec.id.clone();
+        let keeper = self.find(&id).ok_or_else(|| Error::not_running(&id))?;
+        keeper.wake(spec, START_PATIENCE).await.map_err(|source| Error::new(&id, &source))
+    }
+
+    /// Asks a child what it has to do.
+    pub(crate) async fn ask(&self, id: &Id) -> Result<Asked, Error> {
+        let keeper = self.find(id).ok_or_else(|| Error::not_running(id))?;
+        keeper.ask().await.ok_or_else(|| Error(format!("{} does not say what it has to do", describe(id))))
+    }
+
+    /// Stops a child until it is needed, unless it is needed.
+    pub(crate) async fn sleep(&self, id: &Id, asked: Asked) -> Result<(), Error> {
+        let keeper = self.find(id).ok_or_else(|| Error::not_running(id))?;
+        keeper.sleep(asked, STOP_GRACE).await.map_err(|source| Error::new(id, &source))
+    }
+
+    /// What a child is doing.
+    pub(crate) fn state(&self, id: &Id) -> State {
+        self.find(id).map_or(State::Stopped, |keeper| keeper.status().state)
     }
 
     /// Waits until a child listens, or has died for the first time.

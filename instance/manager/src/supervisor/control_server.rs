@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
-use remotelab_config::registry::{Record, Registry, State};
+use remotelab_config::registry::{self, Record, Registry};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::children::Children;
+use super::sleepers::Sleepers;
 use super::spec::{Id, Spec};
 use super::{Error, Options};
-use crate::control::{Answer, MAX_REQUEST, Request};
+use crate::control::{Answer, MAX_REQUEST, Request, State};
 
 /// Requests answered at the same time; more wait in the socket's queue.
 const MAX_CONNECTIONS: usize = 64;
@@ -78,6 +79,7 @@ async fn converse(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
 pub(super) struct Desk {
     pub(super) options: Options,
     pub(super) children: Arc<Children>,
+    pub(super) sleepers: Sleepers,
 }
 
 impl Desk {
@@ -85,31 +87,34 @@ impl Desk {
         let outcome = match &request {
             Request::Status => return Answer::done(self.children.report()),
             Request::Start { name } => self.start(name).await,
-            Request::Stop { name } => match id(name) {
-                Ok(id) => self.children.stop(&id).await.map_err(|error| error.to_string()),
-                Err(error) => Err(error),
-            },
+            Request::Stop { name } => self.stop(name).await,
             Request::Restart { name } => self.restart(name, None).await,
             Request::Renew { name, program } => self.restart(name, Some(program)).await,
+            Request::Sleep { name } => self.sleep(name).await,
+            Request::Wake { name } => self.wake(name).await,
         };
-        match (outcome, request) {
-            (
-                Ok(()),
-                Request::Start { name }
-                | Request::Stop { name }
-                | Request::Restart { name }
-                | Request::Renew { name, .. },
-            ) => {
-                Answer::done(self.children.report().into_iter().filter(|child| child.name == name).collect())
+        match outcome {
+            Ok(()) => {
+                let report = self.children.report().into_iter();
+                Answer::done(report.filter(|child| Some(child.name.as_str()) == request.name()).collect())
             }
-            (Ok(()), Request::Status) => Answer::done(Vec::new()),
-            (Err(error), _) => Answer::refused(error),
+            Err(error) => Answer::refused(error),
         }
     }
 
     async fn start(&self, name: &str) -> Result<(), String> {
         let spec = self.spec(name).await?;
-        self.children.start(spec).await.map_err(|error| error.to_string())
+        let id = spec.id.clone();
+        self.children.start(spec).await.map_err(|error| error.to_string())?;
+        self.sleepers.woken(&id).await;
+        Ok(())
+    }
+
+    async fn stop(&self, name: &str) -> Result<(), String> {
+        let id = id(name)?;
+        self.children.stop(&id).await.map_err(|error| error.to_string())?;
+        self.sleepers.forget(&id).await;
+        Ok(())
     }
 
     async fn restart(&self, name: &str, program: Option<&Path>) -> Result<(), String> {
@@ -117,7 +122,28 @@ impl Desk {
         if let Some(program) = program {
             program.clone_into(&mut spec.program);
         }
-        self.children.restart(spec).await.map_err(|error| error.to_string())
+        let id = spec.id.clone();
+        self.children.restart(spec).await.map_err(|error| error.to_string())?;
+        self.sleepers.woken(&id).await;
+        Ok(())
+    }
+
+    async fn sleep(&self, name: &str) -> Result<(), String> {
+        match id(name)? {
+            id @ Id::Guest(_) => self.sleepers.sleep(&self.children, &id, Duration::ZERO).await,
+            id => Err(format!("{id} never sleeps")),
+        }
+    }
+
+    /// Wakes a guest. One that runs already costs a look at its state.
+    pub(super) async fn wake(&self, name: &str) -> Result<(), String> {
+        let id = id(name)?;
+        if self.children.state(&id) == State::Stopped {
+            self.sleepers.forget(&id).await;
+            return Err(format!("{id} is stopped"));
+        }
+        let spec = self.spec(name).await?;
+        self.sleepers.wake(&self.children, spec).await
     }
 
     /// How a child is to be started now.
@@ -137,7 +163,8 @@ impl Desk {
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
         let wanted = |record: &&Record| {
-            matches!(&id, Id::Guest(name) if record.name == *name) && record.state != State::Deleting
+            matches!(&id, Id::Guest(name) if record.name == *name)
+                && record.state != registry::State::Deleting
         };
         let record = registry.guests.iter().find(wanted).cloned();
         record.ok_or_else(|| format!("there is no guest {id}"))

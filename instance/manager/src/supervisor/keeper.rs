@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use remotelab_protocol::rest::Rest;
 use rustix::process::Signal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::machine::{Action, Event, Machine, Phase};
@@ -15,6 +16,9 @@ use crate::control::State;
 
 /// Orders that may wait for a keeper.
 const QUEUE: usize = 16;
+
+/// How long a child may take to say what it has to do.
+const ANSWERING: Duration = Duration::from_secs(2);
 
 /// What a child looks like from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +35,15 @@ pub(crate) struct Status {
     pub(crate) last_error: Option<String>,
     /// How many orders have been carried out; a waiter sees by it that a status is not an old one.
     orders: u64,
+    /// How often it was needed.
+    wakes: u64,
+}
+
+/// What a child had to do, and how often it had been needed when it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) rest: Rest,
+    wakes: u64,
 }
 
 /// Why a child is not ready.
@@ -48,12 +61,19 @@ pub(crate) enum Error {
     /// It was told to stop.
     #[error("was stopped")]
     Stopped,
+    /// It is needed.
+    #[error("is awake: it is needed")]
+    Needed,
 }
 
 enum Order {
     Start(Spec),
     Stop(Duration),
     Restart(Spec, Duration),
+    Ask(oneshot::Sender<Asked>),
+    /// Only if it was not needed since it was asked.
+    Sleep(Asked, Duration),
+    Wake(Spec),
 }
 
 /// A cheap handle on one child.
@@ -67,9 +87,18 @@ impl Keeper {
     /// Begins to keep a child, which is not started yet. The task ends with the last handle, and the
     /// child with it.
     pub(crate) fn new(spec: Spec, driver: Arc<dyn Driver>) -> Self {
+        Self::keep(spec, driver, Machine::new(), State::Stopped)
+    }
+
+    /// The same for a child that is started when it is needed.
+    pub(crate) fn asleep(spec: Spec, driver: Arc<dyn Driver>) -> Self {
+        Self::keep(spec, driver, Machine::asleep(), State::Asleep)
+    }
+
+    fn keep(spec: Spec, driver: Arc<dyn Driver>, machine: Machine, state: State) -> Self {
         let (orders, order_queue) = mpsc::channel(QUEUE);
-        let (status_sender, status) = watch::channel(Status::default());
-        let task = Task { spec, driver, machine: Machine::new(), running: None, status: status_sender };
+        let (status_sender, status) = watch::channel(Status { state, ..Status::default() });
+        let task = Task { spec, driver, machine, running: None, asked: None, status: status_sender };
         tokio::spawn(task.run(order_queue));
         Self { orders, status }
     }
@@ -113,6 +142,34 @@ impl Keeper {
         self.settled(failures, patience).await
     }
 
+    /// Starts a child that sleeps, and waits until it listens. One that was stopped stays so.
+    pub(crate) async fn wake(&self, spec: Spec, patience: Duration) -> Result<(), Error> {
+        let failures = self.status.borrow().failures;
+        self.order(Order::Wake(spec)).await;
+        self.settled(failures, patience).await
+    }
+
+    /// Asks a child what it has to do; `None` when it does not say.
+    pub(crate) async fn ask(&self) -> Option<Asked> {
+        let (asked, answer) = oneshot::channel();
+        self.orders.send(Order::Ask(asked)).await.ok()?;
+        timeout(ANSWERING, answer).await.ok()?.ok()
+    }
+
+    /// Ends the process until the child is needed, unless it was needed since it was asked or finds something to
+    /// do at its end.
+    pub(crate) async fn sleep(&self, asked: Asked, grace: Duration) -> Result<(), Error> {
+        self.order(Order::Sleep(asked, grace)).await;
+        let patience = grace + Duration::from_secs(1);
+        let mut status = self.status.clone();
+        let settled = status.wait_for(|status| status.state != State::Stopping);
+        match timeout(patience, settled).await {
+            Err(_) => Err(Error::Stuck(patience)),
+            Ok(Ok(status)) if status.state == State::Asleep => Ok(()),
+            Ok(_) => Err(Error::Needed),
+        }
+    }
+
     /// Waits until the child listens, or dies for the first time.
     pub(crate) async fn ready(&self, patience: Duration) -> Result<(), Error> {
         self.settled(0, patience).await
@@ -121,12 +178,13 @@ impl Keeper {
     async fn settled(&self, failures: u64, patience: Duration) -> Result<(), Error> {
         let mut status = self.status.clone();
         let settled = status.wait_for(|status| {
-            matches!(status.state, State::Ready | State::Stopped) || status.failures > failures
+            matches!(status.state, State::Ready | State::Stopped | State::Asleep)
+                || status.failures > failures
         });
         match timeout(patience, settled).await {
             Err(_) => Err(Error::Slow(patience)),
             Ok(Ok(status)) if status.state == State::Ready => Ok(()),
-            Ok(Ok(status)) if status.state == State::Stopped => Err(Error::Stopped),
+            Ok(Ok(status)) if matches!(status.state, State::Stopped | State::Asleep) => Err(Error::Stopped),
             Ok(Ok(status)) => Err(Error::Died(status.last_error.clone().unwrap_or_default())),
             Ok(Err(_)) => Err(Error::Stopped),
         }
@@ -147,7 +205,15 @@ struct Task {
     driver: Arc<dyn Driver>,
     machine: Machine,
     running: Option<Running>,
+    /// Who wants to know what the child has to do.
+    asked: Option<Question>,
     status: watch::Sender<Status>,
+}
+
+/// A question under way, and how often the child had been needed before.
+struct Question {
+    wakes: u64,
+    asker: oneshot::Sender<Asked>,
 }
 
 impl Task {
@@ -161,15 +227,17 @@ impl Task {
                     None => return,
                 },
                 life = next(&mut self.running) => (self.note(life), false),
-                () = at(deadline) => (Event::Deadline, false),
+                () = at(deadline) => (Some(Event::Deadline), false),
             };
-            self.apply(event).await;
+            if let Some(event) = event {
+                self.apply(event).await;
+            }
             self.publish(ordered);
         }
     }
 
-    fn take(&mut self, order: Order) -> Event {
-        match order {
+    fn take(&mut self, order: Order) -> Option<Event> {
+        Some(match order {
             Order::Start(spec) => {
                 self.spec = spec;
                 Event::Start
@@ -179,20 +247,58 @@ impl Task {
                 self.spec = spec;
                 Event::Restart(grace)
             }
+            Order::Ask(asked) => {
+                self.ask(asked);
+                return None;
+            }
+            Order::Sleep(asked, grace) => {
+                let is_needed = asked.wakes != self.status.borrow().wakes;
+                let is_ready = matches!(self.machine.phase(), Phase::Ready { .. });
+                return (is_ready && !is_needed).then_some(Event::Sleep(grace));
+            }
+            Order::Wake(spec) => {
+                if self.machine.phase() == Phase::Asleep {
+                    self.spec = spec;
+                }
+                self.status.send_if_modified(|status| {
+                    status.wakes += 1;
+                    false
+                });
+                Event::Wake
+            }
+        })
+    }
+
+    /// Passes the question on. Whoever asked before gets no answer then.
+    fn ask(&mut self, asker: oneshot::Sender<Asked>) {
+        if let Some(running) = &self.running
+            && matches!(self.machine.phase(), Phase::Ready { .. })
+            // A child that has not read the last question has this one to answer, too.
+            && !matches!(running.questions.try_send(()), Err(mpsc::error::TrySendError::Closed(())))
+        {
+            self.asked = Some(Question { wakes: self.status.borrow().wakes, asker });
         }
     }
 
-    fn note(&mut self, life: Life) -> Event {
-        match life {
+    fn note(&mut self, life: Life) -> Option<Event> {
+        Some(match life {
             Life::Ready(address) => {
                 self.status.send_modify(|status| status.listening = Some(address));
                 Event::Ready
             }
+            Life::Rest(rest) => {
+                let is_busy = !rest.can_sleep();
+                if let Some(Question { wakes, asker }) = self.asked.take() {
+                    let _ = asker.send(Asked { rest, wakes });
+                }
+                return is_busy.then_some(Event::Busy);
+            }
             Life::Exited(reason) => {
                 self.running = None;
+                self.asked = None;
                 self.bury(reason)
             }
-        }
+        })
     }
 
     fn bury(&mut self, reason: String) -> Event {
@@ -266,6 +372,7 @@ impl Task {
     fn publish(&self, ordered: bool) {
         let state = match self.machine.phase() {
             Phase::Stopped => State::Stopped,
+            Phase::Asleep => State::Asleep,
             Phase::Starting { .. } => State::Starting,
             Phase::Ready { .. } => State::Ready,
             Phase::Draining { .. } => State::Stopping,

@@ -11,6 +11,8 @@ use super::backoff::Backoff;
 pub(crate) enum Phase {
     /// Not running and not wanted.
     Stopped,
+    /// Not running until somebody needs it.
+    Asleep,
     /// Running, has not said that it listens.
     Starting { since: Instant },
     /// Running and listening.
@@ -30,6 +32,12 @@ pub(crate) enum Event {
     Stop(Duration),
     /// It should end, within this time, and run again.
     Restart(Duration),
+    /// It should end, within this time, until somebody needs it.
+    Sleep(Duration),
+    /// Somebody needs it. That starts nothing which was stopped.
+    Wake,
+    /// It still had something to do when it was put to sleep.
+    Busy,
     /// It listens.
     Ready,
     /// It ended, or could not be started.
@@ -49,17 +57,29 @@ pub(crate) enum Action {
     Kill,
 }
 
+/// What is to become of a child whose process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    Rest,
+    Run,
+}
+
 /// One child's state.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    wanted: bool,
+    wish: Wish,
     phase: Phase,
     backoff: Backoff,
 }
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self { wanted: false, phase: Phase::Stopped, backoff: Backoff::default() }
+        Self { wish: Wish::Nothing, phase: Phase::Stopped, backoff: Backoff::default() }
+    }
+
+    pub(crate) fn asleep() -> Self {
+        Self { wish: Wish::Rest, phase: Phase::Asleep, backoff: Backoff::default() }
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -78,31 +98,39 @@ impl Machine {
     /// Moves on and says what to do.
     pub(crate) fn on(&mut self, event: Event, now: Instant) -> Option<Action> {
         match (event, self.phase) {
-            (Event::Start | Event::Restart(_), Phase::Stopped | Phase::Waiting { .. }) => {
-                self.wanted = true;
+            (Event::Start | Event::Restart(_), Phase::Stopped | Phase::Asleep | Phase::Waiting { .. })
+            | (Event::Wake, Phase::Asleep) => {
+                self.wish = Wish::Run;
                 self.backoff.reset();
                 self.spawn(now)
             }
             (Event::Start, _) => {
-                self.wanted = true;
+                self.wish = Wish::Run;
                 None
             }
-            (Event::Stop(grace) | Event::Restart(grace), Phase::Starting { .. } | Phase::Ready { .. }) => {
-                self.wanted = matches!(event, Event::Restart(_));
+            (Event::Wake | Event::Busy, Phase::Draining { .. }) if self.wish == Wish::Rest => {
+                self.wish = Wish::Run;
+                None
+            }
+            (
+                Event::Stop(grace) | Event::Restart(grace) | Event::Sleep(grace),
+                Phase::Starting { .. } | Phase::Ready { .. },
+            ) => {
+                self.wish = wish(event);
                 self.phase = Phase::Draining { kill_at: Some(now + grace) };
                 Some(Action::Terminate)
             }
             (Event::Stop(grace) | Event::Restart(grace), Phase::Draining { kill_at: Some(kill_at) }) => {
-                self.wanted = matches!(event, Event::Restart(_));
+                self.wish = wish(event);
                 self.phase = Phase::Draining { kill_at: Some(kill_at.min(now + grace)) };
                 None
             }
             (Event::Stop(_) | Event::Restart(_), Phase::Draining { kill_at: None }) => {
-                self.wanted = matches!(event, Event::Restart(_));
+                self.wish = wish(event);
                 None
             }
-            (Event::Stop(_), Phase::Waiting { .. } | Phase::Stopped) => {
-                self.wanted = false;
+            (Event::Stop(_), Phase::Waiting { .. } | Phase::Stopped | Phase::Asleep) => {
+                self.wish = Wish::Nothing;
                 self.phase = Phase::Stopped;
                 None
             }
@@ -115,23 +143,40 @@ impl Machine {
                 self.phase = Phase::Waiting { until: now + delay };
                 None
             }
-            (Event::Exited, Phase::Draining { .. }) if self.wanted => self.spawn(now),
-            (Event::Exited, Phase::Draining { .. }) => {
-                self.phase = Phase::Stopped;
-                None
-            }
+            (Event::Exited, Phase::Draining { .. }) => match self.wish {
+                Wish::Run => self.spawn(now),
+                Wish::Rest => {
+                    self.phase = Phase::Asleep;
+                    None
+                }
+                Wish::Nothing => {
+                    self.phase = Phase::Stopped;
+                    None
+                }
+            },
             (Event::Deadline, Phase::Waiting { .. }) => self.spawn(now),
             (Event::Deadline, Phase::Draining { .. }) => {
                 self.phase = Phase::Draining { kill_at: None };
                 Some(Action::Kill)
             }
-            (Event::Ready | Event::Exited | Event::Deadline, _) => None,
+            (
+                Event::Ready | Event::Exited | Event::Deadline | Event::Sleep(_) | Event::Wake | Event::Busy,
+                _,
+            ) => None,
         }
     }
 
     fn spawn(&mut self, now: Instant) -> Option<Action> {
         self.phase = Phase::Starting { since: now };
         Some(Action::Spawn)
+    }
+}
+
+fn wish(event: Event) -> Wish {
+    match event {
+        Event::Restart(_) => Wish::Run,
+        Event::Sleep(_) => Wish::Rest,
+        _ => Wish::Nothing,
     }
 }
 
@@ -181,5 +226,43 @@ mod tests {
         machine.on(Event::Stop(GRACE), now);
         assert_eq!(machine.on(Event::Start, now), None, "one process at a time");
         assert_eq!(machine.on(Event::Exited, now), Some(Action::Spawn));
+    }
+    #[test]
+    fn sleeps_until_it_is_needed() {
+        let now = Instant::now();
+        let mut machine = Machine::new();
+        assert_eq!(machine.on(Event::Wake, now), None, "what was stopped stays so");
+        assert_eq!(machine.on(Event::Sleep(GRACE), now), None);
+        assert_eq!(machine.phase(), Phase::Stopped);
+        machine.on(Event::Start, now);
+        machine.on(Event::Ready, now);
+        assert_eq!(machine.on(Event::Wake, now), None);
+        assert_eq!(machine.on(Event::Sleep(GRACE), now), Some(Action::Terminate));
+        assert_eq!(machine.on(Event::Exited, now), None);
+        assert_eq!((machine.phase(), machine.deadline()), (Phase::Asleep, None));
+        assert_eq!(machine.on(Event::Sleep(GRACE), now), None);
+        assert_eq!(machine.on(Event::Wake, now), Some(Action::Spawn));
+        machine.on(Event::Ready, now);
+        machine.on(Event::Sleep(GRACE), now);
+        assert_eq!(machine.on(Event::Stop(GRACE), now), None, "a stop outlasts a sleep");
+        assert_eq!(machine.on(Event::Wake, now), None);
+        machine.on(Event::Exited, now);
+        assert_eq!(machine.phase(), Phase::Stopped);
+        let mut machine = Machine::asleep();
+        assert_eq!(machine.on(Event::Stop(GRACE), now), None);
+        assert_eq!(machine.phase(), Phase::Stopped);
+    }
+
+    #[test]
+    fn who_is_needed_while_it_falls_asleep_is_back_at_once() {
+        for needed in [Event::Wake, Event::Busy] {
+            let now = Instant::now();
+            let mut machine = Machine::asleep();
+            machine.on(Event::Wake, now);
+            machine.on(Event::Ready, now);
+            machine.on(Event::Sleep(GRACE), now);
+            assert_eq!(machine.on(needed, now), None, "one process at a time");
+            assert_eq!(machine.on(Event::Exited, now), Some(Action::Spawn));
+        }
     }
 }

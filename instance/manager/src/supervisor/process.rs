@@ -5,9 +5,10 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use remotelab_protocol::rest::{self, Rest};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -23,12 +24,17 @@ const MAX_LINE: usize = 16 * 1024;
 /// How long the output of a dead child is read on: a grandchild may hold its pipes open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// How long a child may take to read a question.
+const ASKING: Duration = Duration::from_secs(1);
+
 /// A started process.
 pub(crate) struct Running {
     pub(crate) pid: u32,
-    /// First at most one [`Life::Ready`], then one [`Life::Exited`].
+    /// At most one [`Life::Ready`], answers, then one [`Life::Exited`].
     pub(crate) life: mpsc::Receiver<Life>,
     pub(crate) signals: mpsc::Sender<Signal>,
+    /// Whether it has something to do.
+    pub(crate) questions: mpsc::Sender<()>,
 }
 
 /// What a process did.
@@ -36,6 +42,8 @@ pub(crate) struct Running {
 pub(crate) enum Life {
     /// It listens at this address.
     Ready(String),
+    /// It says what it has to do.
+    Rest(Rest),
     /// It ended, in words for people.
     Exited(String),
 }
@@ -64,11 +72,12 @@ impl Driver for Processes {
             .process_group(0)
             .spawn()?;
         let pid = child.id().expect("a child that was not waited for has an id");
-        let (life_sender, life) = mpsc::channel(2);
+        let (life_sender, life) = mpsc::channel(4);
         let (signals, signal_queue) = mpsc::channel(4);
+        let (questions, question_queue) = mpsc::channel(1);
         let output = Output::listen(&mut child, spec, &self.logs, life_sender.clone());
-        tokio::spawn(tend(child, pid, output, signal_queue, life_sender));
-        Ok(Running { pid, life, signals })
+        tokio::spawn(tend(child, pid, output, (signal_queue, question_queue), life_sender));
+        Ok(Running { pid, life, signals, questions })
     }
 }
 
@@ -78,7 +87,7 @@ async fn tend(
     mut child: Child,
     pid: u32,
     output: Output,
-    mut signals: mpsc::Receiver<Signal>,
+    (mut signals, mut questions): (mpsc::Receiver<Signal>, mpsc::Receiver<()>),
     life: mpsc::Sender<Life>,
 ) {
     // `wait` would close the standard input, and with it end the child.
@@ -92,11 +101,19 @@ async fn tend(
                 // Nobody keeps it any more.
                 None => stdin = None,
             },
+            Some(()) = questions.recv() => ask(&mut stdin).await,
         }
     };
     drop(stdin);
     let last_words = output.last_words().await;
     let _ = life.send(Life::Exited(obituary(&status, last_words.as_deref()))).await;
+}
+
+/// Writes the question. A child that does not read it has no answer either.
+async fn ask(stdin: &mut Option<ChildStdin>) {
+    if let Some(stdin) = stdin {
+        let _ = timeout(ASKING, stdin.write_all(rest::QUESTION.as_bytes())).await;
+    }
 }
 
 fn send(pid: u32, signal: Signal) {
@@ -133,13 +150,18 @@ impl Output {
         let out = {
             let (path, logs) = (Arc::clone(&path), logs.clone());
             tokio::spawn(async move {
-                let mut life = Some(life);
+                let mut is_ready = false;
                 let mut lines = Lines::new(stdout);
                 while let Some(line) = lines.next().await {
                     let text = String::from_utf8_lossy(line);
+                    if let Some(rest) = Rest::of_line(&text) {
+                        let _ = life.send(Life::Rest(rest)).await;
+                        continue;
+                    }
                     if let Some(address) = text.strip_prefix(READY)
-                        && let Some(life) = life.take()
+                        && !is_ready
                     {
+                        is_ready = true;
                         let _ = life.send(Life::Ready(address.trim().to_owned())).await;
                     }
                     logs.line(&path, line).await;

@@ -4,5 +4,6 @@ mod converge;
 mod guests;
 mod life;
 mod operations;
+mod sleep;
 mod supervisor;
 mod world;

@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::world::World;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn starts_everything_privately_and_drains_it() {
@@ -242,14 +242,14 @@ async fn a_bad_request_gets_an_answer() {
 }
 
 /// A supervisor that runs until it is told to end.
-struct Up {
-    handle: Handle,
+pub(crate) struct Up {
+    pub(crate) handle: Handle,
     end: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
 impl Up {
-    async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let service = Service::start(world.options()).await.unwrap();
         let handle = service.handle();
         let (end, ended) = oneshot::channel();
@@ -259,11 +259,11 @@ impl Up {
         Self { handle, end, running }
     }
 
-    fn child(&self, name: &str) -> Child {
+    pub(crate) fn child(&self, name: &str) -> Child {
         self.handle.children().into_iter().find(|child| child.name == name).unwrap()
     }
 
-    async fn child_when(&self, name: &str, right: impl Fn(&Child) -> bool) -> Child {
+    pub(crate) async fn child_when(&self, name: &str, right: impl Fn(&Child) -> bool) -> Child {
         let begin = Instant::now();
         loop {
             let child = self.child(name);
@@ -275,7 +275,7 @@ impl Up {
         }
     }
 
-    async fn down(self) {
+    pub(crate) async fn down(self) {
         self.end.send(()).unwrap();
         self.running.await.unwrap();
     }

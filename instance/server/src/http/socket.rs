@@ -36,12 +36,13 @@ pub(super) async fn open(
         return Refusal::bad_request("This address takes WebSocket connections only").into_response();
     };
     // Before the client knows that it is connected: what it reads then may change at once.
-    let frames = app.hub.subscribe();
-    upgrade
-        .max_message_size(FRAME_MAX)
-        .max_frame_size(FRAME_MAX)
-        .read_buffer_size(READ_BYTES)
-        .on_upgrade(move |socket| serve(app, caller, socket, frames))
+    let (frames, stay) = (app.hub.subscribe(), app.activity.enter());
+    upgrade.max_message_size(FRAME_MAX).max_frame_size(FRAME_MAX).read_buffer_size(READ_BYTES).on_upgrade(
+        move |socket| async move {
+            let _stay = stay;
+            serve(app, caller, socket, frames).await;
+        },
+    )
 }
 
 async fn serve(app: Shared, caller: Caller, mut socket: WebSocket, mut frames: Receiver<Arc<str>>) {

@@ -45,6 +45,10 @@ impl Outbox {
         self.0.remove(id);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many more may wait.
     pub(super) fn room(&self) -> usize {
         MOST.saturating_sub(self.0.len())

@@ -10,7 +10,8 @@ use remotelab_config::auth::Auth;
 use remotelab_config::chat::Settings;
 use remotelab_config::{Env, InstancePaths};
 use remotelab_executor::runner;
-use remotelab_server::Server;
+use remotelab_protocol::rest::Rest;
+use remotelab_server::{Idle, Server};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -48,6 +49,7 @@ pub(super) struct World {
     token: String,
     variables: Variables,
     script: String,
+    idle: Option<Idle>,
     stop: Option<oneshot::Sender<()>>,
     stopped: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -100,6 +102,11 @@ impl World {
         self.serve().await;
     }
 
+    /// What the server says that it has to do.
+    pub(super) fn rest(&self) -> Rest {
+        self.idle.as_ref().expect("the server runs").ask()
+    }
+
     async fn close(&mut self) {
         self.stop.take();
         if let Some(stopped) = self.stopped.take() {
@@ -114,6 +121,7 @@ impl World {
         };
         let server = server(self.root.path(), &self.variables, stopping).await.unwrap();
         self.base = format!("http://{}", server.address());
+        self.idle = Some(server.idle());
         self.stop = Some(stop);
         self.stopped = Some(tokio::spawn(server.stopped()));
     }
@@ -151,7 +159,18 @@ impl World {
         let (base, token, variables) = (String::new(), auth.token.reveal(), Variables::new());
         let script = script.to_owned();
         let root = Root(root);
-        Self { root, client, base, process: None, token, variables, script, stop: None, stopped: None }
+        Self {
+            root,
+            client,
+            base,
+            process: None,
+            token,
+            variables,
+            script,
+            idle: None,
+            stop: None,
+            stopped: None,
+        }
     }
 
     /// Stops the server, moves the whole instance to another root, and starts it there. Logins stay.

@@ -43,17 +43,23 @@ pub(super) fn probe_within(views: &mut [View], deadline: Duration) {
     let ways: Vec<[String; 3]> = ways.collect();
     let mut channels: Vec<[Channel; 3]> = ways
         .iter()
-        .map(|bases| {
-            let none = |base: &String| if base.is_empty() { Class::Skipped } else { Class::Timeout };
-            bases.each_ref().map(|base| Channel::bare(none(base)))
+        .zip(views.iter())
+        .map(|(bases, view)| {
+            let unasked = |base: &String| match (base.is_empty(), view.asleep) {
+                (true, _) => Class::Skipped,
+                (false, true) => Class::Asleep,
+                (false, false) => Class::Timeout,
+            };
+            bases.each_ref().map(|base| Channel::bare(unasked(base)))
         })
         .collect();
     // The near ones first: they take no time, and those that do must not keep them waiting.
     let questions = (0..3).flat_map(|way| {
-        let asked = ways.iter().enumerate().filter(move |(_, bases)| !bases[way].is_empty());
-        asked.map(move |(guest, bases)| (guest, way, bases[way].clone()))
+        let ways = ways.iter().enumerate();
+        ways.map(move |(guest, bases)| (guest, way, bases[way].clone()))
     });
     let questions = questions
+        .filter(|(guest, way, _)| channels[*guest][*way].status == Class::Timeout)
         .map(|(guest, way, base)| Question { guest, way, base, id: views[guest].record.id.clone() })
         .collect();
     ask_all(questions, deadline, &mut channels);

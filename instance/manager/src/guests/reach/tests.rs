@@ -111,6 +111,7 @@ fn view(port: u16, public: &str, bridge: &str) -> View {
         token: None,
         problem: None,
         process: None,
+        asleep: false,
         reached: None,
         local_reachable: None,
         public_reachable: None,

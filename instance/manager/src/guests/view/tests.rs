@@ -22,6 +22,7 @@ fn view() -> View {
         token: Some(token()),
         problem: None,
         process: None,
+        asleep: false,
         reached: None,
         local_reachable: Some(true),
         public_reachable: Some(true),

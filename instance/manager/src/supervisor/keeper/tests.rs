@@ -2,6 +2,7 @@ use std::io;
 use std::path::Path;
 
 use remotelab_config::Env;
+use remotelab_protocol::rest::Because;
 
 use super::*;
 use crate::supervisor::Options;
@@ -71,10 +72,85 @@ async fn a_program_that_cannot_be_started_is_reported_and_tried_again() {
     status.wait_for(|status| status.failures == 2).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_child_sleeps_until_it_is_needed() {
+    let (keeper, mut processes) = kept();
+    let (mut process, asked) = ready(&keeper, &mut processes).await;
+    let sleeping = asleep(&keeper, asked);
+    assert_eq!(process.signals.recv().await, Some(Signal::TERM));
+    process.life.send(Life::Exited(String::new())).await.unwrap();
+    assert_eq!(sleeping.await.unwrap(), Ok(()));
+    assert_eq!((keeper.status().state, keeper.status().failures), (State::Asleep, 0));
+    assert_eq!(keeper.ask().await, None);
+    let many: Vec<_> = (0..50).map(|_| woken(&keeper)).collect();
+    let process = processes.recv().await.unwrap();
+    process.life.send(Life::Ready(String::new())).await.unwrap();
+    for woken in many {
+        assert_eq!(woken.await.unwrap(), Ok(()));
+    }
+    assert!(processes.try_recv().is_err(), "one start for all");
+}
+
+#[tokio::test]
+async fn who_is_needed_meanwhile_does_not_sleep() {
+    // After it was asked, while it ends, and by what it finds at its end.
+    let (keeper, mut processes) = kept();
+    let (mut process, asked) = ready(&keeper, &mut processes).await;
+    assert_eq!(woken(&keeper).await.unwrap(), Ok(()));
+    assert_eq!(asleep(&keeper, asked).await.unwrap(), Err(Error::Needed));
+    let asked = ask(&keeper, &mut process).await;
+    let sleeping = asleep(&keeper, asked);
+    assert_eq!(process.signals.recv().await, Some(Signal::TERM));
+    let waking = woken(&keeper);
+    let mut status = keeper.status.clone();
+    status.wait_for(|status| status.wakes == 2).await.unwrap();
+    process.life.send(Life::Exited(String::new())).await.unwrap();
+    let mut process = processes.recv().await.unwrap();
+    assert_eq!(sleeping.await.unwrap(), Err(Error::Needed));
+    process.life.send(Life::Ready(String::new())).await.unwrap();
+    assert_eq!(waking.await.unwrap(), Ok(()));
+    let asked = ask(&keeper, &mut process).await;
+    let sleeping = asleep(&keeper, asked);
+    assert_eq!(process.signals.recv().await, Some(Signal::TERM));
+    let busy = Rest { because: Some(Because::Run), ..Rest::default() };
+    process.life.send(Life::Rest(busy)).await.unwrap();
+    process.life.send(Life::Exited(String::new())).await.unwrap();
+    assert_eq!(sleeping.await.unwrap(), Err(Error::Needed));
+    assert!(processes.recv().await.is_some());
+}
+
+async fn ready(keeper: &Keeper, processes: &mut mpsc::UnboundedReceiver<Process>) -> (Process, Asked) {
+    keeper.launch(spec()).await;
+    let mut process = processes.recv().await.unwrap();
+    process.life.send(Life::Ready("x".to_owned())).await.unwrap();
+    keeper.ready(PATIENCE).await.unwrap();
+    let asked = ask(keeper, &mut process).await;
+    (process, asked)
+}
+
+async fn ask(keeper: &Keeper, process: &mut Process) -> Asked {
+    let answer = async {
+        process.questions.recv().await.unwrap();
+        process.life.send(Life::Rest(Rest::default())).await.unwrap();
+    };
+    tokio::join!(keeper.ask(), answer).0.unwrap()
+}
+
+fn asleep(keeper: &Keeper, asked: Asked) -> tokio::task::JoinHandle<Result<(), Error>> {
+    let keeper = keeper.clone();
+    tokio::spawn(async move { keeper.sleep(asked, PATIENCE).await })
+}
+
+fn woken(keeper: &Keeper) -> tokio::task::JoinHandle<Result<(), Error>> {
+    let keeper = keeper.clone();
+    tokio::spawn(async move { keeper.wake(spec(), PATIENCE).await })
+}
+
 /// The test's end of a process that is none.
 struct Process {
     life: mpsc::Sender<Life>,
     signals: mpsc::Receiver<Signal>,
+    questions: mpsc::Receiver<()>,
 }
 
 struct Fake(mpsc::UnboundedSender<Process>);
@@ -83,9 +159,10 @@ impl Driver for Fake {
     fn spawn(&self, _: &Spec) -> io::Result<Running> {
         let (life, life_queue) = mpsc::channel(2);
         let (signals, signal_queue) = mpsc::channel(4);
-        let process = Process { life, signals: signal_queue };
+        let (questions, question_queue) = mpsc::channel(1);
+        let process = Process { life, signals: signal_queue, questions: question_queue };
         self.0.send(process).map_err(io::Error::other)?;
-        Ok(Running { pid: 1, life: life_queue, signals })
+        Ok(Running { pid: 1, life: life_queue, signals, questions })
     }
 }
 
