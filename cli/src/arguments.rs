@@ -11,7 +11,7 @@ use remotelab_config::Env;
 use crate::failure::Hinted;
 use crate::{
     api, assistant_message, completion, doctor, gateway, generate_token, guest_instance, help_run, mail,
-    message, runs, session_spawn, set_password, storage, token, trigger, up, usage_summary, version,
+    message, runs, session_spawn, set_password, storage, token, trigger, tunnel, up, usage_summary, version,
 };
 
 /// Hand repetitive digital work to AI executors on your own machine.
@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Create guest instances and hand out links to them.
     #[command(subcommand, visible_alias = "guest-instances")]
     GuestInstance(guest_instance::Command),
+    #[command(subcommand)]
+    Tunnel(tunnel::Command),
     Api(api::Arguments),
     #[command(visible_alias = "assistant-messages")]
     AssistantMessage(assistant_message::Arguments),
@@ -78,6 +80,7 @@ pub(crate) enum Command {
 /// The commands that programs call while they work.
 const VERBS: &[&str] = &[
     "guest-instance",
+    "tunnel",
     "api",
     "assistant-message",
     "trigger",

@@ -27,6 +27,7 @@ mod shutdown;
 mod storage;
 mod token;
 mod trigger;
+mod tunnel;
 mod up;
 mod usage_summary;
 mod verb;
@@ -56,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateway(arguments) => gateway::run(&arguments).map(done),
         Command::Mail(arguments) => mail::run(arguments).map(done),
         Command::GuestInstance(command) => guest_instance::run(command),
+        Command::Tunnel(command) => tunnel::run(&command),
         Command::Api(arguments) => api::run(&arguments),
         Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
         Command::Trigger(arguments) => trigger::run(&arguments),

@@ -7,6 +7,7 @@ mod guests;
 mod home;
 mod more_verbs;
 mod tokens;
+mod tunnel;
 mod up;
 mod upkeep;
 mod verbs;

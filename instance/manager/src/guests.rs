@@ -19,6 +19,7 @@ pub(crate) mod seed;
 mod trash;
 mod tunnel;
 mod view;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ pub use delete::{Deleted, Files};
 pub use lifecycle::Changed;
 pub use rename::NewName;
 pub use trash::Entry;
+pub(crate) use tunnel::http_port;
 pub use view::{Created, View};
 
 /// What commands about guests work on.

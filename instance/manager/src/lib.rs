@@ -14,3 +14,4 @@ pub mod operation;
 pub mod outside;
 pub mod qr;
 pub mod supervisor;
+pub mod tunnel;

@@ -20,6 +20,7 @@ mod registry;
 mod runs;
 mod step;
 pub(crate) mod trash;
+mod tunnel;
 
 use remotelab_config::registry::Registry;
 use remotelab_config::{Env, OwnerPaths};

@@ -15,6 +15,10 @@ pub struct Wish {
     pub domain: Option<String>,
     /// None at all.
     pub local_only: bool,
+    /// Take it also when it leads elsewhere now.
+    pub overwrite_dns: bool,
+    /// Leave it to [`Guests::reconnect`](super::Guests::reconnect) to put it into force, for more follow.
+    pub more_follow: bool,
 }
 
 /// Why there is no host name.

@@ -31,6 +31,11 @@ impl Step {
             Self::Define { .. } => "define",
             Self::Refresh => "refresh",
             Self::Renew { .. } => "renew",
+            Self::Lead { .. } => "lead",
+            Self::Unlead { .. } => "unlead",
+            Self::Point { .. } => "point",
+            Self::Unpoint { .. } => "unpoint",
+            Self::Reconnect => "reconnect",
         }
     }
 
@@ -75,6 +80,11 @@ impl Step {
             Self::MoveLog { .. } => "rename its log".to_owned(),
             Self::Keep { program } => format!("keep {} to return to", program.display()),
             Self::Define { path, .. } => format!("write {} anew", path.display()),
+            Self::Lead { hostname, service } => format!("have the tunnel lead {hostname} to {service}"),
+            Self::Unlead { hostname } => format!("have the tunnel lead {hostname} nowhere"),
+            Self::Point { hostname, .. } => format!("have the name {hostname} lead to the tunnel"),
+            Self::Unpoint { hostname } => format!("remove the name {hostname}"),
+            Self::Reconnect => "have the tunnel's client read its settings".to_owned(),
             Self::Refresh => "take over the owner's public tools".to_owned(),
             Self::Renew { program } => format!("start it with {}", program.display()),
             Self::Rename { to } if to.hostname == record.hostname => format!("name it {}", to.name),
@@ -93,6 +103,8 @@ impl Step {
             Self::Want { .. } | Self::Retire | Self::Rename { .. } => "put its record back",
             Self::Keep { .. } => "start it with that",
             Self::Define { .. } => "put the old one back",
+            Self::Lead { .. } => "take that out",
+            Self::Point { .. } => "remove the name, if it was made for this",
             _ => "nothing",
         }
     }

@@ -2,7 +2,7 @@
 
 use remotelab_config::{InstanceName, atomic, auth, registry};
 
-use crate::control;
+use crate::{control, tunnel};
 
 /// The reason.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum Error {
     /// What keeps guests running.
     #[error(transparent)]
     Service(#[from] control::Error),
+    /// The tunnel.
+    #[error(transparent)]
+    Tunnel(#[from] tunnel::Error),
+    /// The names that lead to it.
+    #[error(transparent)]
+    Dns(#[from] tunnel::DnsError),
     /// The record is gone.
     #[error("{0} was removed by another command meanwhile")]
     Vanished(InstanceName),

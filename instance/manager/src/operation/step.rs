@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::{Outcome, Why};
 use super::folders::{self, Move};
 use super::plan::Plan;
-use super::{Error, Tools, access, define, furnish, registry, runs, trash};
+use super::{Error, Tools, access, define, furnish, registry, runs, trash, tunnel};
 use crate::control;
 use crate::guests::reach as probe;
 
@@ -108,6 +108,32 @@ pub enum Step {
     },
     /// Takes the owner's public tools over, and a tool to begin with.
     Refresh,
+    /// Has the tunnel lead a host name here.
+    Lead {
+        /// The host name.
+        hostname: String,
+        /// Where to on this machine.
+        service: String,
+    },
+    /// Has the tunnel lead a host name nowhere.
+    Unlead {
+        /// The host name.
+        hostname: String,
+    },
+    /// Has a host name lead to the tunnel.
+    Point {
+        /// The host name.
+        hostname: String,
+        /// Whether it may lead elsewhere now.
+        overwrite: bool,
+    },
+    /// Has a host name lead nowhere.
+    Unpoint {
+        /// The host name.
+        hostname: String,
+    },
+    /// Has the tunnel's client read its settings, if they were changed.
+    Reconnect,
     /// Starts it anew with a program and waits until it answers.
     Renew {
         /// The program.
@@ -163,6 +189,11 @@ impl Step {
             Self::Refresh => {
                 furnish::refresh(&plan.record, tools)?;
             }
+            Self::Lead { .. }
+            | Self::Unlead { .. }
+            | Self::Point { .. }
+            | Self::Unpoint { .. }
+            | Self::Reconnect => return tunnel::apply(self, tools),
             Self::Renew { program } => {
                 match service.renew(plan.guest(), program) {
                     Err(control::Error::NotRunning) => return Ok(Outcome::Skipped(Why::NothingRuns)),
@@ -194,6 +225,7 @@ impl Step {
                 outcome => Ok(outcome?),
             },
             Self::Bring { moves, .. } => trash::bring_back(moves),
+            Self::Lead { .. } | Self::Point { .. } => tunnel::undo(self, tools),
             Self::Define { path, backup, .. } => define::put_back(path, backup),
             Self::Keep { program } => Ok(tools.outside.service.renew(plan.guest(), program)?),
             // Nothing can be or need be done about the rest; most of it comes after every commit.

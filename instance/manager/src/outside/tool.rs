@@ -2,6 +2,7 @@
 //! heard so much of.
 
 use std::env::split_paths;
+use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -19,10 +20,17 @@ const PAUSE: Duration = Duration::from_millis(5);
 const MAX_OUTPUT: u64 = 1 << 20;
 
 /// A program on the operator's path.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tool {
     program: PathBuf,
     env: Env,
+}
+
+impl fmt::Debug for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment holds secrets.
+        f.debug_struct("Tool").field("program", &self.program).finish_non_exhaustive()
+    }
 }
 
 /// What a program said.
