@@ -7,7 +7,11 @@ use crate::home::Home;
 
 const COMMANDS: &[&str] = &[
     "",
+    "setup",
     "up",
+    "start",
+    "stop",
+    "restart",
     "chat",
     "gateway",
     "gateway explain",

@@ -6,6 +6,7 @@ mod gateway;
 mod guests;
 mod home;
 mod more_verbs;
+mod setup;
 mod tokens;
 mod tunnel;
 mod up;

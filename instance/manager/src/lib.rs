@@ -13,5 +13,6 @@ pub mod lan;
 pub mod operation;
 pub mod outside;
 pub mod qr;
+pub mod setup;
 pub mod supervisor;
 pub mod tunnel;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use remotelab_config::atomic;
 
+pub use client::restart as restart_client;
 pub use cloudflare::Error as CloudflareError;
 pub use dns::{Dns, Error as DnsError, Outcome};
 pub use doctor::{Finding, examine};

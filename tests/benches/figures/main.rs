@@ -11,6 +11,7 @@ mod instance;
 mod mail;
 mod memory;
 mod nginx;
+mod operator;
 mod peer;
 mod wrk;
 
@@ -54,6 +55,10 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     }
     if is_wanted("trial") {
         instance::trial_reachable(figures).await?;
+    }
+    if is_wanted("operator") {
+        operator::lists(figures).await?;
+        operator::converge(figures).await?;
     }
     if is_wanted("memory") {
         memory::idle(figures).await?;

@@ -108,6 +108,12 @@ fn is_public_suffix(domain: &str) -> bool {
     }
 }
 
+/// Tells whether a text is a host name of more than one label.
+#[must_use]
+pub fn is_valid(text: &str) -> bool {
+    valid(text).is_ok()
+}
+
 /// Checks the form (RFC 1123 §2.1).
 fn valid(text: &str) -> Result<String, Error> {
     let hostname = text.to_lowercase();

@@ -21,10 +21,10 @@ pub enum Error {
     Service(#[from] control::Error),
     /// The tunnel.
     #[error(transparent)]
-    Tunnel(#[from] tunnel::Error),
+    Tunnel(Box<tunnel::Error>),
     /// The names that lead to it.
     #[error(transparent)]
-    Dns(#[from] tunnel::DnsError),
+    Dns(Box<tunnel::DnsError>),
     /// The record is gone.
     #[error("{0} was removed by another command meanwhile")]
     Vanished(InstanceName),
@@ -43,4 +43,16 @@ pub enum Error {
     /// An operation that was cut off stands in the way.
     #[error("what another command has begun with {0} is not finished")]
     Unfinished(InstanceName),
+}
+
+impl From<tunnel::Error> for Error {
+    fn from(error: tunnel::Error) -> Self {
+        Self::Tunnel(Box::new(error))
+    }
+}
+
+impl From<tunnel::DnsError> for Error {
+    fn from(error: tunnel::DnsError) -> Self {
+        Self::Dns(Box::new(error))
+    }
 }

@@ -4,7 +4,7 @@
 use std::env::split_paths;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +51,12 @@ impl Tool {
         let program =
             split_paths(env.get("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())?;
         Some(Self { program, env: env.clone() })
+    }
+
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Runs it to its end, with the operator's environment.

@@ -15,7 +15,10 @@ const UNITS: [&str; 2] = ["remotelab-tunnel.service", "cloudflared.service"];
 const LABEL: &str = "com.cloudflared.tunnel";
 
 /// Starts it anew as whatever service it is here.
-pub(super) fn restart(home: &Path, env: &Env) -> io::Result<()> {
+///
+/// # Errors
+/// When there is none, or it does not start.
+pub fn restart(home: &Path, env: &Env) -> io::Result<()> {
     if home.join("Library/LaunchAgents").join(format!("{LABEL}.plist")).exists()
         && let Some(launchctl) = Tool::find("launchctl", env)
     {
