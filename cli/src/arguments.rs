@@ -11,7 +11,8 @@ use remotelab_config::Env;
 use crate::failure::Hinted;
 use crate::{
     api, assistant_message, completion, doctor, gateway, generate_token, guest_instance, help_run, mail,
-    message, runs, session_spawn, set_password, storage, token, trigger, up, usage_summary, version,
+    message, restart, runs, session_spawn, set_password, setup, storage, token, trigger, tunnel, up,
+    usage_summary, version,
 };
 
 /// Hand repetitive digital work to AI executors on your own machine.
@@ -33,7 +34,13 @@ struct Arguments {
 /// One command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Setup(setup::Arguments),
     Up(up::Arguments),
+    /// Start everything by the service that `remotelab setup` has made.
+    Start,
+    /// Stop everything. Runs in progress go on and are found again at the next start.
+    Stop,
+    Restart(restart::Arguments),
     /// Run the chat server of one instance in the foreground.
     ///
     /// It is set by environment variables alone: `CHAT_PORT`, `CHAT_BIND_HOST`,
@@ -48,6 +55,8 @@ pub(crate) enum Command {
     /// Create guest instances and hand out links to them.
     #[command(subcommand, visible_alias = "guest-instances")]
     GuestInstance(guest_instance::Command),
+    #[command(subcommand)]
+    Tunnel(tunnel::Command),
     Api(api::Arguments),
     #[command(visible_alias = "assistant-messages")]
     AssistantMessage(assistant_message::Arguments),
@@ -78,6 +87,7 @@ pub(crate) enum Command {
 /// The commands that programs call while they work.
 const VERBS: &[&str] = &[
     "guest-instance",
+    "tunnel",
     "api",
     "assistant-message",
     "trigger",

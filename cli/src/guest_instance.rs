@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod converge;
 mod create;
 mod delete;
 mod guest_links;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     RotateToken(access::RotateToken),
     SetPassword(access::SetPassword),
     Rename(rename::Arguments),
+    Converge(converge::Arguments),
     Delete(delete::Arguments),
     /// See what is left of deleted guests, and bring one back.
     #[command(subcommand)]
@@ -77,6 +79,10 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::RotateToken(arguments) => access::rotate_token(&arguments),
         Command::SetPassword(arguments) => return access::set_password(arguments),
         Command::Rename(arguments) => rename::run(arguments),
+        Command::Converge(arguments) => match converge::run(arguments) {
+            Ok(code) => return Ok(code),
+            Err(error) => Err(error),
+        },
         Command::Delete(arguments) => delete::run(&arguments),
         Command::Trash(command) => trash::run(command),
     };
@@ -107,6 +113,7 @@ impl Command {
             | Self::RotateToken(access::RotateToken { format, .. })
             | Self::SetPassword(access::SetPassword { format, .. })
             | Self::Rename(rename::Arguments { format, .. })
+            | Self::Converge(converge::Arguments { format, .. })
             | Self::Delete(delete::Arguments { format, .. }) => format.json,
             Self::Trash(command) => command.is_json(),
             Self::Logs(_) => false,

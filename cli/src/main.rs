@@ -17,15 +17,19 @@ mod mail;
 mod message;
 mod output;
 mod place;
+mod progress;
+mod restart;
 mod runner;
 mod runs;
 mod runtime;
 mod session_spawn;
 mod set_password;
+mod setup;
 mod shutdown;
 mod storage;
 mod token;
 mod trigger;
+mod tunnel;
 mod up;
 mod usage_summary;
 mod verb;
@@ -55,6 +59,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gateway(arguments) => gateway::run(&arguments).map(done),
         Command::Mail(arguments) => mail::run(arguments).map(done),
         Command::GuestInstance(command) => guest_instance::run(command),
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::Start => restart::start(),
+        Command::Stop => restart::stop(),
+        Command::Restart(arguments) => restart::run(&arguments),
+        Command::Tunnel(command) => tunnel::run(&command),
         Command::Api(arguments) => api::run(&arguments),
         Command::AssistantMessage(arguments) => assistant_message::run(&arguments),
         Command::Trigger(arguments) => trigger::run(&arguments),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use remotelab_config::{Env, OwnerPaths};
+use remotelab_manager::outside::Local;
 use remotelab_manager::supervisor::SUPERVISED;
 
 /// What the process was started with.
@@ -25,6 +26,12 @@ impl Place {
             .filter(|home| home.is_absolute())
             .context("there is no home folder; set HOME to one")?;
         Ok(Self { env, home })
+    }
+
+    /// What runs here.
+    pub(crate) fn local(&self) -> Local {
+        let paths = self.paths();
+        Local::new(&paths).with_system(&paths, &self.env)
     }
 
     pub(crate) fn paths(&self) -> OwnerPaths {

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use remotelab_manager::outside::Local;
-
 use super::{Format, guests, known};
 use crate::place::Place;
 use crate::{output, set_password};
@@ -41,7 +39,7 @@ pub(crate) struct SetPassword {
 
 pub(super) fn rotate_token(arguments: &RotateToken) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let (guests, name) = (guests(&place)?, known(&arguments.name)?);
     let changed = guests.rotate_token(&name, arguments.sign_out, local.outside(), &mut |_| {})?;
     if arguments.format.json { output::json(&changed.json()) } else { output::text(&changed.links_text()) }

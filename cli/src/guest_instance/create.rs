@@ -8,8 +8,7 @@ use remotelab_config::password;
 use remotelab_executor::contain::Walls;
 use remotelab_manager::guests::create::{Error, Name, Planned};
 use remotelab_manager::guests::hostname::Wish;
-use remotelab_manager::guests::{Created, Request};
-use remotelab_manager::outside::Local;
+use remotelab_manager::guests::{Created, Guests, Request};
 use serde_json::Value;
 
 use super::{Format, guests};
@@ -59,6 +58,9 @@ struct Options {
     /// Give it no host name.
     #[arg(long)]
     local_only: bool,
+    /// Take its host name also when that leads elsewhere now.
+    #[arg(long)]
+    overwrite_dns: bool,
     /// The folder for its files, absent or empty; by default `~/.remotelab/instances/<name>`.
     #[arg(long, value_name = "PATH")]
     instance_root: Option<PathBuf>,
@@ -136,13 +138,24 @@ fn run(name: Name, options: Options) -> anyhow::Result<()> {
         let planned = guests.plan_creates(&requests).map_err(explain)?;
         return print(&planned, several, format, Planned::json, Planned::text, "would create");
     }
-    let system = Local::new(&place.paths());
+    let system = place.local();
     let mut created: Vec<Created> = Vec::new();
     for request in &requests {
         let outcome = guests.create(request, system.outside(), &mut |_| {}).map_err(explain);
-        created.push(outcome.map_err(|error| if several { cut_off(error, &created) } else { error })?);
+        created.push(outcome.map_err(|error| {
+            put_into_force(&guests, several);
+            if several { cut_off(error, &created) } else { error }
+        })?);
     }
+    put_into_force(&guests, several);
     print(&created, several, format, Created::json, Created::text, "created")
+}
+
+/// The host names of several guests are led here together.
+fn put_into_force(guests: &Guests, several: bool) {
+    if let Some(warning) = several.then(|| guests.reconnect()).flatten() {
+        output::remark(&format!("warning: {warning}"));
+    }
 }
 
 /// What is one guest's cannot be given to several.
@@ -202,6 +215,8 @@ fn request(name: Name, options: Options) -> anyhow::Result<Request> {
             subdomain: options.subdomain,
             domain: options.domain,
             local_only: options.local_only,
+            overwrite_dns: options.overwrite_dns,
+            more_follow: options.count > 1,
         },
         root: root.context("cannot use --instance-root")?,
         session_expiry_days: options.session_expiry_days,

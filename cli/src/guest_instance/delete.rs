@@ -1,7 +1,6 @@
 //! `remotelab guest-instance delete`
 
 use remotelab_manager::guests::Files;
-use remotelab_manager::outside::Local;
 use serde_json::json;
 
 use super::{Format, guests, known};
@@ -54,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let hint = format!("remotelab guest-instance delete {name}{flag} --yes");
         return Err(Hinted::new(format!("{name} is only deleted with --yes"), hint).with_code(2).into());
     }
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let deleted = guests.delete(&name, files, local.outside(), &mut |_| {})?;
     if format.json { output::json(&deleted.json()) } else { output::text(&deleted.text()) }
 }

@@ -2,7 +2,6 @@
 
 use remotelab_manager::guests::View;
 use remotelab_manager::guests::pattern::is_pattern;
-use remotelab_manager::outside::Local;
 use remotelab_manager::qr;
 
 use super::{Format, guest_links, guests, known};
@@ -52,7 +51,7 @@ pub(crate) struct Show {
 
 pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let views = guests(&place)?.list(local.outside().service)?;
     if arguments.format.json {
         return output::json(&views.iter().map(View::json).collect::<Vec<_>>());
@@ -76,7 +75,7 @@ pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
     };
     if arguments.check {
         runtime::enable_tls();
-        let local = Local::new(&place.paths());
+        let local = place.local();
         guests.check(&mut views, local.outside().service);
     }
     if arguments.format.json {
@@ -100,7 +99,7 @@ pub(super) fn links(arguments: &Links) -> anyhow::Result<()> {
 pub(super) fn show(arguments: &Show) -> anyhow::Result<()> {
     runtime::enable_tls();
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let view = guests(&place)?.show(&known(&arguments.name)?, local.outside().service)?;
     if arguments.format.json { output::json(&view.json()) } else { output::text(&view.show_text()) }
 }

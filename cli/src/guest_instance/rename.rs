@@ -1,7 +1,6 @@
 //! `remotelab guest-instance rename`
 
 use remotelab_manager::guests::NewName;
-use remotelab_manager::outside::Local;
 use serde_json::json;
 
 use super::{Format, guests, known};
@@ -43,7 +42,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         json["warnings"] = json!([]);
         return if format.json { output::json(&json) } else { output::text(&plan.text()) };
     }
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let changed = guests.rename(&name, &to, local.outside(), &mut |_| {})?;
     if format.json { output::json(&changed.json()) } else { output::text(&changed.text()) }
 }

@@ -3,7 +3,6 @@
 use remotelab_config::InstanceName;
 use remotelab_manager::control;
 use remotelab_manager::guests::{Changed, Error};
-use remotelab_manager::outside::Local;
 
 use super::{Format, guests, known};
 use crate::failure::Hinted;
@@ -65,21 +64,21 @@ pub(crate) struct Wake {
 
 pub(super) fn start(arguments: &Start) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     print(&guests(&place)?.start(&name, local.outside(), &mut |_| {})?, arguments.format)
 }
 
 pub(super) fn stop(arguments: &Stop) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     print(&guests(&place)?.stop(&name, local.outside(), &mut |_| {})?, arguments.format)
 }
 
 pub(super) fn restart(arguments: &Restart) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     let changed = guests(&place)?.restart(&name, local.outside()).map_err(|error| hinted(error, &name))?;
     print(&changed, arguments.format)
@@ -87,7 +86,7 @@ pub(super) fn restart(arguments: &Restart) -> anyhow::Result<()> {
 
 pub(super) fn sleep(arguments: &Sleep) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     let changed = guests(&place)?.sleep(&name, local.outside()).map_err(|error| hinted(error, &name))?;
     print(&changed, arguments.format)
@@ -95,7 +94,7 @@ pub(super) fn sleep(arguments: &Sleep) -> anyhow::Result<()> {
 
 pub(super) fn wake(arguments: &Wake) -> anyhow::Result<()> {
     let place = Place::find()?;
-    let local = Local::new(&place.paths());
+    let local = place.local();
     let name = known(&arguments.name)?;
     let changed = guests(&place)?.wake(&name, local.outside()).map_err(|error| hinted(error, &name))?;
     print(&changed, arguments.format)

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use remotelab_manager::guests::{Entry, create};
-use remotelab_manager::outside::Local;
 
 use super::{Format, guests};
 use crate::failure::Hinted;
@@ -59,7 +58,7 @@ pub(super) fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { format } => print(&guests.trash()?, "The trash is empty.", format),
         Command::Restore { entry, name, format } => {
-            let local = Local::new(&place.paths());
+            let local = place.local();
             let restored = guests.restore(&entry, name.as_deref(), local.outside(), &mut |_| {});
             let restored = restored.map_err(explain)?;
             if format.json { output::json(&restored.json()) } else { output::text(&restored.text()) }

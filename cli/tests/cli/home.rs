@@ -45,7 +45,12 @@ impl Home {
 
     /// The binary with nothing of this machine's environment.
     pub(crate) fn remotelab(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_remotelab"));
+        self.remotelab_of(Path::new(env!("CARGO_BIN_EXE_remotelab")), line)
+    }
+
+    /// The same for a copy of the binary.
+    pub(crate) fn remotelab_of(&self, program: &Path, line: &str) -> Command {
+        let mut command = Command::new(program);
         let first_guest_port = 30_000 + self.ports[0] % 2_000;
         command
             .args(line.split_whitespace())
@@ -82,8 +87,13 @@ impl Home {
 
     /// Starts `up` and returns when it has printed its greeting.
     pub(crate) fn up(&self) -> Up {
+        self.up_of(Path::new(env!("CARGO_BIN_EXE_remotelab")))
+    }
+
+    /// The same for a copy of the binary.
+    pub(crate) fn up_of(&self, program: &Path) -> Up {
         let mut child = self
-            .remotelab("up")
+            .remotelab_of(program, "up")
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

@@ -51,6 +51,13 @@ pub enum Request {
         /// `gateway`.
         name: String,
     },
+    /// The same, with another program, which it keeps until it is started anew.
+    Renew {
+        /// As in [`Request::Start`].
+        name: String,
+        /// The program.
+        program: PathBuf,
+    },
     /// Stops a guest until it is needed, unless it has something to do.
     Sleep {
         /// The guest.
@@ -73,7 +80,8 @@ impl Request {
             | Self::Restart { name }
             | Self::Replace { name }
             | Self::Sleep { name }
-            | Self::Wake { name } => Some(name),
+            | Self::Wake { name }
+            | Self::Renew { name, .. } => Some(name),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! goes through [`Outside`](crate::outside::Outside).
 
 mod bounds;
+mod converge;
 pub mod create;
 mod delete;
 mod discovered;
@@ -20,6 +21,7 @@ pub(crate) mod seed;
 mod trash;
 mod tunnel;
 mod view;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,20 +30,23 @@ use std::path::{Path, PathBuf};
 use remotelab_config::auth::{self, Auth};
 use remotelab_config::defaults::GuestDefaults;
 use remotelab_config::registry::{self, Record, Registry};
-use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat};
+use remotelab_config::{Env, InstanceName, OwnerPaths, atomic, chat, lock};
 
 use crate::control::{self, Child};
+use crate::definition;
 use crate::operation::{self, Failed, Tools};
 use crate::outside::{Gateway, Outside, Service};
 use mailbox::Addresses;
 
 pub use bounds::Bounds;
+pub use converge::{Converged, Convergence, Drift, Status, Wanted};
 pub use create::Request;
 pub use delete::{Deleted, Files};
 pub use lifecycle::Changed;
 pub use rename::NewName;
 pub use report::{Report, Row};
 pub use trash::Entry;
+pub(crate) use tunnel::http_port;
 pub use view::{Created, View};
 
 /// What commands about guests work on.
@@ -68,6 +73,15 @@ pub enum Error {
     /// No guest has a name like this.
     #[error("there is no guest like {0}")]
     NoneLike(String),
+    /// Another command converges.
+    #[error("another command converges guests")]
+    Converging,
+    /// A lock cannot be used.
+    #[error(transparent)]
+    Lock(lock::Error),
+    /// A service definition cannot be used.
+    #[error("{} cannot be used", .0.display())]
+    Definition(PathBuf, #[source] definition::Error),
     /// It is to stay stopped.
     #[error("{0} was stopped")]
     Stopped(InstanceName),

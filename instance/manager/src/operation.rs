@@ -8,6 +8,7 @@
 mod access;
 mod apply;
 pub(crate) mod audit;
+mod define;
 mod describe;
 mod error;
 mod folders;
@@ -19,6 +20,7 @@ mod registry;
 mod runs;
 mod step;
 pub(crate) mod trash;
+mod tunnel;
 
 use remotelab_config::registry::Registry;
 use remotelab_config::{Env, OwnerPaths};
@@ -31,6 +33,7 @@ pub(crate) use apply::run;
 pub use apply::{Failed, Outcome, Progress, Why};
 pub use error::Error;
 pub use folders::Move;
+pub(crate) use furnish::{Refreshed, refreshment};
 pub use plan::{Plan, Verb};
 pub use recover::recover;
 pub use step::Step;

@@ -1,12 +1,18 @@
 //! What runs on this machine beside the files: the service that keeps guests running, and the front door.
 
 mod door;
+mod launchd;
 mod service;
+mod services;
+mod tool;
 
-use remotelab_config::OwnerPaths;
+use remotelab_config::{Env, OwnerPaths};
+
+use services::Services;
 
 pub use door::{Door, Gateway};
 pub use service::{Service, Supervisor};
+pub use tool::{Said, Tool};
 
 /// What commands ask of the running system: real ones of [`Local`], stand-ins in tests.
 #[derive(Clone, Copy)]
@@ -17,24 +23,32 @@ pub struct Outside<'a> {
     pub door: &'a dyn Door,
 }
 
-/// The supervisor and the gateway of one set of folders.
+/// What runs for one set of folders.
 #[derive(Clone, Debug)]
 pub struct Local {
-    supervisor: Supervisor,
+    services: Services,
     gateway: Gateway,
 }
 
 impl Local {
-    /// Finds both by their sockets.
+    /// Finds the supervisor and the gateway by their sockets.
     #[must_use]
     pub fn new(paths: &OwnerPaths) -> Self {
-        Self { supervisor: Supervisor::new(paths), gateway: Gateway::new(paths) }
+        let services = Services { supervisor: Supervisor::new(paths), launchd: None };
+        Self { services, gateway: Gateway::new(paths) }
+    }
+
+    /// Finds the system's own service managers, too.
+    #[must_use]
+    pub fn with_system(mut self, paths: &OwnerPaths, env: &Env) -> Self {
+        self.services.launchd = launchd::Launchd::find(paths.home(), env);
+        self
     }
 
     /// Hands both on.
     #[must_use]
     pub fn outside(&self) -> Outside<'_> {
-        Outside { service: &self.supervisor, door: &self.gateway }
+        Outside { service: &self.services, door: &self.gateway }
     }
 }
 

@@ -34,8 +34,8 @@ use crate::outside::NOTHING;
 
 pub use children::Error as ChildError;
 pub use preflight::Error;
-pub(crate) use spec::guest_log;
 pub use spec::{Id, SUPERVISED};
+pub(crate) use spec::{guest_log, is_inherited};
 
 /// What a supervisor is to run.
 #[derive(Clone, Debug)]

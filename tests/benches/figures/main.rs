@@ -12,6 +12,7 @@ mod instance;
 mod mail;
 mod memory;
 mod nginx;
+mod operator;
 mod peer;
 mod wake;
 mod wrk;
@@ -60,6 +61,10 @@ async fn measure(figures: &mut Figures) -> anyhow::Result<()> {
     }
     if is_wanted("trial") {
         instance::trial_reachable(figures).await?;
+    }
+    if is_wanted("operator") {
+        operator::lists(figures).await?;
+        operator::converge(figures).await?;
     }
     if is_wanted("memory") {
         memory::idle(figures).await?;

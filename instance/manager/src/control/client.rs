@@ -87,6 +87,15 @@ impl Client {
         self.ask(&Request::Replace { name: name.to_owned() }).map(drop)
     }
 
+    /// The same, with another program.
+    ///
+    /// # Errors
+    /// As [`Client::restart`].
+    pub fn renew(&self, name: &str, program: &Path) -> Result<(), Error> {
+        let request = Request::Renew { name: name.to_owned(), program: program.to_owned() };
+        self.ask(&request).map(drop)
+    }
+
     /// Puts a guest to sleep and returns when it has ended.
     ///
     /// # Errors

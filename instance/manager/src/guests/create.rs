@@ -219,17 +219,20 @@ impl Guests {
         if registry.guests.iter().any(same_host) {
             return Err(Error::HostnameTaken(hostname));
         }
-        if !hostname.is_empty() && !rules.iter().any(|rule| rule.covers(&hostname)) {
-            warnings.push(format!(
-                "nothing leads {hostname} here yet: add it to the tunnel, for http://127.0.0.1:{port}"
-            ));
-        }
+        let way = self.way(&hostname, port, request.hostname.overwrite_dns);
+        warnings.extend(way.warning);
         let root = request.root.clone().unwrap_or_else(|| default_root(&self.paths, &name, registry));
         check_root(&root, registry)?;
         let record = self.record_for(name, port, hostname, root, request);
         let furnish = Step::Furnish { login: request.login.clone() };
-        let steps = vec![Step::Reserve, furnish, Step::Start, Step::Publish, Step::Route];
-        Ok(Planned { plan: Plan { verb: Verb::Create, record, steps, commit: 3 }, warnings })
+        let mut steps = vec![Step::Reserve, furnish, Step::Start];
+        steps.extend(way.before);
+        let commit = steps.len();
+        steps.extend([Step::Publish, Step::Route]);
+        if !request.hostname.more_follow {
+            steps.extend(way.after);
+        }
+        Ok(Planned { plan: Plan { verb: Verb::Create, record, steps, commit }, warnings })
     }
 
     /// The lowest port that a guest gets.

@@ -85,6 +85,7 @@ impl Guests {
     fn plan_delete_in(&self, registry: &Registry, name: &InstanceName, files: Files) -> Result<Plan, Error> {
         let record = registry.find(name).ok_or_else(|| Error::Unknown(name.clone()))?;
         let mut steps = vec![Step::Retire, Step::Stop, Step::EndRuns, Step::Route];
+        steps.extend(self.way_out(&record.hostname));
         let folders = folders(record);
         if files != Files::Keep {
             folders.iter().try_for_each(|folder| self.check_own(folder, record, registry))?;

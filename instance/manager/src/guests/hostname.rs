@@ -15,6 +15,10 @@ pub struct Wish {
     pub domain: Option<String>,
     /// None at all.
     pub local_only: bool,
+    /// Take it also when it leads elsewhere now.
+    pub overwrite_dns: bool,
+    /// Leave it to [`Guests::reconnect`](super::Guests::reconnect) to put it into force, for more follow.
+    pub more_follow: bool,
 }
 
 /// Why there is no host name.
@@ -102,6 +106,12 @@ fn is_public_suffix(domain: &str) -> bool {
                 )
         }
     }
+}
+
+/// Tells whether a text is a host name of more than one label.
+#[must_use]
+pub fn is_valid(text: &str) -> bool {
+    valid(text).is_ok()
 }
 
 /// Checks the form (RFC 1123 §2.1).

@@ -8,6 +8,7 @@ use std::io;
 
 use serde::Serialize;
 
+pub(crate) use local::answers_as;
 pub(super) use local::probe_locally;
 pub(super) use probe::probe;
 

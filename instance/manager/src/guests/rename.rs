@@ -8,6 +8,7 @@ use super::discovered::discover;
 use super::hostname::{self, Choice, Wish};
 use super::lifecycle::warnings;
 use super::mailbox::Addresses;
+use super::ways::Way;
 use super::{Changed, Error, Guests, links};
 use crate::operation::{self, Plan, Progress, Step, Verb};
 use crate::outside::Outside;
@@ -40,6 +41,7 @@ impl Guests {
         operation::recover(&tools, &mut |_| {})?;
         let journal = operation::begin(&self.paths, |registry| self.plan_rename_in(registry, name, to))?;
         let (was, new) = (journal.plan().record.clone(), journal.plan().guest_after().clone());
+        let leads = journal.plan().steps.iter().any(|step| matches!(step, Step::Lead { .. }));
         let skipped = operation::run(journal, &tools, tell)?;
         let mut view = self.link(&new)?;
         view.local_reachable = Some(!was.stopped && !skipped.iter().any(|(step, _)| *step == Step::Resume));
@@ -49,7 +51,7 @@ impl Guests {
         if !address.is_empty() {
             warnings.push(format!("mail to {address} does not reach it any more"));
         }
-        if view.record.hostname != was.hostname {
+        if view.record.hostname != was.hostname && !leads {
             warnings.push(format!("lead {} here, and {} no longer", view.record.hostname, was.hostname));
         }
         Ok(Changed { view, warnings })
@@ -84,12 +86,20 @@ impl Guests {
             name: new,
             ..record.clone()
         };
-        let rename = Step::Rename { to: Box::new(renamed) };
-        let mut steps = vec![rename, Step::Stop, Step::MoveLog { to: log }, Step::Route];
+        let moves = renamed.hostname != record.hostname;
+        let way = if moves { self.way(&renamed.hostname, renamed.port, false) } else { Way::default() };
+        let mut steps = vec![Step::Rename { to: Box::new(renamed) }];
+        steps.extend(way.before);
+        let commit = steps.len();
+        steps.extend([Step::Stop, Step::MoveLog { to: log }, Step::Route]);
+        if moves {
+            steps.extend(self.way_out(&record.hostname));
+        }
+        steps.extend(way.after.into_iter().filter(|step| !steps.contains(step)).collect::<Vec<_>>());
         if !record.stopped {
             steps.push(Step::Resume);
         }
-        Ok(Plan { verb: Verb::Rename, record: record.clone(), steps, commit: 1 })
+        Ok(Plan { verb: Verb::Rename, record: record.clone(), steps, commit })
     }
 }
 

@@ -63,25 +63,63 @@ pub(crate) fn selection(owner: &Owner, tools: &[Value], now: &str) -> Option<Val
         None if owner.has_codex => "codex",
         None => return None,
     };
-    let empty = Value::Null;
-    let tool = listed(id).unwrap_or(&empty);
-    // An effort that suits the owner's own micro-agent says nothing about the copy.
-    let candidate = if chosen.is_some() { &owner.selection } else { &empty };
+    let mut candidate = if chosen.is_some() { owner.selection.clone() } else { Value::Null };
+    if id == MICRO_AGENT && candidate.is_object() {
+        // An effort that suits the owner's own micro-agent says nothing about the copy.
+        candidate["selectedEffort"] = Value::Null;
+    }
+    Some(described(id, listed(id).unwrap_or(&Value::Null), &candidate, owner, now))
+}
+
+/// Chooses anew for a guest that has chosen before: its choice stays as far as its tools allow.
+pub(crate) fn renewed_selection(owner: &Owner, own: &Value, tools: &[Value], now: &str) -> Option<Value> {
+    let listed = |id: &str| tools.iter().find(|tool| tool["id"] == id);
+    match own["selectedTool"].as_str().filter(|id| BUILT_IN.contains(id) || listed(id).is_some()) {
+        Some(id) => Some(described(id, listed(id).unwrap_or(&Value::Null), own, owner, now)),
+        None => selection(owner, tools, now),
+    }
+}
+
+/// The guest's tools, with the owner's copies in place of those of their ids or behind them.
+pub(crate) fn merged(own: &Value, copied: &[Value]) -> Vec<Value> {
+    let mut all = own.as_array().cloned().unwrap_or_default();
+    for tool in copied {
+        match all.iter_mut().find(|other| other["id"] == tool["id"]) {
+            Some(other) => other.clone_from(tool),
+            None => all.push(tool.clone()),
+        }
+    }
+    all
+}
+
+/// Whether two choices differ in nothing but their time.
+pub(crate) fn is_same(a: &Value, b: &Value) -> bool {
+    let timeless = |choice: &Value| {
+        let mut choice = choice.clone();
+        if let Some(choice) = choice.as_object_mut() {
+            choice.shift_remove("updatedAt");
+        }
+        choice
+    };
+    timeless(a) == timeless(b)
+}
+
+fn described(id: &str, tool: &Value, candidate: &Value, owner: &Owner, now: &str) -> Value {
     let kind = reasoning_kind(id, tool);
     let model = model(id, tool, candidate, owner);
     let effort = match kind {
-        "enum" => effort(id, tool, candidate, &model),
+        "enum" => effort(tool, candidate, &model),
         _ => String::new(),
     };
     let thinking = kind == "toggle" && candidate["thinkingEnabled"] == true;
-    Some(json!({
+    json!({
         "selectedTool": id,
         "selectedModel": model,
         "selectedEffort": effort,
         "thinkingEnabled": thinking,
         "reasoningKind": kind,
         "updatedAt": now,
-    }))
+    })
 }
 
 fn reasoning_kind(id: &str, tool: &Value) -> &'static str {
@@ -108,7 +146,7 @@ fn model(id: &str, tool: &Value, candidate: &Value, owner: &Owner) -> String {
     }
 }
 
-fn effort(id: &str, tool: &Value, candidate: &Value, model: &str) -> String {
+fn effort(tool: &Value, candidate: &Value, model: &str) -> String {
     let levels: Vec<&str> =
         tool["reasoning"]["levels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let allowed = |effort: &&str| !effort.is_empty() && (levels.is_empty() || levels.contains(effort));
@@ -117,7 +155,6 @@ fn effort(id: &str, tool: &Value, candidate: &Value, model: &str) -> String {
         .and_then(|listed| listed["defaultReasoning"].as_str().or_else(|| listed["defaultEffort"].as_str()));
     candidate["selectedEffort"]
         .as_str()
-        .filter(|_| id != MICRO_AGENT)
         .filter(allowed)
         .or(of_model)
         .or(tool["reasoning"]["default"].as_str())
@@ -205,6 +242,25 @@ mod tests {
         assert_eq!(selection["selectedModel"], "gpt-5.4");
         assert_eq!(selection["selectedEffort"], "medium");
         assert_eq!(chosen(&Owner::default()), None);
+    }
+
+    #[test]
+    fn a_guests_own_choice_and_tools_stay() {
+        let owner = Owner {
+            tools: json!([{"id": "micro-agent", "command": "new"}, {"id": "x", "command": "/private"}]),
+            selection: json!({"selectedTool": "claude"}),
+            ..Owner::default()
+        };
+        let own = json!([{"id": "mine"}, {"id": "micro-agent", "command": "old"}]);
+        let all = merged(&own, &tools(&owner));
+        assert_eq!(all, [json!({"id": "mine"}), json!({"id": "micro-agent", "command": "new"})]);
+        let mine = json!({"selectedTool": "mine", "selectedModel": "m", "updatedAt": "1"});
+        assert_eq!(renewed_selection(&owner, &mine, &all, NOW).unwrap()["selectedTool"], "mine");
+        let gone = json!({"selectedTool": "gone"});
+        let chosen = renewed_selection(&owner, &gone, &all, NOW).unwrap();
+        assert_eq!(chosen["selectedTool"], "claude");
+        let again = renewed_selection(&owner, &chosen, &all, "later").unwrap();
+        assert!(is_same(&chosen, &again) && chosen != again);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn load(home: &Path) -> Result<Vec<Ingress>, atomic::Error> {
 fn parse(text: &str) -> Vec<Ingress> {
     let mut rules = Vec::new();
     let mut rule: Option<Ingress> = None;
-    for line in text.lines().skip_while(|line| line.trim_end() != "ingress:").skip(1) {
+    for line in text.lines().skip_while(|line| scalar(line).trim_end() != "ingress:").skip(1) {
         let entry = line.trim_start();
         let is_top_level = entry.len() == line.len() && !entry.starts_with('-');
         if entry.is_empty() || entry.starts_with('#') {
@@ -74,7 +74,7 @@ fn scalar(text: &str) -> &str {
     text.split(" #").next().unwrap_or_default().trim_end()
 }
 
-fn http_port(service: &str) -> Option<u16> {
+pub(crate) fn http_port(service: &str) -> Option<u16> {
     let (rest, default) = match service.split_once("://")? {
         ("http", rest) => (rest, 80),
         ("https", rest) => (rest, 443),

@@ -133,6 +133,14 @@ fn note(journal: &Journal, tools: &Tools, result: &audit::Result) {
     audit::note(tools.paths, tools.env, plan.verb.infinitive(), plan.guest(), result);
 }
 
+impl Failed {
+    /// Whether nothing is left of it.
+    #[must_use]
+    pub fn is_undone(&self) -> bool {
+        matches!(self.end, End::Undone)
+    }
+}
+
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (guest, done) = (&self.guest, self.verb.participle());

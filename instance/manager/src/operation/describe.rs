@@ -28,6 +28,15 @@ impl Step {
             Self::Rename { .. } => "rename",
             Self::Bound { .. } => "bound",
             Self::MoveLog { .. } => "moveLog",
+            Self::Keep { .. } => "keep",
+            Self::Define { .. } => "define",
+            Self::Refresh => "refresh",
+            Self::Renew { .. } => "renew",
+            Self::Lead { .. } => "lead",
+            Self::Unlead { .. } => "unlead",
+            Self::Point { .. } => "point",
+            Self::Unpoint { .. } => "unpoint",
+            Self::Reconnect => "reconnect",
         }
     }
 
@@ -71,6 +80,15 @@ impl Step {
             Self::ClearTrash { entry } => format!("forget {entry} in the trash"),
             Self::Bound { .. } => "change what it may do and take".to_owned(),
             Self::MoveLog { .. } => "rename its log".to_owned(),
+            Self::Keep { program } => format!("keep {} to return to", program.display()),
+            Self::Define { path, .. } => format!("write {} anew", path.display()),
+            Self::Lead { hostname, service } => format!("have the tunnel lead {hostname} to {service}"),
+            Self::Unlead { hostname } => format!("have the tunnel lead {hostname} nowhere"),
+            Self::Point { hostname, .. } => format!("have the name {hostname} lead to the tunnel"),
+            Self::Unpoint { hostname } => format!("remove the name {hostname}"),
+            Self::Reconnect => "have the tunnel's client read its settings".to_owned(),
+            Self::Refresh => "take over the owner's public tools".to_owned(),
+            Self::Renew { program } => format!("start it with {}", program.display()),
             Self::Rename { to } if to.hostname == record.hostname => format!("name it {}", to.name),
             Self::Rename { to } => format!("name it {}, with host name {}", to.name, to.hostname),
         }
@@ -87,6 +105,10 @@ impl Step {
             Self::Want { .. } | Self::Retire | Self::Bound { .. } | Self::Rename { .. } => {
                 "put its record back"
             }
+            Self::Keep { .. } => "start it with that",
+            Self::Define { .. } => "put the old one back",
+            Self::Lead { .. } => "take that out",
+            Self::Point { .. } => "remove the name, if it was made for this",
             _ => "nothing",
         }
     }

@@ -2,7 +2,7 @@
 
 use remotelab_config::{InstanceName, atomic, auth, registry};
 
-use crate::control;
+use crate::{control, tunnel};
 
 /// The reason.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,12 @@ pub enum Error {
     /// What keeps guests running.
     #[error(transparent)]
     Service(#[from] control::Error),
+    /// The tunnel.
+    #[error(transparent)]
+    Tunnel(Box<tunnel::Error>),
+    /// The names that lead to it.
+    #[error(transparent)]
+    Dns(Box<tunnel::DnsError>),
     /// The record is gone.
     #[error("{0} was removed by another command meanwhile")]
     Vanished(InstanceName),
@@ -28,10 +34,25 @@ pub enum Error {
     /// Something works on the guest's files.
     #[error("{0} is in use: {1}")]
     InUse(InstanceName, &'static str),
+    /// It runs, but not as it should.
+    #[error("{0} does not answer: {1}")]
+    Unhealthy(InstanceName, String),
     /// Another command is changing the guest.
     #[error("another command is at work on {0}")]
     Busy(InstanceName),
     /// An operation that was cut off stands in the way.
     #[error("what another command has begun with {0} is not finished")]
     Unfinished(InstanceName),
+}
+
+impl From<tunnel::Error> for Error {
+    fn from(error: tunnel::Error) -> Self {
+        Self::Tunnel(Box::new(error))
+    }
+}
+
+impl From<tunnel::DnsError> for Error {
+    fn from(error: tunnel::DnsError) -> Self {
+        Self::Dns(Box::new(error))
+    }
 }

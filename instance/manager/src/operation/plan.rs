@@ -41,6 +41,8 @@ pub enum Verb {
     RotateToken,
     /// Other bounds.
     Bound,
+    /// Another program.
+    Converge,
 }
 
 /// Where an operation that was cut off goes.
@@ -103,6 +105,7 @@ impl Verb {
             Self::Stop => "stop",
             Self::RotateToken => "rotate-token",
             Self::Bound => "bound",
+            Self::Converge => "converge",
         }
     }
 
@@ -116,6 +119,7 @@ impl Verb {
             Self::Start => "started",
             Self::Stop => "stopped",
             Self::RotateToken | Self::Bound => "changed",
+            Self::Converge => "converged",
         }
     }
 }

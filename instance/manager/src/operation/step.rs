@@ -1,6 +1,7 @@
 //! The steps that operations are made of.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use remotelab_config::auth::Login;
 use remotelab_config::registry::{Record, Registry};
@@ -9,9 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::apply::{Outcome, Why};
 use super::folders::{self, Move};
 use super::plan::Plan;
-use super::{Error, Tools, access, furnish, registry, runs, trash};
+use super::{Error, Tools, access, define, furnish, registry, runs, trash, tunnel};
 use crate::control;
-use crate::guests::Bounds;
+use crate::guests::{Bounds, reach as probe};
+
+/// How long a guest may take until it answers.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(30);
 
 /// One step. It knows nothing but its plan: another process may have to do or undo it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +97,53 @@ pub enum Step {
         /// Where it goes.
         to: PathBuf,
     },
+    /// Does nothing, but leads back: undone last, it starts the guest with the program that it had.
+    Keep {
+        /// The program.
+        program: PathBuf,
+    },
+    /// Writes another service definition.
+    Define {
+        /// Where.
+        path: PathBuf,
+        /// Where the one before is kept.
+        backup: PathBuf,
+        /// What.
+        text: String,
+    },
+    /// Takes the owner's public tools over, and a tool to begin with.
+    Refresh,
+    /// Has the tunnel lead a host name here.
+    Lead {
+        /// The host name.
+        hostname: String,
+        /// Where to on this machine.
+        service: String,
+    },
+    /// Has the tunnel lead a host name nowhere.
+    Unlead {
+        /// The host name.
+        hostname: String,
+    },
+    /// Has a host name lead to the tunnel.
+    Point {
+        /// The host name.
+        hostname: String,
+        /// Whether it may lead elsewhere now.
+        overwrite: bool,
+    },
+    /// Has a host name lead nowhere.
+    Unpoint {
+        /// The host name.
+        hostname: String,
+    },
+    /// Has the tunnel's client read its settings, if they were changed.
+    Reconnect,
+    /// Starts it anew with a program and waits until it answers.
+    Renew {
+        /// The program.
+        program: PathBuf,
+    },
 }
 
 impl Step {
@@ -100,7 +151,7 @@ impl Step {
     pub(super) fn apply(&self, plan: &Plan, tools: &Tools) -> Result<Outcome, Error> {
         let service = tools.outside.service;
         match self {
-            Self::Hold => {}
+            Self::Hold | Self::Keep { .. } => {}
             Self::Reserve
             | Self::Publish
             | Self::Want { .. }
@@ -140,6 +191,23 @@ impl Step {
             Self::Bring { moves, .. } => trash::bring(moves)?,
             Self::MoveLog { to } => trash::rename_if_there(&plan.record.log_path, to)?,
             Self::ClearTrash { entry } => trash::forget(tools.paths, &plan.record, entry)?,
+            Self::Define { path, backup, text } => define::write(path, backup, text)?,
+            Self::Refresh => {
+                furnish::refresh(&plan.record, tools)?;
+            }
+            Self::Lead { .. }
+            | Self::Unlead { .. }
+            | Self::Point { .. }
+            | Self::Unpoint { .. }
+            | Self::Reconnect => return tunnel::apply(self, tools),
+            Self::Renew { program } => {
+                match service.renew(plan.guest(), program) {
+                    Err(control::Error::NotRunning) => return Ok(Outcome::Skipped(Why::NothingRuns)),
+                    outcome => outcome?,
+                }
+                let answers = probe::answers_as(plan.record.port, &plan.record.id, HEALTHY_WITHIN);
+                answers.map_err(|reason| Error::Unhealthy(plan.guest().clone(), reason))?;
+            }
         }
         Ok(Outcome::Done)
     }
@@ -165,6 +233,9 @@ impl Step {
                 outcome => Ok(outcome?),
             },
             Self::Bring { moves, .. } => trash::bring_back(moves),
+            Self::Lead { .. } | Self::Point { .. } => tunnel::undo(self, tools),
+            Self::Define { path, backup, .. } => define::put_back(path, backup),
+            Self::Keep { program } => Ok(tools.outside.service.renew(plan.guest(), program)?),
             // Nothing can be or need be done about the rest; most of it comes after every commit.
             _ => Ok(()),
         }

@@ -1,5 +1,7 @@
 //! What keeps guests running.
 
+use std::path::Path;
+
 use remotelab_config::{InstanceName, OwnerPaths};
 
 use crate::control::{Child, Client, Error};
@@ -23,6 +25,14 @@ pub trait Service: Sync {
     /// # Errors
     /// As [`Service::start`].
     fn restart(&self, name: &InstanceName) -> Result<(), Error>;
+
+    /// The same, with this program, where what keeps it running knows no program of its own.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    fn renew(&self, name: &InstanceName, _program: &Path) -> Result<(), Error> {
+        self.restart(name)
+    }
 
     /// Stops a guest until it is needed, and returns when it has ended.
     ///
@@ -73,6 +83,10 @@ impl Service for Supervisor {
 
     fn restart(&self, name: &InstanceName) -> Result<(), Error> {
         self.0.restart(name.as_str())
+    }
+
+    fn renew(&self, name: &InstanceName, program: &Path) -> Result<(), Error> {
+        self.0.renew(name.as_str(), program)
     }
 
     fn sleep(&self, name: &InstanceName) -> Result<(), Error> {

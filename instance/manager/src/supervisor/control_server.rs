@@ -96,7 +96,8 @@ impl Desk {
             Request::Status => return Answer::done(self.children.report()),
             Request::Start { name } => self.start(name).await,
             Request::Stop { name } => self.stop(name).await,
-            Request::Restart { name } => self.restart(name).await,
+            Request::Restart { name } => self.restart(name, None).await,
+            Request::Renew { name, program } => self.restart(name, Some(program)).await,
             Request::Replace { name } => self.replace(name).await,
             Request::Sleep { name } => self.sleep(name).await,
             Request::Wake { name } => self.wake(name).await,
@@ -125,8 +126,11 @@ impl Desk {
         Ok(())
     }
 
-    async fn restart(&self, name: &str) -> Result<(), String> {
-        let spec = self.spec(name).await?;
+    async fn restart(&self, name: &str, program: Option<&Path>) -> Result<(), String> {
+        let mut spec = self.spec(name).await?;
+        if let Some(program) = program {
+            program.clone_into(&mut spec.program);
+        }
         let id = spec.id.clone();
         self.children.restart(spec).await.map_err(|error| error.to_string())?;
         self.sleepers.woken(&id).await;

@@ -159,6 +159,11 @@ pub(crate) fn guest_log(paths: &OwnerPaths, name: &InstanceName) -> PathBuf {
     paths.logs().join(format!("guest-{name}.log"))
 }
 
+/// Tells whether a variable of the operator is handed on to guests.
+pub(crate) fn is_inherited(key: &str) -> bool {
+    INHERITED.contains(&key) || INHERITED_PREFIXES.iter().any(|start| key.starts_with(start))
+}
+
 fn all(env: &Env) -> BTreeMap<String, String> {
     env.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
@@ -167,9 +172,7 @@ fn guest_environment(options: &Options, record: &Record) -> BTreeMap<String, Str
     let mut environment: BTreeMap<String, String> = options
         .env
         .iter()
-        .filter(|(key, _)| {
-            INHERITED.contains(key) || INHERITED_PREFIXES.iter().any(|start| key.starts_with(start))
-        })
+        .filter(|(key, _)| is_inherited(key))
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
     let secure = match options.env.get("SECURE_COOKIES") {

@@ -86,6 +86,24 @@ fn a_create_killed_at_any_mark_leaves_nothing_or_a_guest() {
 }
 
 #[test]
+fn the_tunnel_is_as_the_guest_is_whoever_is_killed_when() {
+    let world = || {
+        let world = World::new();
+        let text = format!(
+            "tunnel: t\ningress:\n- hostname: remotelab.example.com\n  service: http://127.0.0.1:{}\n\
+             - service: http_status:404\n",
+            world.owner_port()
+        );
+        world.write(".cloudflared/config.yml", &text);
+        world
+    };
+    for world in killed_everywhere("create demo", world) {
+        let text = fs::read_to_string(world.path().join(".cloudflared/config.yml")).unwrap();
+        assert_eq!(text.contains("demo.example.com"), !world.registry().guests.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn a_delete_killed_at_any_mark_leaves_the_guest_or_its_files_in_the_trash() {
     let mut gone = 0;
     for world in killed_everywhere("delete demo", || world_of("demo")) {

@@ -17,6 +17,12 @@ const PARALLEL: usize = 16;
 /// As much of an answer as its first line takes.
 const MAX_LINE: usize = 1024;
 
+/// As much of an answer as is read to see who answers.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Between two questions to a guest that is to come up.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Asks these guests on their own ports.
 pub(in crate::guests) fn probe_locally(views: Vec<&mut View>) {
     let ports: Vec<u16> = views.iter().map(|view| view.record.port).collect();
@@ -53,7 +59,50 @@ fn ask(ports: &[u16], deadline: Instant) -> Vec<bool> {
     reachable
 }
 
+/// Waits until a port answers as this instance, and says why it does not.
+pub(crate) fn answers_as(port: u16, id: &str, patience: Duration) -> Result<(), String> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let answer = ask_before(port, deadline.min(Instant::now() + PATIENCE), MAX_ANSWER, |_| false);
+        let reason = match &answer {
+            Err(error) => error.to_string(),
+            Ok(answer) if !is_good(answer) => "its answer is no good one".to_owned(),
+            // Nobody makes room for the right one.
+            Ok(answer) if !is_of(answer, id) => return Err("another instance answers".to_owned()),
+            Ok(_) => return Ok(()),
+        };
+        if Instant::now() + PAUSE >= deadline {
+            return Err(reason);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Who says nothing of an id is of an earlier version.
+fn is_of(answer: &[u8], id: &str) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let told = text.split_once("\"instanceId\":").map(|(_, rest)| rest.trim_start());
+    told.is_none_or(|told| {
+        id.is_empty() || told.starts_with("\"\"") || told.starts_with(&format!("\"{id}\""))
+    })
+}
+
 fn answers_before(port: u16, deadline: Instant) -> io::Result<bool> {
+    ask_before(port, deadline, MAX_LINE, |read| read.contains(&b'\n')).map(|answer| is_good(&answer))
+}
+
+fn is_good(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    text.lines().next().and_then(|line| line.split(' ').nth(1)).is_some_and(|status| status.starts_with('2'))
+}
+
+/// Returns the beginning of the answer.
+fn ask_before(
+    port: u16,
+    deadline: Instant,
+    limit: usize,
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
     let left = || {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() { Err(io::Error::from(ErrorKind::TimedOut)) } else { Ok(left) }
@@ -63,17 +112,16 @@ fn answers_before(port: u16, deadline: Instant) -> io::Result<bool> {
     stream.set_write_timeout(Some(left()?))?;
     let request = format!("GET /api/build-info HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut line = Vec::new();
+    let mut answer = Vec::new();
     let mut buffer = [0; MAX_LINE];
-    while line.len() < MAX_LINE && !line.contains(&b'\n') {
+    while answer.len() < limit && !is_enough(&answer) {
         stream.set_read_timeout(Some(left()?))?;
         match stream.read(&mut buffer)? {
             0 => break,
-            read => line.extend_from_slice(&buffer[..read]),
+            read => answer.extend_from_slice(&buffer[..read]),
         }
     }
-    let line = String::from_utf8_lossy(&line);
-    Ok(line.split(' ').nth(1).is_some_and(|status| status.starts_with('2')))
+    Ok(answer)
 }
 
 #[cfg(test)]
@@ -101,6 +149,16 @@ mod tests {
         };
         let ports = [answering("200 OK"), closed, answering("404 Not Found")];
         assert_eq!(ask(&ports, Instant::now() + DEADLINE), [true, false, false]);
+    }
+
+    #[test]
+    fn another_instance_is_not_the_one_that_is_waited_for() {
+        let answer = |id: &str| format!("HTTP/1.1 200 OK\r\n\r\n{{\"instanceId\":\"{id}\"}}").into_bytes();
+        assert!(is_of(&answer("a"), "a") && is_of(&answer(""), "a") && is_of(&answer("b"), ""));
+        assert!(!is_of(&answer("ab"), "a"));
+        assert!(is_of(b"HTTP/1.1 200 OK\r\n\r\n{}", "a"));
+        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        assert!(answers_as(closed, "a", Duration::ZERO).is_err());
     }
 
     #[test]
