@@ -26,6 +26,8 @@ fn a_replaced_program_reaches_all_guests_and_runs_in_flight_survive() {
     let tools = fs::read(home.config().join("tools.json")).unwrap();
     let busy = home.path().join(".remotelab/instances/trial1/config");
     fs::write(busy.join("tools.json"), tools).unwrap();
+    // The run waits for a file that it would not see otherwise.
+    ask(&home, &program, "guest-instance limits trial1 --contain off --json");
     let before = home.out("guest-instance list");
     let run = begin_run(&home);
     // What an installer does: another file of the same name.

@@ -37,11 +37,15 @@ async fn a_hang_up_is_carried_on_at_once() {
         (DOWNLOAD, ANSWER, Leaves::Client),
         (UPLOAD, "", Leaves::Client),
         (DOWNLOAD, ANSWER, Leaves::Instance),
-        (DOWNLOAD, "", Leaves::Instance),
+        // A download would be asked for once more.
+        (UPLOAD, "", Leaves::Instance),
     ] {
         let mut soonest = Duration::MAX;
         for _ in 0..TRIES {
             soonest = soonest.min(until_told(&world, &listener, request, answer, leaves).await);
+            if soonest <= SOON {
+                break;
+            }
         }
         assert!(soonest <= SOON, "{request:?} {answer:?} {leaves:?}: {soonest:?}");
     }

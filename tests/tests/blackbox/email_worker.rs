@@ -23,6 +23,7 @@ async fn a_mail_comes_in_by_the_worker_and_its_answer_leaves_by_it() -> anyhow::
         let done = world.run(words).await?;
         ensure!(done.code == Some(0), "{words:?}: {done:?}");
     }
+    world.admit_executors("trial1").await?;
     let settings =
         std::fs::read(world.config().join("agent-mailbox/bridge.json")).context("read the settings")?;
     let settings: Value = serde_json::from_slice(&settings)?;

@@ -39,6 +39,7 @@ const INHERITED: &[&str] = &[
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "NODE_EXTRA_CA_CERTS",
+    "REMOTELAB_STARTER_SESSIONS",
 ];
 
 /// Beginnings of names that executors need.
