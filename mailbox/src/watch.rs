@@ -44,17 +44,15 @@ pub(crate) async fn look(
     let watched = now - item.submitted_at.unwrap_or(now);
     if watched > millis(PATIENCE) {
         let end = End::Failed("no answer within seven days".to_owned());
-        return conclude(office, place, settings, store, item, &[], end).await;
+        return conclude(office, place, settings, store, item, Ended::of(item, end)).await;
     }
     let pause = match find_end(office, place, settings, store, item).await {
-        Ok(Some((items, end))) => {
-            return conclude(office, place, settings, store, item, &items, end).await;
-        }
+        Ok(Some(ended)) => return conclude(office, place, settings, store, item, ended).await,
         Ok(None) => backoff::poll_pause(Duration::from_millis(u64::try_from(watched).unwrap_or(0))),
         Err(Fault::Office(error)) => return Err(error),
         Err(Fault::Instance(error)) if is_gone(&error) => {
             let end = End::Failed("its session or run is gone".to_owned());
-            return conclude(office, place, settings, store, item, &[], end).await;
+            return conclude(office, place, settings, store, item, Ended::of(item, end)).await;
         }
         Err(Fault::Instance(error)) => {
             tracing::debug!(mail.id = %item.id, "run of mail {} not readable: {error}", item.id);
@@ -63,6 +61,21 @@ pub(crate) async fn look(
     };
     let (store, item, due) = (Arc::clone(store), item.clone(), now + millis(pause));
     blocking(move || Ok(store.postpone(&item, due, None)?)).await
+}
+
+/// What became of the run of a mail.
+struct Ended {
+    run: Option<String>,
+    /// The mails that it worked on, this one or not.
+    items: Vec<String>,
+    end: End,
+}
+
+impl Ended {
+    /// That of one mail alone.
+    fn of(item: &Item, end: End) -> Self {
+        Self { run: item.run_id.clone(), items: Vec::new(), end }
+    }
 }
 
 enum Fault {
@@ -81,7 +94,7 @@ fn is_gone(error: &remotelab_client::Error) -> bool {
     error.status().is_some_and(|status| status == http::StatusCode::NOT_FOUND)
 }
 
-/// Returns how the mail's run ended and which mails it answers, or `None` while it goes on or may still
+/// Returns the mail's run, which mails it answers and how it ended, or `None` while it goes on or may still
 /// say more.
 async fn find_end(
     office: &Office,
@@ -89,7 +102,7 @@ async fn find_end(
     settings: &Settings,
     store: &Arc<Store>,
     item: &Item,
-) -> Result<Option<(Vec<String>, End)>, Fault> {
+) -> Result<Option<Ended>, Fault> {
     office.awake(place).await;
     let client: Arc<Instance> = office.client(place)?;
     let run_id = match &item.run_id {
@@ -122,7 +135,7 @@ async fn find_end(
         (_, _) => End::Failed(run.failure_reason.unwrap_or_else(|| "the run failed".to_owned())),
     };
     let items = requests.iter().filter_map(|request| item_of_request(request)).map(str::to_owned).collect();
-    Ok(Some((items, end)))
+    Ok(Some(Ended { run: Some(run_id), items, end }))
 }
 
 /// Finds the run of a mail that waited in its session.
@@ -187,12 +200,10 @@ async fn conclude(
     settings: &Settings,
     store: &Arc<Store>,
     item: &Item,
-    items: &[String],
-    end: End,
+    Ended { run, items, end }: Ended,
 ) -> Result<(), Error> {
     let now = office.clock.now();
     let (store, item, place, settings) = (Arc::clone(store), item.clone(), place.clone(), settings.clone());
-    let items = items.to_vec();
     blocking(move || {
         let mut together = vec![item.clone()];
         for id in items.iter().filter(|id| **id != item.id) {
@@ -211,7 +222,8 @@ async fn conclude(
         let letter =
             is_due.then(|| reply::compose(newest, &place, &settings, token.as_deref(), &text)).flatten();
         let letter = letter.map(|letter| Letter { files, ..letter });
-        let target = format!("run:{}", item.run_id.as_deref().unwrap_or(&item.id));
+        // The run's own id: several mails of one run may be looked at at once.
+        let target = format!("run:{}", run.as_ref().unwrap_or(&item.id));
         let letter = letter.as_ref().map(|letter| NewLetter {
             target: &target,
             kind,

@@ -29,10 +29,9 @@ async fn a_server_that_has_nothing_to_do_may_sleep() {
 async fn runs_and_those_who_wait_for_them_keep_it_awake() {
     let world = World::signed_in("exec sleep 60").await;
     let session = world.session().await;
-    world.send(&session, "r1", "hello").await;
+    let (_, accepted) = world.send(&session, "r1", "hello").await;
     assert_eq!(world.rest().because, Some(Because::Run));
-    let run = world.get(&format!("/api/sessions/{session}")).await.1;
-    let run = run["session"]["activeRunId"].as_str().unwrap_or_default().to_owned();
+    let run = accepted["run"]["id"].as_str().unwrap();
     let waiting = world.request(reqwest::Method::GET, &format!("/api/runs/{run}?wait=20"));
     let waiting = tokio::spawn(waiting.send());
     until(&world, |rest| rest.because == Some(Because::Request)).await;

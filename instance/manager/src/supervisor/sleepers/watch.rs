@@ -23,6 +23,9 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// How long a guest is left alone that could not be put to sleep or woken.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// How long a guest is left alone that is being started or stopped.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
 /// Looks after the guests for as long as the supervisor lives.
 pub(in crate::supervisor) async fn watch(desk: Arc<Desk>) {
     let mut looks: BTreeMap<InstanceName, Instant> = BTreeMap::new();
@@ -60,8 +63,10 @@ fn pause(desk: &Desk) -> Duration {
 /// Looks at one guest; returns how long it is left alone.
 async fn look(desk: &Desk, name: InstanceName, idle_after: Duration) -> Duration {
     let id = Id::Guest(name);
-    if desk.children.state(&id) != State::Ready {
-        return idle_after.min(RETRY);
+    match desk.children.state(&id) {
+        State::Ready => {}
+        State::Asleep | State::Stopped => return idle_after.min(RETRY),
+        _ => return UNDER_WAY,
     }
     let verdict = match desk.children.ask(&id).await {
         Ok(asked) => judge(&asked.rest, idle_after),
