@@ -243,10 +243,10 @@ struct Successor {
     told: oneshot::Sender<Result<(), Error>>,
 }
 
-/// A question under way, and how often the child had been needed before.
+/// A question under way, how often the child had been needed before, and who waits for the answer.
 struct Question {
     wakes: u64,
-    asker: oneshot::Sender<Asked>,
+    askers: Vec<oneshot::Sender<Asked>>,
 }
 
 impl Task {
@@ -307,14 +307,15 @@ impl Task {
         })
     }
 
-    /// Passes the question on. Whoever asked before gets no answer then.
+    /// Passes the question on. One answer serves all who wait; it counts as old as the first question.
     fn ask(&mut self, asker: oneshot::Sender<Asked>) {
         if let Some(running) = &self.running
             && matches!(self.machine.phase(), Phase::Ready { .. })
             // A child that has not read the last question has this one to answer, too.
             && !matches!(running.questions.try_send(()), Err(mpsc::error::TrySendError::Closed(())))
         {
-            self.asked = Some(Question { wakes: self.status.borrow().wakes, asker });
+            let wakes = self.status.borrow().wakes;
+            self.asked.get_or_insert_with(|| Question { wakes, askers: Vec::new() }).askers.push(asker);
         }
     }
 
@@ -360,8 +361,10 @@ impl Task {
             }
             Life::Rest(rest) => {
                 let is_busy = !rest.can_sleep();
-                if let Some(Question { wakes, asker }) = self.asked.take() {
-                    let _ = asker.send(Asked { rest, wakes });
+                if let Some(Question { wakes, askers }) = self.asked.take() {
+                    for asker in askers {
+                        let _ = asker.send(Asked { rest: rest.clone(), wakes });
+                    }
                 }
                 return is_busy.then_some(Event::Busy);
             }
