@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request, header};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::Core;
 use super::live::Upstream;
@@ -76,7 +76,7 @@ pub(crate) async fn identity(upstream: &Upstream, connect: Duration) -> Result<I
 
 /// Asks the instances that are used, until the gateway drains.
 pub(crate) async fn watch(core: Arc<Core>) {
-    let mut tick = interval(EVERY);
+    let mut tick = interval_at(Instant::now() + EVERY, EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let places = Arc::new(Semaphore::new(PARALLEL));
     loop {
