@@ -19,7 +19,8 @@ const PAGE: &str = r#"<!doctype html>
 <body><p>The link is /next</p><a href="/next">go on</a><img alt="dot" srcset="/dot.svg 1x, /dot.svg?2 2x">"#;
 const STYLE: &str = "@import '/more.css'; p { color: rgb(1, 2, 3); background: url(/dot.svg?css) }";
 const MORE: &str = "a { color: rgb(4, 5, 6) }";
-const SCRIPT: &str = "document.querySelector('p').append(' and ' + document.querySelector('img').naturalWidth + location.pathname);";
+/// Waits for the picture whose width it tells.
+const SCRIPT: &str = "addEventListener('load', () => document.querySelector('p').append(' and ' + document.querySelector('img').naturalWidth + location.pathname));";
 const DOT: &str =
     r#"<svg xmlns="http://www.w3.org/2000/svg" width="7" height="7"><rect width="7" height="7"/></svg>"#;
 
